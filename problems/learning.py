@@ -1,0 +1,161 @@
+"""Tuning real classifiers of handwritten digits: the accuracy that cross-validation estimates.
+
+The images ship with scikit-learn. A classifier learns from few images and is judged on all
+others, so that its settings matter; the splits are fixed, so the same settings always score
+the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.problem import Constraint, Objective
+from workbench.space import Bool, Categorical, Float, Int, Space
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Params = Mapping[str, Any]
+
+_SOURCE = (
+    "Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository; "
+    "1,797 images of 8 x 8 pixels, sklearn.datasets.load_digits"
+)
+_SEED = 0
+_MOST_STEPS = 20_000  # of the SVM solver: bounds one evaluation where C and gamma are hopeless
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsProblem:
+    """Settings of a classifier to the share of unseen digits that it reads correctly.
+
+    Args:
+        name: Name of the problem.
+        space: Settings of the classifier.
+        classifier: Makes an untrained scikit-learn estimator from settings.
+        learned: Images that each repetition learns from.
+        repetitions: Random stratified splits into images to learn from and all others.
+        source: Where the data comes from.
+        optimum: Unknown.
+    """
+
+    name: str
+    space: Space
+    classifier: Callable[[Params], Any]
+    learned: int
+    repetitions: int
+    source: str = _SOURCE
+    optimum: float | None = None
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """Mean accuracy over the splits, a share from 0 to 1; exact, because the splits are fixed."""
+        return (Objective("accuracy", "maximize", noise="none"),)
+
+    @property
+    def constraints(self) -> Sequence[Constraint]:
+        """None."""
+        return ()
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        """Train and judge one classifier on every split; values of inactive settings are left aside."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.model_selection import cross_val_score
+        from threadpoolctl import threadpool_limits
+
+        images, digits = _digits()
+        splits = _splits(self.learned, self.repetitions)
+        active = self.space.active(params)
+        classifier = self.classifier({name: value for name, value in params.items() if name in active})
+        # One thread: the matrices are small, and the sums do not depend on the number of cores.
+        with threadpool_limits(1), warnings.catch_warnings():
+            # A solver that ran out of steps made a classifier all the same; its accuracy tells.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            scores = cross_val_score(classifier, images, digits, cv=splits, error_score="raise")
+        return {"accuracy": float(scores.mean())}
+
+
+def digits_svm() -> DigitsProblem:
+    """A support vector machine on blurred images in principal components; about 0.4 s an evaluation."""
+    space = Space(
+        [
+            Categorical("kernel", ["linear", "rbf", "poly", "sigmoid"]),
+            Float("C", 1e-3, 1e4, log=True, description="weight of the errors made in training"),
+            Float("gamma", 1e-5, 10.0, log=True, when={"kernel": ["rbf", "poly", "sigmoid"]}),
+            Int("degree", 2, 5, when={"kernel": "poly"}),
+            Float("coef0", 0.0, 2.0, when={"kernel": "poly"}),
+            Int("components", 2, 64, description="principal components that are kept"),
+            Bool("whiten", description="scale the components to equal variance"),
+            Float("blur", 0.0, 1.5, unit="px", description="width of the Gaussian blur"),
+        ]
+    )
+    return DigitsProblem("digits_svm", space, _svm, learned=200, repetitions=25)
+
+
+def digits_forest() -> DigitsProblem:
+    """A random forest on the raw pixels; about 0.4 s an evaluation."""
+    space = Space(
+        [
+            Int("n_estimators", 5, 100, log=True, description="number of trees"),
+            Int("max_depth", 2, 20),
+            Float("max_features", 0.02, 1.0, description="share of the pixels tried at each node"),
+            Int("min_samples_leaf", 1, 20),
+            Categorical("criterion", ["gini", "entropy"]),
+            Bool("bootstrap"),
+            Float(
+                "max_samples", 0.1, 1.0, when={"bootstrap": True}, description="share of images a tree sees"
+            ),
+        ]
+    )
+    return DigitsProblem("digits_forest", space, _forest, learned=400, repetitions=4)
+
+
+def _svm(params: Params) -> Any:
+    from sklearn.decomposition import PCA
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+    from sklearn.svm import SVC
+
+    wanted = ("kernel", "C", "gamma", "degree", "coef0")
+    return make_pipeline(
+        FunctionTransformer(_blurred, kw_args={"width": params["blur"]}),
+        PCA(params["components"], whiten=params["whiten"], svd_solver="full"),
+        SVC(max_iter=_MOST_STEPS, **{name: params[name] for name in wanted if name in params}),
+    )
+
+
+def _forest(params: Params) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(random_state=_SEED, **params)
+
+
+def _blurred(images: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter
+
+    blurred: NDArray[np.float64] = gaussian_filter(images.reshape(-1, 8, 8), (0, width, width))
+    return blurred.reshape(-1, 64)
+
+
+@functools.cache
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Images with pixels from 0 to 1, shape (1797, 64), and the digits they show, shape (1797,)."""
+    from sklearn.datasets import load_digits
+
+    images, digits = load_digits(return_X_y=True)
+    return images / 16.0, digits
+
+
+@functools.cache
+def _splits(learned: int, repetitions: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    images, digits = _digits()
+    return list(
+        StratifiedShuffleSplit(repetitions, train_size=learned, random_state=_SEED).split(images, digits)
+    )

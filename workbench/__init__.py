@@ -1,0 +1,95 @@
+"""The workbench: expensive, noisy, multi-objective or human-judged optimisation.
+
+Names load on first use, so that `import workbench` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "workbench.space": (
+        "Bool Categorical Float Int Ordinal Parameter Permutation Sequence Simplex Space Subset Vector"
+    ),
+    "workbench.problem": "Constraint Objective Preference Problem Rendered",
+    "workbench.trial": "History Observation Trial TrialState",
+    "workbench.samplers.base": "AskRequest Proposal Sampler",
+    "workbench.samplers.bayesian": "GPSampler",
+    "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
+    "workbench.executor": "Processes",
+    "workbench.storage": "Storage",
+    "workbench.study": "Study",
+    "workbench.build": "create_study delete_study import_study list_studies load_study make_sampler warm_up",
+    "workbench.report": "write_report",
+    "workbench.errors": (
+        "AlreadyTold BundleError ConstraintError CorruptStorageError DeadlineReached ExecutorError "
+        "ExhaustedSpaceError FeedbackError InfeasibleSpaceError InvalidValueError LeaseLostError "
+        "NewerSchemaError ProblemError ReadOnlyStorageError SamplerError SpaceError StorageError "
+        "StorageFullError StudyExistsError StudyNotFoundError TrialPruned TrialStateError "
+        "UnknownTrialError UnsupportedError WorkbenchError WorkbenchWarning"
+    ),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'workbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+if TYPE_CHECKING:
+    from workbench.build import create_study as create_study
+    from workbench.build import delete_study as delete_study
+    from workbench.build import import_study as import_study
+    from workbench.build import list_studies as list_studies
+    from workbench.build import load_study as load_study
+    from workbench.build import make_sampler as make_sampler
+    from workbench.build import warm_up as warm_up
+    from workbench.errors import AlreadyTold as AlreadyTold
+    from workbench.errors import WorkbenchError as WorkbenchError
+    from workbench.errors import WorkbenchWarning as WorkbenchWarning
+    from workbench.errors import *  # noqa: F403
+    from workbench.executor import Processes as Processes
+    from workbench.problem import Constraint as Constraint
+    from workbench.problem import Objective as Objective
+    from workbench.problem import Preference as Preference
+    from workbench.problem import Problem as Problem
+    from workbench.problem import Rendered as Rendered
+    from workbench.report import write_report as write_report
+    from workbench.samplers.base import AskRequest as AskRequest
+    from workbench.samplers.base import Proposal as Proposal
+    from workbench.samplers.base import Sampler as Sampler
+    from workbench.samplers.bayesian import GPSampler as GPSampler
+    from workbench.samplers.quasirandom import GridSampler as GridSampler
+    from workbench.samplers.quasirandom import RandomSampler as RandomSampler
+    from workbench.samplers.quasirandom import SobolSampler as SobolSampler
+    from workbench.space import Bool as Bool
+    from workbench.space import Categorical as Categorical
+    from workbench.space import Float as Float
+    from workbench.space import Int as Int
+    from workbench.space import Ordinal as Ordinal
+    from workbench.space import Parameter as Parameter
+    from workbench.space import Permutation as Permutation
+    from workbench.space import Sequence as Sequence
+    from workbench.space import Simplex as Simplex
+    from workbench.space import Space as Space
+    from workbench.space import Subset as Subset
+    from workbench.space import Vector as Vector
+    from workbench.storage import Storage as Storage
+    from workbench.study import Study as Study
+    from workbench.trial import History as History
+    from workbench.trial import Observation as Observation
+    from workbench.trial import Trial as Trial
+    from workbench.trial import TrialState as TrialState

@@ -1,0 +1,183 @@
+"""Names to objects: the one registry of samplers, and the makers of studies."""
+
+from __future__ import annotations
+
+import difflib
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from workbench import bundle
+from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError
+from workbench.problem import Constraint, Objective, Preference, check_goals
+from workbench.samplers.auto import AutoSampler
+from workbench.samplers.base import Sampler
+from workbench.samplers.bayesian import GPSampler
+from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
+from workbench.space import Space
+from workbench.storage import Storage, StudySummary
+from workbench.study import Study
+from workbench.trial import dumps
+
+Spec = str | Mapping[str, Any] | Sampler
+
+_SAMPLERS: dict[str, Callable[..., Sampler]] = {
+    "gp": GPSampler,
+    "sobol": SobolSampler,
+    "random": RandomSampler,
+    "grid": GridSampler,
+}
+# An acquisition function is a sampler name too: the GP sampler with that acquisition.
+_ACQUISITIONS = {"log_ei": "log_ei"}
+
+
+def sampler_names() -> list[str]:
+    """Every name that `make_sampler` knows."""
+    return sorted(["auto", *_SAMPLERS, *_ACQUISITIONS])
+
+
+def make_sampler(spec: Spec) -> Sampler:
+    """The sampler that a name, a stored specification or the object itself stands for.
+
+    Args:
+        spec: A registered name, {"name": …, "options": {…}}, or a sampler.
+    Raises:
+        UnsupportedError: for an unknown name, with the near ones.
+    """
+    if isinstance(spec, Sampler):
+        return spec
+    name, options = (spec, {}) if isinstance(spec, str) else (spec["name"], spec.get("options", {}))
+    if name == "auto":
+        return AutoSampler({key: maker for key, maker in _SAMPLERS.items()})
+    if name in _ACQUISITIONS:
+        return GPSampler(acquisition=_ACQUISITIONS[name])
+    if name not in _SAMPLERS:
+        near = difflib.get_close_matches(str(name), sampler_names(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UnsupportedError(
+            f"sampler must be one of {', '.join(sampler_names())}, or a Sampler object; got {name!r}{hint}"
+        )
+    return _SAMPLERS[name](**options)
+
+
+def create_study(
+    name: str,
+    space: Space,
+    objectives: Sequence[Objective | Preference],
+    constraints: Sequence[Constraint] = (),
+    *,
+    sampler: Spec = "auto",
+    storage: str | Path | Storage | None = None,
+    seed: int | None = None,
+    budget: int | None = None,
+    load_if_exists: bool = False,
+) -> Study:
+    """Begin a study.
+
+    Args:
+        name: Unique within the storage.
+        space: Where to look.
+        objectives: What is wanted, at least one.
+        constraints: Limits on measured quantities.
+        sampler: Name or object; "auto" chooses by the study.
+        storage: "sqlite:///file.db", any SQLAlchemy URL, or a path; None keeps the record in memory.
+        seed: Source of all randomness; drawn and stored when absent.
+        budget: Number of trials planned; the default `until` of `optimize`.
+        load_if_exists: Return the existing study of that name, if it has the same space and goals.
+    Raises:
+        StudyExistsError: if the name is taken.
+        SpaceError, ProblemError, InvalidValueError: for a wrong declaration; nothing is written.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidValueError(f"a study needs a name, got {name!r}")
+    if not isinstance(space, Space):
+        raise InvalidValueError(f"space must be a wb.Space, got {type(space).__name__}; write wb.Space([…])")
+    goals, limits = check_goals(objectives, constraints)
+    _check_names(space, goals, limits)
+    chosen = make_sampler(sampler)
+    fields = {
+        "space": _text(space.to_json()),
+        "objectives": _text([goal.to_json() for goal in goals]),
+        "constraints": dumps([limit.to_json() for limit in limits]),
+        "sampler": _text({"name": chosen.name, "options": chosen.options()}),
+        "seed": secrets.randbelow(2**31) if seed is None else _whole("seed", seed, 0),
+        "budget": None if budget is None else _whole("budget", budget, 1),
+    }
+    store = _open(storage)
+    try:
+        row = store.create_study(name=name, **fields)
+    except StudyExistsError:
+        if not load_if_exists:
+            raise
+        row = store.study(name)
+        declared = {"space": space.to_json(), "objectives": [g.to_json() for g in goals], "constraints": [c.to_json() for c in limits]}
+        for key, value in declared.items():
+            stored = orjson.loads(getattr(row, key) or "[]")
+            if stored != orjson.loads(_text(value)):
+                raise StudyExistsError(
+                    f"study {name!r} exists with other {key}: {stored}, now declared: {value}. "
+                    "Take another name, or load it with wb.load_study"
+                ) from None
+    return Study(store, row, chosen, make_sampler)
+
+
+def load_study(name: str, *, storage: str | Path | Storage, sampler: Spec | None = None) -> Study:
+    """Go on with a study.
+
+    Args:
+        sampler: What proposes from now on; the study's own when absent.
+    Raises:
+        StudyNotFoundError: with the near names.
+    """
+    store = _open(storage)
+    row = store.study(name)
+    spec = orjson.loads(row.sampler) if sampler is None else sampler
+    return Study(store, row, make_sampler(spec), make_sampler)
+
+
+def list_studies(storage: str | Path | Storage) -> list[StudySummary]:
+    """The studies of a storage with their counts by state; trials are not loaded."""
+    return _open(storage).studies()
+
+
+def delete_study(name: str, *, storage: str | Path | Storage) -> None:
+    """Erase a study with all its trials, feedback and attachments."""
+    _open(storage).delete_study(name)
+
+
+def import_study(path: str | Path, *, storage: str | Path | Storage | None = None, name: str | None = None) -> Study:
+    """Read a bundle that `study.export` wrote into a storage, under its own or another name."""
+    store = _open(storage)
+    return load_study(bundle.read(store, Path(path), name), storage=store)
+
+
+def warm_up() -> None:
+    """Load and exercise what a first ask would otherwise wait for, so that `timeout` holds from then on."""
+    space = Space.from_json({"parameters": [{"kind": "float", "name": "x", "low": 0.0, "high": 1.0}], "constraints": []})
+    study = create_study("warm-up", space, [Objective("y")], sampler="gp", seed=0)
+    for x in (0.1, 0.4, 0.7, 0.9):
+        study.attach({"x": x}, (x - 0.5) ** 2)
+    study.ask()
+
+
+def _open(storage: str | Path | Storage | None) -> Storage:
+    return storage if isinstance(storage, Storage) else Storage(None if storage is None else str(storage))
+
+
+def _text(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _whole(what: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidValueError(f"{what} must be a whole number >= {least}, got {value!r}")
+    return value
+
+
+def _check_names(space: Space, goals: Sequence[Any], limits: Sequence[Constraint]) -> None:
+    clash = sorted(set(space.names) & {goal.name for goal in (*goals, *limits)})
+    if clash:
+        raise InvalidValueError(f"a name can mean a parameter or a measurement, not both: {', '.join(clash)}")

@@ -1,0 +1,298 @@
+"""A whole study as one JSON file, and back: the same trials, feedback, attachments and audit log.
+
+The file is checked completely before anything is written. Structured columns stand in it as
+plain JSON, bytes as base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from workbench.errors import BundleError, WorkbenchError
+from workbench.problem import constraint_from_json, objective_from_json
+from workbench.space import Space
+from workbench.trial import TrialRow, TrialState, dumps
+
+if TYPE_CHECKING:
+    from workbench.storage import Storage, Transaction
+
+VERSION = 1
+_FORMAT = "workbench study"
+_JSON_COLUMNS = (
+    "params", "outcomes", "sem", "gradient", "actual", "meta", "predicted", "measure", "warnings",
+    "attrs", "tags", "owner",
+)  # fmt: skip
+_STUDY_JSON = ("objectives", "constraints", "sampler", "baseline", "pruner", "prior_studies", "settings", "tags", "attrs")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Study(_Part):
+    name: str
+    objectives: list[dict[str, Any]] = Field(min_length=1)
+    constraints: list[dict[str, Any]] | None = None
+    sampler: dict[str, Any] | None = None
+    seed: int | None = None
+    budget: int | None = None
+    baseline: Any = None
+    pruner: Any = None
+    prior_studies: Any = None
+    settings: Any = None
+    note: str | None = None
+    tags: Any = None
+    attrs: Any = None
+    created: float
+    updated: float
+
+
+class _Trial(_Part):
+    number: int
+    state: str
+    params: dict[str, Any]
+    vectors: str | None = None
+    space_version: int
+    outcomes: dict[str, float] | None = None
+    sem: dict[str, float] | None = None
+    gradient: dict[str, dict[str, float]] | None = None
+    cost: float | None = None
+    actual: dict[str, Any] | None = None
+    meta: dict[str, Any] | None = None
+    why: str | None = None
+    predicted: dict[str, Any] | None = None
+    measure: list[str] | None = None
+    warnings: list[str] | None = None
+    attrs: dict[str, Any] | None = None
+    tags: list[str] | None = None
+    note: str | None = None
+    error: str | None = None
+    reason: str | None = None
+    avoid: str | None = None
+    origin: Literal["asked", "enqueued", "attached"]
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    owner: dict[str, Any] | None = None
+    expires: float | None = None
+    attempt: int
+
+
+class _Report(_Part):
+    number: int
+    step: int
+    objective: str
+    value: float
+
+
+class _Feedback(_Part):
+    kind: str
+    groups: list[list[int]]
+    of: list[int]
+    rater: str
+    question: int | None = None
+    undoes: int | None = None
+    confidence: float | None = None
+    created: float
+
+
+class _Question(_Part):
+    trials: list[int]
+    created: float
+    answered: int | None = None
+
+
+class _Attachment(_Part):
+    name: str
+    mime: str
+    number: int | None = None
+    created: float
+    data: str
+
+
+class _Audit(_Part):
+    number: int | None = None
+    action: str
+    before: Any = None
+    after: Any = None
+    reason: str | None = None
+    who: str
+    created: float
+
+
+class _Bundle(_Part):
+    format: Literal["workbench study"]
+    version: int
+    study: _Study
+    spaces: list[dict[str, Any]] = Field(min_length=1)
+    trials: list[_Trial]
+    reports: list[_Report]
+    feedback: list[_Feedback]
+    questions: list[_Question]
+    attachments: list[_Attachment]
+    audit: list[_Audit]
+
+
+def write(storage: Storage, name: str, path: Path) -> Path:
+    """Write a study to a file; an existing file is replaced only by a whole one."""
+    data = orjson.dumps(_collect(storage, name), option=orjson.OPT_INDENT_2)
+    handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read(storage: Storage, path: Path, name: str | None = None) -> str:
+    """Read a file into a storage, all of it or nothing.
+
+    Args:
+        name: Another name for the study.
+    Returns:
+        The name of the study.
+    Raises:
+        BundleError: if the file is damaged, of a newer version, or contradicts itself.
+        StudyExistsError: if the name is taken.
+    """
+    bundle = _parse(path)
+    study = bundle.study.model_dump()
+    study = {key: dumps(value) if key in _STUDY_JSON else value for key, value in study.items()}
+    study["name"] = name or bundle.study.name
+    row = storage.create_study(**study, space=orjson.dumps(bundle.spaces[0]).decode())
+    try:
+        with storage.transaction(row.id, "import") as tx:
+            _fill(tx, bundle)
+    except BaseException:
+        storage.delete_study(row.name)
+        raise
+    return row.name
+
+
+# -- out -------------------------------------------------------------------------------------
+
+
+def _collect(storage: Storage, name: str) -> dict[str, Any]:
+    study = storage.study(name)
+    snapshot = storage.snapshot(study.id)
+    files = [storage.attachment(study.id, row.name) for row in storage.attachments(study.id)]
+    return {
+        "format": _FORMAT,
+        "version": VERSION,
+        "study": {key: _plain(getattr(study, key), key in _STUDY_JSON) for key in _Study.model_fields},
+        "spaces": [orjson.loads(text) for _, text in sorted(storage.spaces(study.id).items())],
+        "trials": [_trial_out(row) for row in snapshot.rows],
+        "reports": [report._asdict() for report in snapshot.reports],
+        "feedback": [{key: getattr(entry, key) for key in _Feedback.model_fields} for entry in snapshot.feedback],
+        "questions": [{key: getattr(q, key) for key in _Question.model_fields} for q in storage.questions(study.id)],
+        "attachments": [
+            {"name": row.name, "mime": row.mime, "number": row.number, "created": row.created, "data": _b64(data)}
+            for row, data in files
+        ],
+        "audit": [
+            {key: _plain(getattr(entry, key), key in ("before", "after")) for key in _Audit.model_fields}
+            for entry in storage.audit(study.id)
+        ],
+    }
+
+
+def _trial_out(row: TrialRow) -> dict[str, Any]:
+    fields = {key: _plain(value, key in _JSON_COLUMNS) for key, value in row._asdict().items() if key != "revision"}
+    fields["vectors"] = None if row.vectors is None else _b64(row.vectors)
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def _plain(value: Any, is_json: bool) -> Any:
+    return orjson.loads(value) if is_json and value is not None else value
+
+
+def _b64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+# -- in --------------------------------------------------------------------------------------
+
+
+def _parse(path: Path) -> _Bundle:
+    try:
+        raw = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise BundleError(f"{path} is no JSON, or cut short ({error}); export the study again") from error
+    if not isinstance(raw, dict) or raw.get("format") != _FORMAT:
+        raise BundleError(f"{path} is JSON, but no study; expected a file that study.export wrote")
+    if isinstance(raw.get("version"), int) and raw["version"] > VERSION:
+        raise BundleError(
+            f"{path} has bundle version {raw['version']}, this workbench reads up to {VERSION}; upgrade the package"
+        )
+    try:
+        bundle = _Bundle.model_validate(raw)
+        _check(bundle)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path} is damaged at {where}: {first['msg']} ({error.error_count()} faults)") from error
+    except (WorkbenchError, TypeError, KeyError, ValueError) as error:
+        raise BundleError(f"{path} contradicts itself: {error}") from error
+    return bundle
+
+
+def _check(bundle: _Bundle) -> None:
+    for space in bundle.spaces:
+        Space.from_json(space)
+    for goal in bundle.study.objectives:
+        objective_from_json(goal)
+    for limit in bundle.study.constraints or ():
+        constraint_from_json(limit)
+    n = len(bundle.trials)
+    for i, trial in enumerate(bundle.trials):
+        TrialState(trial.state)
+        if trial.number != i or not 1 <= trial.space_version <= len(bundle.spaces):
+            raise BundleError(f"trial at position {i} has number {trial.number} and space version {trial.space_version}")
+    named = [r.number for r in bundle.reports] + [a.number for a in bundle.attachments if a.number is not None]
+    named += [number for entry in bundle.feedback for number in entry.of]
+    named += [number for question in bundle.questions for number in question.trials]
+    if unknown := sorted({number for number in named if not 0 <= number < n}):
+        raise BundleError(f"it names trials {unknown[:5]} of only {n}")
+    for attachment in bundle.attachments:
+        base64.b64decode(attachment.data, validate=True)
+
+
+def _fill(tx: Transaction, bundle: _Bundle) -> None:
+    for space in bundle.spaces[1:]:
+        tx.add_space(orjson.dumps(space).decode())
+    tx.insert([_trial_in(trial) for trial in bundle.trials])
+    for report in bundle.reports:
+        tx.report(report.number, report.step, {report.objective: report.value})
+    for entry in bundle.feedback:
+        tx.feedback(**entry.model_dump())
+    for question in bundle.questions:
+        made = tx.question(question.trials, None, created=question.created)
+        if question.answered is not None:
+            tx.answer(made.id, question.answered)
+    for file in bundle.attachments:
+        tx.attach(file.name, file.mime, base64.b64decode(file.data), file.number, created=file.created)
+    for note in bundle.audit:
+        before, after = (None if v is None else orjson.dumps(v).decode() for v in (note.before, note.after))
+        tx.audit(note.action, note.number, before, after, note.reason, who=note.who, created=note.created)
+
+
+def _trial_in(trial: _Trial) -> dict[str, Any]:
+    fields = trial.model_dump(exclude={"number"})
+    fields |= {key: dumps(fields[key]) for key in _JSON_COLUMNS if key != "params"}
+    fields["params"] = orjson.dumps(trial.params).decode()
+    fields["vectors"] = None if trial.vectors is None else base64.b64decode(trial.vectors)
+    return fields

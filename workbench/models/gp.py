@@ -1,0 +1,218 @@
+"""Exact Gaussian processes on BoTorch's `SingleTaskGP`, with scaling and noise owned here.
+
+Each measured objective gets its own process on standardised values: RBF kernel with the
+dimension-scaled prior (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in
+High Dimensions), times a Hamming kernel over categorical columns. The noise is what the
+objective states: inferred, none (variance 1e-6 of the standardised values, because BoTorch's
+floor of 1e-4 caps the resolution), a standard deviation, or the standard errors that were told.
+
+Symbols: n trials, d columns, y (n,) standardised values, mu and sd posterior moments.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from botorch.exceptions.warnings import BotorchWarning
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import SingleTaskGP
+from botorch.models.kernels.categorical import CategoricalKernel
+from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import Kernel
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from linear_operator.utils.warnings import NumericalWarning
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from workbench.errors import DeadlineReached
+from workbench.models.inputs import Inputs
+from workbench.models.surrogate import Surrogate
+
+if TYPE_CHECKING:
+    from gpytorch.priors import Prior
+    from numpy.typing import NDArray
+
+    from workbench.problem import Objective
+    from workbench.space import Space
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+NOISELESS = 1e-6  # variance of a noise-free standardised value; keeps the Cholesky factor stable
+MODELLED = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
+WIDEST = 64  # columns; beyond it a dense RBF on so few trials is a promise not kept
+_ALONE = threading.RLock()
+
+
+def unmodelled(space: Space) -> list[str]:
+    """Why a Gaussian process cannot model this space; empty if it can."""
+    reasons = [f"{p.name!r} is a {type(p).__name__}" for p in space if p.kind not in MODELLED]
+    if not reasons and space.width > WIDEST:
+        reasons.append(f"it has {space.width} columns, more than {WIDEST}")
+    return reasons
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """One BLAS thread, torch's generator seeded and put back afterwards, one caller at a time.
+
+    The number of threads and torch's generator belong to the whole process, hence the lock.
+    """
+    with _ALONE, torch.random.fork_rng(devices=[]), threadpool_limits(1), warnings.catch_warnings():
+        threads = torch.get_num_threads()
+        warnings.simplefilter("ignore", BotorchWarning)  # retries that BoTorch announces are its own business
+        warnings.simplefilter("ignore", NumericalWarning)  # jitter on a nearly singular matrix
+        warnings.filterwarnings("ignore", "Unknown solver options: tol")  # BoTorch hands SLSQP an option of L-BFGS-B
+        torch.manual_seed(seed)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class GaussianProcess:
+    """One objective: y = mean + scale * f(x), f a zero-mean process with a constant."""
+
+    model: SingleTaskGP
+    mean: float
+    scale: float
+
+    def moments(self, inputs: Tensor) -> tuple[Array, Array]:
+        """Posterior mean and standard deviation of the noise-free objective, each of shape (n,)."""
+        with torch.no_grad():
+            posterior = self.model.posterior(inputs)
+        mu = posterior.mean.squeeze(-1).numpy()
+        sd = posterior.variance.clamp_min(0).sqrt().squeeze(-1).numpy()
+        return self.mean + self.scale * mu, self.scale * sd
+
+
+class GaussianProcesses(Surrogate):
+    """Independent processes, one for each measured objective."""
+
+    def __init__(self, history: History, inputs: Inputs, outputs: list[GaussianProcess]) -> None:
+        self.inputs = inputs
+        self.outputs = outputs
+        self._measured = history.measured
+
+    @classmethod
+    def fit(
+        cls, history: History, *, deadline: float | None = None, shun_failures: bool = False
+    ) -> GaussianProcesses:
+        """Fit by maximum a posteriori.
+
+        Args:
+            history: The record.
+            deadline: `time.monotonic()` at which the search for hyperparameters stops.
+            shun_failures: Count failed and infeasible trials as the worst value seen, so that
+                a search stays away from them; for acquisition only, not for prediction.
+        Raises:
+            DeadlineReached: if not even one step fits into the time.
+        """
+        inputs = Inputs(history.space)
+        outputs = []
+        with reproducible(history.seed):
+            for j, goal in enumerate(history.measured):
+                X, y, variance = _data(history, j, goal, shun_failures)
+                outputs.append(_fit_one(inputs, X, y, variance, goal, deadline))
+        return cls(history, inputs, outputs)
+
+    def posterior(self, X: Array) -> tuple[Array, Array]:
+        inputs = self.inputs.from_encoded(X)
+        with reproducible(0):
+            moments = [output.moments(inputs) for output in self.outputs]
+        return np.stack([mu for mu, _ in moments], axis=1), np.stack([sd for _, sd in moments], axis=1)
+
+    def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
+        mu, sd = self.posterior(X)
+        return {goal.name: (goal.sign * mu[:, j], sd[:, j]) for j, goal in enumerate(self._measured)}
+
+
+def _data(history: History, j: int, goal: Objective, shun_failures: bool) -> tuple[Array, Array, Array]:
+    """Inputs (n, d), values (n,) and noise variances (n,) in the units of the objective, NaN where inferred."""
+    rows = np.flatnonzero(history.complete & ~np.isnan(history.Y[:, j]))
+    X, y = history.X[rows], history.Y[rows, j]
+    stated = np.nan if goal.noise_sd is None else goal.noise_sd**2
+    told = history.sem[rows, j]
+    variance = np.where(np.isnan(told), stated, told**2)
+    if np.isnan(variance).any() and not np.isnan(variance).all():
+        variance = np.where(np.isnan(variance), np.nanmean(variance), variance)
+    shunned = np.flatnonzero(history.failed | history.infeasible) if shun_failures else rows[:0]
+    if shunned.size:
+        worst = y[np.argmin(_utility(history, y, j))]
+        X = np.concatenate([X, history.X[shunned]])
+        y = np.concatenate([y, np.full(shunned.size, worst)])
+        variance = np.concatenate([variance, np.full(shunned.size, variance.max())])
+    return X, y, variance
+
+
+def _utility(history: History, y: Array, j: int) -> Array:
+    Y = np.full((len(y), len(history.measured)), np.nan)
+    Y[:, j] = y
+    return history.utility(Y)[:, j]
+
+
+def _fit_one(
+    inputs: Inputs, X: Array, y: Array, variance: Array, goal: Objective, deadline: float | None
+) -> GaussianProcess:
+    mean = float(y.mean())
+    spread = float(y.std(ddof=1)) if len(y) > 1 else 0.0
+    scale = spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0  # equal values tell no scale
+    noise = None
+    if not np.isnan(variance).any():
+        noise = torch.from_numpy(np.maximum(variance / scale**2, NOISELESS))[:, None]  # (n, 1)
+    model = SingleTaskGP(
+        inputs.from_encoded(X),
+        torch.from_numpy((y - mean) / scale)[:, None],
+        train_Yvar=noise,
+        covar_module=_kernel(inputs),
+        outcome_transform=None,
+    )
+    left = None if deadline is None else deadline - time.monotonic()
+    if left is not None and left <= 0:
+        raise DeadlineReached("no time left to fit the model")
+    if len(y) > 1:
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left}
+        )
+    model.eval()
+    model.requires_grad_(False)
+    return GaussianProcess(model, mean, scale)
+
+
+def _kernel(inputs: Inputs) -> Kernel:
+    kernels: list[Kernel] = []
+    if inputs.ordered:
+        kernels.append(
+            get_covar_module_with_dim_scaled_prior(ard_num_dims=len(inputs.ordered), active_dims=inputs.ordered)
+        )
+    if inputs.categorical:
+        # exp(-mean_j [x_j != x'_j] / l_j): lengthscales near 1 say "another choice is another world, mildly".
+        kernels.append(
+            CategoricalKernel(
+                ard_num_dims=len(inputs.categorical),
+                active_dims=inputs.categorical,
+                lengthscale_prior=_choice_prior(),
+                lengthscale_constraint=GreaterThan(1e-2, transform=None, initial_value=1.0),
+            )
+        )
+    kernel = kernels[0]
+    for other in kernels[1:]:
+        kernel = kernel * other
+    return kernel
+
+
+def _choice_prior() -> Prior:
+    from gpytorch.priors import LogNormalPrior
+
+    return LogNormalPrior(0.0, 1.0)

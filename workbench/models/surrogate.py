@@ -1,0 +1,57 @@
+"""What a model of the record offers, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from workbench.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+
+class Surrogate(ABC):
+    """A belief about every measured objective at one revision of the record."""
+
+    @abstractmethod
+    def posterior(self, X: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the noise-free objectives.
+
+        Args:
+            X: Encoded points, shape (n, d), NaN where inactive.
+        Returns:
+            Two arrays of shape (n, m) in the units and signs of `History.Y`.
+        """
+
+    @abstractmethod
+    def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
+        """Mean and standard deviation in user units and signs.
+
+        Args:
+            X: Encoded points, shape (n, d).
+        Returns:
+            {objective: (mean, sd)}, arrays of shape (n,).
+        """
+
+
+def fit(history: History, *, deadline: float | None = None) -> Surrogate:
+    """Fit the default model of a record: one Gaussian process for each measured objective.
+
+    Args:
+        history: The record, with at least two complete trials.
+        deadline: `time.monotonic()` at which the search for hyperparameters stops.
+    Raises:
+        UnsupportedError: if a parameter is of a kind that it cannot model.
+    """
+    from workbench.models.gp import GaussianProcesses, unmodelled
+
+    reasons = unmodelled(history.space)
+    if reasons:
+        raise UnsupportedError(f"no model for this space yet: {'; '.join(reasons)}")
+    return GaussianProcesses.fit(history, deadline=deadline)

@@ -1,0 +1,208 @@
+"""Colours, marks, words and the common look of every figure: the one place where they are decided.
+
+The same trial has the same mark in every figure; colour, shape and word go together, so that
+none of them carries a state alone. User text is never markup: whatever comes from a study goes
+through `literal` on its way into a figure, since plotly reads a subset of HTML, TeX between
+dollar signs and `%{...}` templates in titles, ticks and hover labels.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.problem import Objective
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+
+TEXT, MUTED, STRONG, HAIRLINE, GROUND = "#1C2530", "#55616E", "#8491A0", "#D9DFE5", "#FFFFFF"
+SHADE = "#F3F5F7"
+CLEAR = "rgba(0,0,0,0)"  # the page is the ground, whether it is light or dark
+FONT = "Source Sans 3, Source Sans Pro, Source Sans, system-ui, sans-serif"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a state is drawn: colour, plotly symbol, size in px, opacity, outline colour."""
+
+    color: str
+    symbol: str
+    size: int
+    opacity: float = 1.0
+    outline: str | None = None
+
+    def marker(self) -> dict[str, Any]:
+        """The `marker` of a plotly scatter trace."""
+        line = {"color": self.outline or self.color, "width": 1.8 if self.symbol.endswith("-open") else 1.0}
+        return {
+            "color": self.color,
+            "symbol": self.symbol,
+            "size": self.size,
+            "opacity": self.opacity,
+            "line": line,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """How a line is drawn: colour, width in px, and the fill of its band."""
+
+    color: str
+    width: float
+    band: str = CLEAR
+
+
+FRONT = Mark("#0072B2", "circle", 9)
+BEATEN = Mark("#999999", "circle", 6, 0.8, "#767B80")
+OVER = Mark("#D55E00", "x-thin-open", 8)
+APART = Mark("#767B80", "circle-open", 6)
+RUNNING = Mark("#9A6B00", "diamond-open", 9)
+SUGGESTED = Mark("#CC79A7", "star", 11, 1.0, "#8A3A6B")
+FAILED = Mark(TEXT, "line-ns-open", 10)
+TRIED = Mark(STRONG, "line-ns-open", 5)  # where a parameter was tried, under a slice
+BEST_LINE = Stroke("#0072B2", 2.0)
+MODEL = Stroke("#009E73", 2.0, "rgba(0,158,115,0.2)")
+GOAL_LINE = Stroke(MUTED, 1.0, "rgba(85,97,110,0.1)")  # a target with its tolerance, or a threshold
+
+DARK = {
+    TEXT: "#E4E9EE", MUTED: "#A3AFBB", STRONG: "#76838F", HAIRLINE: "#36404A",
+    GROUND: "#13171C", SHADE: "#1D232A",
+    FRONT.color: "#56B4E9", OVER.color: "#E8742A", RUNNING.color: "#E69F00", "#8A3A6B": "#E3A6CA",
+    MODEL.color: "#2FBF95", MODEL.band: "rgba(47,191,149,0.2)", GOAL_LINE.band: "rgba(163,175,187,0.15)",
+}  # fmt: skip
+"""Every light colour that must change on a dark ground, with its dark twin."""
+
+SVG_LIMIT = 5_000  # points; beyond it browsers need WebGL to stay quick
+POINT_CAP = 20_000  # points; beyond it a figure is thinned and says so
+
+
+# -- words ------------------------------------------------------------------------------
+
+
+def literal(text: str) -> str:
+    """Make plotly draw user text as it stands: no tags, no entities, no TeX, no template, no line breaks."""
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;"), ("%{", "&#37;{")):
+        plain = plain.replace(char, entity)
+    return plain
+
+
+def shorten(text: str, width: int = 40) -> str:
+    """Cut a long text to `width` characters, the last of them "…"."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def wording(value: object) -> str:
+    """A value as people read it: four significant digits, yes or no, what is in a long array; not escaped."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return shorten(value)
+    if isinstance(value, Iterable):
+        items = list(value)
+        return f"({', '.join(map(wording, items))})" if len(items) <= 8 else f"({len(items)} values)"
+    return shorten(str(value))
+
+
+def quantity(value: float, unit: str | None, sd: float | None = None) -> str:
+    """A number with its uncertainty and unit, not escaped: "0.987 ± 0.003 mm"."""
+    known = sd is not None and math.isfinite(sd) and sd > 0
+    return wording(value) + (f" ± {sd:.2g}" if known else "") + (f" {unit}" if unit else "")
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: "1 trial", "1,200 trials"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def goal_title(goal: Objective) -> str:
+    """Axis title of an objective: name, unit, which way is better; escaped."""
+    return literal(shorten(goal.name) + goal.label[len(goal.name) :])
+
+
+def parameter_title(name: str, unit: str | None) -> str:
+    """Axis title of a parameter: name and unit; escaped."""
+    return literal(shorten(name) + (f" [{shorten(unit, 20)}]" if unit else ""))
+
+
+# -- the common look --------------------------------------------------------------------
+
+
+def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
+    """Give a figure the common look, its title, its caption and its text for those who cannot see it.
+
+    Args:
+        figure: Changed in place.
+        title: The finding in one sentence, plain text.
+        alt: What the figure shows, plain text; kept in `figure.layout.meta["alt"]`.
+        caption: How to read it, plain text; drawn under the title.
+    Returns:
+        The same figure.
+    """
+    lines = [literal(line) for line in textwrap.wrap(caption, 118)]
+    heading = textwrap.wrap(title, 80)
+    top = 24 + 22 * len(heading) + 18 * len(lines)
+    figure.update_layout(
+        template=None,
+        font={"family": FONT, "size": 13, "color": TEXT},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        title={
+            "text": "<br>".join(map(literal, heading)),
+            "font": {"size": 17, "color": TEXT, "weight": 600},
+            "subtitle": {"text": "<br>".join(lines), "font": {"size": 13, "color": MUTED}},
+            "x": 0, "xref": "container", "xanchor": "left",
+            "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12},
+        },
+        margin={"l": 64, "r": 24, "t": top + 12, "b": 96},
+        legend={
+            "orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yref": "container", "yanchor": "bottom",
+            "font": {"color": MUTED}, "bgcolor": CLEAR,
+        },
+        hoverlabel={
+            "bgcolor": GROUND, "bordercolor": STRONG, "align": "left",
+            "font": {"color": TEXT, "family": FONT},
+        },
+        hovermode="closest",
+        modebar={"bgcolor": CLEAR, "color": STRONG, "activecolor": TEXT},
+        meta={"alt": alt, "caption": caption},
+    )  # fmt: skip
+    return figure
+
+
+def axis(title: str) -> dict[str, Any]:
+    """A plotly axis in the common look.
+
+    Args:
+        title: Already escaped.
+    """
+    return {
+        "title": {"text": title, "font": {"size": 13, "color": TEXT}, "standoff": 8},
+        "tickfont": {"color": MUTED}, "gridcolor": HAIRLINE, "linecolor": STRONG, "tickcolor": STRONG,
+        "showline": True, "ticks": "outside", "ticklen": 4, "zeroline": False, "automargin": True,
+        "exponentformat": "power",
+    }  # fmt: skip
+
+
+def sentence(title: str, text: str) -> Figure:
+    """A figure that says why there is nothing to draw, instead of a blank one."""
+    import plotly.graph_objects as go
+
+    figure = layout(go.Figure(), title, text)
+    figure.add_annotation(
+        text="<br>".join(map(literal, textwrap.wrap(text, 70))),
+        x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15, "color": MUTED},
+    )  # fmt: skip
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return figure.update_layout(height=260, margin={"b": 24})

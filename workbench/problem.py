@@ -1,0 +1,254 @@
+"""What is wanted of a trial: objectives, constraints, preferences, and problems that carry them.
+
+Everything here is a frozen value that checks itself when it is made. Directions are
+declared here and turned into "maximise" in one place only, `workbench.trial.History`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from workbench.errors import ProblemError
+
+if TYPE_CHECKING:
+    from workbench.space import Space
+
+Direction = Literal["minimize", "maximize"]
+Noise = Literal["unknown", "none"] | float
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One measured quantity that should become small, large, or close to a target.
+
+    Args:
+        name: How trials name its value.
+        direction: "minimize" (the default) or "maximize"; None when a target is given.
+        unit: Unit shown beside every value.
+        noise: "unknown" (inferred), "none" (deterministic), or the standard deviation of
+            one measurement in the units of the objective.
+        threshold: A value that a useful trial has to reach, in the units of the objective.
+        target: The wanted value; the objective is then max(0, |y - target| - tolerance).
+        tolerance: Half-width of the band around the target that is as good as the target.
+        reference: This objective's coordinate of the hypervolume reference point.
+    Raises:
+        ProblemError: if the parts contradict each other.
+    """
+
+    name: str
+    direction: Direction | None = None
+    unit: str | None = None
+    noise: Noise = "unknown"
+    threshold: float | None = None
+    target: float | None = None
+    tolerance: float = 0.0
+    reference: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "objective")
+        if self.target is None and self.direction is None:
+            object.__setattr__(self, "direction", "minimize")
+        if self.target is not None and self.direction is not None:
+            raise ProblemError(
+                f"objective {self.name!r} has a target and a direction; give target= alone, or a direction alone"
+            )
+        if self.direction not in (None, "minimize", "maximize"):
+            raise ProblemError(
+                f"objective {self.name!r}: direction must be 'minimize' or 'maximize', got {self.direction!r}"
+            )
+        _check_noise(self.name, self.noise)
+        for field in ("threshold", "target", "tolerance", "reference"):
+            _check_finite(self.name, field, getattr(self, field))
+        if self.tolerance < 0 or (self.tolerance > 0 and self.target is None):
+            raise ProblemError(
+                f"objective {self.name!r}: tolerance is the half-width of the band around a target; "
+                f"give target= and a tolerance >= 0, got {self.tolerance!r}"
+            )
+
+    @property
+    def sign(self) -> float:
+        """The factor that turns a measurement into something to maximise; 1 for a target."""
+        return -1.0 if self.direction == "minimize" else 1.0
+
+    @property
+    def noise_sd(self) -> float | None:
+        """Stated standard deviation of one measurement, 0.0 for "none", None for "unknown"."""
+        return None if self.noise == "unknown" else 0.0 if self.noise == "none" else float(self.noise)
+
+    @property
+    def label(self) -> str:
+        """Axis title: name, unit, and which way is better."""
+        unit = f" [{self.unit}]" if self.unit else ""
+        if self.target is not None:
+            return f"{self.name}{unit} (target {self.target:g}, closer is better)"
+        better = "lower" if self.direction == "minimize" else "higher"
+        return f"{self.name}{unit} ({self.direction}, {better} is better)"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping from which `objective_from_json` makes an equal value."""
+        return {"kind": "objective", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A measured quantity with a limit; a trial is feasible when every limit holds.
+
+    Args:
+        name: How trials name its value.
+        upper: Largest value allowed, in the unit of the quantity.
+        lower: Smallest value allowed.
+        unit: Unit shown beside every value.
+        noise: As for `Objective`.
+    Raises:
+        ProblemError: if no limit is given, or the lower one is above the upper one.
+    """
+
+    name: str
+    upper: float | None = None
+    lower: float | None = None
+    unit: str | None = None
+    noise: Noise = "unknown"
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "constraint")
+        _check_noise(self.name, self.noise)
+        _check_finite(self.name, "upper", self.upper)
+        _check_finite(self.name, "lower", self.lower)
+        if self.upper is None and self.lower is None:
+            raise ProblemError(f"constraint {self.name!r} has no limit; give upper=, lower= or both")
+        if self.upper is not None and self.lower is not None and self.lower > self.upper:
+            raise ProblemError(
+                f"constraint {self.name!r}: lower {self.lower:g} is above upper {self.upper:g}; swap them"
+            )
+
+    @property
+    def bounds(self) -> tuple[tuple[float, float], ...]:
+        """Pairs (sign, limit), one for each limit; the limit holds when sign * (value - limit) <= 0."""
+        pairs = ((1.0, self.upper), (-1.0, self.lower))
+        return tuple((sign, limit) for sign, limit in pairs if limit is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping from which `constraint_from_json` makes an equal value."""
+        return {"kind": "constraint", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What people like, known only from their rankings.
+
+    Args:
+        name: What is judged, in the rater's words.
+        over: "design" when the liking depends on the parameters, "outcomes" when it
+            depends on the measured objectives.
+    """
+
+    name: str
+    over: Literal["design", "outcomes"] = "design"
+
+    def __post_init__(self) -> None:
+        _check_name(self.name, "preference")
+        if self.over not in ("design", "outcomes"):
+            raise ProblemError(
+                f"preference {self.name!r}: over must be 'design' or 'outcomes', got {self.over!r}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping from which `objective_from_json` makes an equal value."""
+        return {"kind": "preference", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Something to look at or listen to, made from the parameters of a trial."""
+
+    mime: str
+    data: bytes
+    alt: str
+
+
+@runtime_checkable
+class Problem(Protocol):
+    """A thing to optimise together with what is known about it.
+
+    `evaluate` takes parameters in user units and returns every objective and constraint by
+    name. `optimum` is the best possible value (user units and sign) of a single objective,
+    `front` the known Pareto front, None where unknown. A problem may also offer
+    `evaluate_batch(columns)` and `render(params) -> Rendered`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def space(self) -> Space: ...
+    @property
+    def objectives(self) -> Sequence[Objective | Preference]: ...
+    @property
+    def constraints(self) -> Sequence[Constraint]: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def optimum(self) -> float | None: ...
+
+    def evaluate(self, params: Mapping[str, Any]) -> Mapping[str, float]: ...
+
+
+def check_goals(
+    objectives: Sequence[Objective | Preference], constraints: Sequence[Constraint]
+) -> tuple[tuple[Objective | Preference, ...], tuple[Constraint, ...]]:
+    """Check that goals are of the right type, at least one, and named apart.
+
+    Raises:
+        ProblemError: naming the goal that is wrong.
+    """
+    for goal in objectives:
+        if not isinstance(goal, Objective | Preference):
+            raise ProblemError(f"objectives must be wb.Objective or wb.Preference, got {goal!r}")
+    for limit in constraints:
+        if not isinstance(limit, Constraint):
+            raise ProblemError(
+                f"constraints must be wb.Constraint, got {limit!r}; a constraint over parameters is given to Space"
+            )
+    if not objectives:
+        raise ProblemError("a study needs at least one objective; give objectives=[wb.Objective('loss')]")
+    names = [goal.name for goal in (*objectives, *constraints)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ProblemError(f"each objective and constraint needs its own name; used twice: {', '.join(twice)}")
+    return tuple(objectives), tuple(constraints)
+
+
+def objective_from_json(data: Mapping[str, Any]) -> Objective | Preference:
+    """Make the objective or preference that `to_json` described."""
+    kinds: dict[str, Callable[..., Objective | Preference]] = {"objective": Objective, "preference": Preference}
+    fields = dict(data)
+    return kinds[fields.pop("kind")](**fields)
+
+
+def constraint_from_json(data: Mapping[str, Any]) -> Constraint:
+    """Make the constraint that `to_json` described."""
+    fields = {key: value for key, value in data.items() if key != "kind"}
+    return Constraint(**fields)
+
+
+def _check_name(name: object, what: str) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise ProblemError(f"the name of an {what} must be a non-empty string, got {name!r}")
+
+
+def _check_noise(name: str, noise: object) -> None:
+    if noise in ("unknown", "none"):
+        return
+    if isinstance(noise, bool) or not isinstance(noise, int | float) or not math.isfinite(noise) or noise <= 0:
+        raise ProblemError(
+            f"noise of {name!r} must be 'unknown', 'none' or a standard deviation > 0, got {noise!r}"
+        )
+
+
+def _check_finite(name: str, field: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ProblemError(f"{field} of {name!r} must be a finite number, got {value!r}")

@@ -1,0 +1,474 @@
+"""A study as one HTML file: what was optimised, what was found, how it went, how to go on.
+
+The file opens without a network and without the workbench: plotly's script is inside it, and its
+content policy forbids every request. User text reaches it escaped, in markup by `html.escape`, in
+the data of figures by plotly-safe text and JSON without "<".
+"""
+
+from __future__ import annotations
+
+import datetime
+import html
+import json
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from workbench import plots
+from workbench.plots import theme
+from workbench.plots.panels import Panel, fronts, panels
+from workbench.trial import History, TrialState, loads
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from workbench.problem import Objective, Preference
+    from workbench.space import Space
+
+Belief = Callable[[list[dict[str, Any]]], Mapping[str, tuple[Any, Any]]]
+"""Parameters of n points -> {objective: (means (n,), standard deviations (n,))}, user units."""
+
+_SLICED, _GOALS = 6, 3  # parameters and objectives with slices; more would bury the page
+_BEST, _TROUBLES, _TABLED = 10, 50, 500  # rows of tables
+_ERROR_LENGTH = 2_000
+_STATES = (TrialState.COMPLETE, *(state for state in TrialState if state is not TrialState.COMPLETE))
+
+
+class Reportable(Protocol):
+    """What a report needs of a study."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def space(self) -> Space: ...
+    @property
+    def objectives(self) -> Sequence[Objective | Preference]: ...
+    def history(self) -> History: ...
+
+
+def write_report(
+    study: Reportable,
+    path: str | os.PathLike[str],
+    *,
+    predict: Belief | None = None,
+    continue_with: str | None = None,
+) -> Path:
+    """Write a study as one self-contained HTML file.
+
+    Args:
+        study: The study; it is read once.
+        path: Where to write. An older file is replaced in one step, or left as it is on an error.
+        predict: The model's belief, drawn in the slices.
+        continue_with: How to go on, as Python or shell text.
+    Returns:
+        The path.
+    Raises:
+        InvalidValueError: if `predict` gives something else than described.
+        OSError: if the folder cannot be written.
+    """
+    page = render(study, predict=predict, continue_with=continue_with)
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
+    try:
+        draft.write_text(page, encoding="utf-8")
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    return target
+
+
+def render(study: Reportable, *, predict: Belief | None = None, continue_with: str | None = None) -> str:
+    """The text of the file that `write_report` writes."""
+    from plotly.offline import get_plotlyjs
+
+    history = study.history()
+    sections = [
+        _opening(study.name, history),
+        _section("How it went", _history(history)),
+        _section("One parameter at a time", _slices(history, predict)),
+        _section(*_best_table(history)),
+        _section("Failed and infeasible trials", _troubles(history)),
+        _section("What was optimised", _declared(study, history)),
+        _section("Go on", _code(continue_with) if continue_with else ""),
+    ]
+    return _PAGE.format(
+        title=html.escape(study.name),
+        style=_STYLE,
+        body="\n".join(filter(None, sections)),
+        plotly=get_plotlyjs().replace("</script", "<\\/script"),
+        dark=_json(theme.DARK),
+        draw=_DRAW,
+    )
+
+
+# -- sentences --------------------------------------------------------------------------
+
+
+def _opening(name: str, history: History) -> str:
+    found = [(state.value, int(history.in_state(state).sum())) for state in _STATES]
+    over = int((history.complete & np.any(history.C > 0, axis=1)).sum())
+    found.insert(1, ("of them over a limit", over))
+    counts = [f'<li><span class="count">{n:,}</span> {word}</li>' for word, n in found if n]
+    return (
+        f"<header><h1>{html.escape(name)}</h1>\n<p class=lead>{html.escape(headline(history))}</p>\n"
+        f'<ul class="counts" aria-label="Trials by state">{"".join(counts)}</ul>{_times(history)}</header>'
+    )
+
+
+def headline(history: History) -> str:
+    """What was found, in one or two sentences of plain text."""
+    total = f"{theme.count(len(history), 'trial')}"
+    chosen = panels(history, None)
+    if not chosen:
+        return f"{total}, judged by people: {theme.count(len(history.feedback), 'answer')} so far."
+    if not len(history):
+        return "No trials yet."
+    if not history.counted.any():
+        valued = any(np.isfinite(panel.values).any() for panel in chosen)
+        why = "Every value is over a limit or outside the space." if valued else plots.why_empty(history)
+        return f"{total}, none that counts yet. {why}"
+    if len(chosen) == 1 and chosen[0].best is not None:
+        best = chosen[0].best
+        settings = ", ".join(_settings(history, best)) or "no parameters"
+        number = history.rows[best].number
+        return f"Best of {total}: {_reading(chosen[0], best)} at {settings}; found at trial {number}."
+    ahead = int(fronts(history).sum())
+    ends = [
+        f"Best {_reading(panel, panel.best)} at trial {history.rows[panel.best].number}."
+        for panel in chosen
+        if panel.best is not None
+    ]
+    return f"Front of {total}: {theme.count(ahead, 'trial')} that no other beats. {' '.join(ends)}"
+
+
+def _reading(panel: Panel, row: int) -> str:
+    value = theme.quantity(float(panel.values[row]), panel.goal.unit, float(panel.sd[row]))
+    target = "" if panel.goal.target is None else f" (target {theme.wording(panel.goal.target)})"
+    return f"{theme.shorten(panel.goal.name)} {value}{target}"
+
+
+def _settings(history: History, row: int, most: int = 12) -> list[str]:
+    params = list(history.params(row).items())
+    said = []
+    for name, value in params[:most]:
+        unit = history.space[name].unit if name in history.space.names else None
+        said.append(f"{name} = {theme.wording(value)}" + (f" {unit}" if unit else ""))
+    return said + ([f"and {len(params) - most} more"] if len(params) > most else [])
+
+
+def _times(history: History) -> str:
+    begun = [row.started for row in history.rows if row.started is not None]
+    ended = [row.finished for row in history.rows if row.finished is not None]
+    if not begun or not ended:
+        return ""
+    first, last = _minute(min(begun)), _minute(max(ended))
+    return f'<p class="muted">First trial started {first}, last result {last} (UTC).</p>'
+
+
+def _minute(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+# -- figures ----------------------------------------------------------------------------
+
+
+def _history(history: History) -> str:
+    figure = plots.history(history)
+    if not len(history):
+        return _figure(figure, "history")
+    table = plots.history_table(history)
+    newest = {name: column[-_TABLED:] for name, column in table.items()}
+    note = f"The newest {_TABLED} of {len(history):,} trials." if len(history) > _TABLED else ""
+    return _figure(figure, "history") + _details("Show as table", note, _table(newest))
+
+
+def _slices(history: History, predict: Belief | None) -> str:
+    if not history.measured or not len(history):
+        return ""
+    able = [name for name in history.space.names if plots.can_slice(history.space, name)]
+    goals = history.measured[:_GOALS]
+    shown = [
+        _small(history, name, goal, predict, f"slice-{i}-{j}")
+        for i, name in enumerate(able[:_SLICED])
+        for j, goal in enumerate(goals)
+    ]
+    if not shown:
+        return ""
+    notes = ["Filled blue: the best, or the front. Grey: other trials. Cross: over a limit."]
+    notes += ["Green: the model, ± 2 sd, the other parameters held at the best trial."] if predict else []
+    rest = len(history.space.names) - min(len(able), _SLICED)
+    notes += [f"{theme.count(rest, 'parameter')} not drawn."] if rest else []
+    notes += [f"Objectives drawn: the first {_GOALS}."] if len(history.measured) > _GOALS else []
+    return f'<p class="muted">{" ".join(notes)}</p>\n<div class="grid">{"".join(shown)}</div>'
+
+
+def _small(history: History, name: str, goal: Objective, predict: Belief | None, identity: str) -> str:
+    """One slice among many: no title and no legend, its caption under it."""
+    along = None if predict is None else lambda params: predict(params)[goal.name]
+    figure = plots.slice(history, name, goal.name, along)
+    caption = figure.layout.meta["caption"]
+    # the direction is said above; it would not fit beside so small a figure
+    figure.update_yaxes(title_text=theme.parameter_title(goal.name, goal.unit), secondary_y=False)
+    figure.update_layout(
+        title=None, showlegend=False, height=280, margin={"l": 56, "r": 12, "t": 12, "b": 48},
+    )  # fmt: skip
+    return _figure(figure, identity, caption)
+
+
+def _figure(figure: Figure, identity: str, caption: str = "") -> str:
+    """A figure as data, drawn by the script at the end of the page."""
+    alt = html.escape(figure.layout.meta["alt"])
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    data = _json(json.loads(figure.to_json()))
+    height = int(figure.layout.height)
+    return (
+        f'<figure><div id="{identity}" role="img" aria-label="{alt}" style="height:{height}px"></div>'
+        f'<script type="application/json" data-for="{identity}">{data}</script>{below}</figure>\n'
+    )
+
+
+def _json(value: object) -> str:
+    """JSON that can stand inside a script element: no "<", so nothing in it can end the element."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+# -- tables -----------------------------------------------------------------------------
+
+
+def _best_table(history: History) -> tuple[str, str]:
+    """Title and table of the best trials, or of the front."""
+    chosen = panels(history, None)
+    if not chosen or chosen[0].best is None:
+        return "Best trials", ""
+    lead = chosen[0]
+    rows = np.flatnonzero(fronts(history) if len(chosen) > 1 else lead.counted)
+    rows = rows[np.argsort(-lead.utility[rows], kind="stable")][:_BEST].tolist()
+    told = [loads(history.rows[i].outcomes, {}) for i in rows]
+    table: dict[str, list[Any]] = {"trial": [history.rows[i].number for i in rows]}
+    units = {goal.name: goal.unit for goal in history.measured}
+    units |= {limit.name: limit.unit for limit in history.constraints}
+    for name, unit in units.items():
+        table[_head("", name, unit)] = [values.get(name) for values in told]
+    settings = [history.params(i) for i in rows]
+    for name in history.space.names:
+        table[_head("at ", name, history.space[name].unit)] = [params.get(name) for params in settings]
+    many = len(chosen) > 1
+    title = f"The front, best {lead.goal.name} first" if many else f"Best {theme.count(len(rows), 'trial')}"
+    return title, _table(table)
+
+
+def _troubles(history: History) -> str:
+    rows = np.flatnonzero(history.failed | history.infeasible).tolist()
+    if not rows:
+        return ""
+    table: dict[str, list[Any]] = {
+        "trial": [history.rows[i].number for i in rows[-_TROUBLES:]],
+        "state": [history.rows[i].state for i in rows[-_TROUBLES:]],
+        "what happened": [_what_happened(history, i) for i in rows[-_TROUBLES:]],
+        "at": [", ".join(_settings(history, i)) for i in rows[-_TROUBLES:]],
+    }
+    note = f'<p class="muted">The newest {_TROUBLES} of {len(rows):,}.</p>' if len(rows) > _TROUBLES else ""
+    return note + _table(table)
+
+
+def _what_happened(history: History, row: int) -> str:
+    record = history.rows[row]
+    text = record.error or record.reason or "no error text was told"
+    return text if len(text) <= _ERROR_LENGTH else text[:_ERROR_LENGTH] + "…"
+
+
+def _declared(study: Reportable, history: History) -> str:
+    knobs = [study.space[name] for name in study.space.names]
+    parts = [
+        "<h3>Parameters</h3>",
+        _table({
+            "name": [knob.name for knob in knobs],
+            "values": [knob.describe() for knob in knobs],
+            "unit": [knob.unit for knob in knobs],
+            "exists when": [_condition(knob.when) for knob in knobs],
+            "role": [knob.role for knob in knobs],
+        }),
+        "<h3>Objectives</h3>",
+        _table({
+            "name": [goal.name for goal in study.objectives],
+            "wanted": [_wanted(goal) for goal in study.objectives],
+            "unit": [getattr(goal, "unit", None) for goal in study.objectives],
+        }),
+    ]  # fmt: skip
+    if history.constraints:
+        parts += ["<h3>Limits</h3>", _table({
+            "name": [limit.name for limit in history.constraints],
+            "at least": [limit.lower for limit in history.constraints],
+            "at most": [limit.upper for limit in history.constraints],
+            "unit": [limit.unit for limit in history.constraints],
+        })]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _condition(when: Mapping[str, Iterable[Any]] | None) -> str | None:
+    """The parents of a conditional parameter and the values that bring it about."""
+    said = [
+        f"{parent} = {' or '.join(map(theme.wording, values))}" for parent, values in (when or {}).items()
+    ]
+    return ", ".join(said) or None
+
+
+def _wanted(goal: Objective | Preference) -> str:
+    described = goal.to_json()
+    if described["kind"] == "preference":
+        return "judged by people"
+    if described["target"] is not None:
+        within = f" ± {theme.wording(described['tolerance'])}" if described["tolerance"] else ""
+        return f"close to {theme.wording(described['target'])}{within}"
+    least = "" if described["threshold"] is None else f", {theme.wording(described['threshold'])} or better"
+    return f"{described['direction']}{least}"
+
+
+def _head(before: str, name: str, unit: str | None) -> str:
+    return f"{before}{theme.shorten(name)}" + (f" [{unit}]" if unit else "")
+
+
+def _table(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Columns as a table: numbers to the right, an absent value as a dash. Empty columns are left out."""
+    kept = {head: cells for head, cells in columns.items() if any(cell is not None for cell in cells)}
+    right = [' class="number"' if all(map(_number, cells)) else "" for cells in kept.values()]
+    heads = [f'<th scope="col"{at}>{html.escape(head)}</th>' for head, at in zip(kept, right, strict=True)]
+    rows = [
+        "".join(f"<td{at}>{html.escape(cell)}</td>" for cell, at in zip(row, right, strict=True))
+        for row in zip(*map(_worded, kept.values()), strict=True)
+    ]
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    inside = f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll" tabindex="0"><table>{inside}</table></div>'
+
+
+def _worded(cells: Sequence[Any]) -> list[str]:
+    """A column in words; fractions of like size get the same decimals."""
+    sizes = [abs(cell) for cell in cells if isinstance(cell, float) and cell]
+    alike = bool(sizes) and max(sizes) < 1e6 and 1e-4 <= max(sizes) <= 1_000 * min(sizes)
+    decimals = max(0, 3 - math.floor(math.log10(max(sizes)))) if alike else None
+    return [_cell(cell, decimals) for cell in cells]
+
+
+def _cell(value: object, decimals: int | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float) and decimals is not None:
+        return f"{value:.{decimals}f}"
+    return value if isinstance(value, str) else theme.wording(value)
+
+
+def _number(cell: object) -> bool:
+    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+
+
+def _details(summary: str, note: str, inside: str) -> str:
+    said = f'<p class="muted">{html.escape(note)}</p>' if note else ""
+    return f"<details><summary>{html.escape(summary)}</summary>{said}{inside}</details>"
+
+
+def _section(title: str, inside: str) -> str:
+    return f"<section><h2>{html.escape(title)}</h2>\n{inside}</section>" if inside else ""
+
+
+def _code(text: str) -> str:
+    return f'<pre tabindex="0"><code>{html.escape(text.strip())}</code></pre>'
+
+
+# -- the page ---------------------------------------------------------------------------
+
+_STYLE = """
+:root { color-scheme: light; --ground: #FFFFFF; --surface: #F3F5F7;
+  --text: #1C2530; --muted: #55616E; --line: #D9DFE5; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { color-scheme: dark; --ground: #13171C; --surface: #1D232A;
+    --text: #E4E9EE; --muted: #A3AFBB; --line: #36404A; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--ground); color: var(--text);
+  font: 15px/1.45 "Source Sans 3", "Source Sans Pro", "Source Sans", system-ui, sans-serif;
+  font-variant-numeric: tabular-nums; }
+main { max-width: 1092px; margin: 0 auto; padding: 30px 24px 60px; }
+h1 { font-size: 24px; line-height: 1.2; margin: 0 0 8px; overflow-wrap: anywhere; }
+h2 { font-size: 18.5px; line-height: 1.2; margin: 38px 0 10px; padding-top: 15px;
+  border-top: 1px solid var(--line); overflow-wrap: anywhere; }
+h3 { font-size: 16px; margin: 20px 0 6px; }
+.lead { font-size: 18px; margin: 0 0 12px; overflow-wrap: anywhere; }
+.muted, figcaption { color: var(--muted); font-size: 13px; margin: 6px 0; }
+.counts { list-style: none; display: flex; flex-wrap: wrap; gap: 8px; padding: 0; margin: 0 0 8px; }
+.counts li { border: 1px solid var(--line); border-radius: 6px; padding: 3px 10px; font-size: 14px;
+  color: var(--muted); }
+.count { color: var(--text); font-weight: 600; }
+figure { margin: 0; min-width: 0; }
+.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 15px; }
+.grid figure { border: 1px solid var(--line); border-radius: 6px; padding: 8px; }
+.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { text-align: left; padding: 6px 10px; border-bottom: 1px solid var(--line); vertical-align: top; }
+td { white-space: pre-wrap; overflow-wrap: break-word; max-width: 480px; }
+th { background: var(--surface); color: var(--muted); font-weight: 400; white-space: nowrap; }
+tr:last-child td { border-bottom: 0; }
+.number { text-align: right; white-space: nowrap; }
+details { margin-top: 8px; } summary { cursor: pointer; color: var(--muted); font-size: 14px; }
+details .scroll { max-height: 420px; overflow-y: auto; }
+pre { background: var(--surface); border: 1px solid var(--line); border-radius: 6px; padding: 12px 15px;
+  overflow-x: auto; font-size: 13.5px; }
+@media print {
+  main { max-width: none; padding: 0; }
+  figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  .scroll, pre { overflow: visible; } pre { white-space: pre-wrap; } th { white-space: normal; }
+  details:not([open]) { display: none; }
+}
+"""
+
+# Colours change by the names of properties that hold one, so that user text which looks like a colour stays.
+_DRAW = """
+const dark = JSON.parse(document.getElementById("dark-colours").textContent);
+const night = window.matchMedia("(prefers-color-scheme: dark)");
+function dyed(value, key) {
+  if (Array.isArray(value)) return value.map(item => dyed(item, key));
+  if (value && typeof value === "object")
+    return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, dyed(item, name)]));
+  return typeof value === "string" && /color$/.test(key) && Object.hasOwn(dark, value) ? dark[value] : value;
+}
+function draw(inTheDark) {
+  for (const source of document.querySelectorAll("script[data-for]")) {
+    let figure = JSON.parse(source.textContent);
+    if (inTheDark) figure = dyed(figure, "");
+    Plotly.react(source.dataset.for, figure.data, figure.layout, 
+      { responsive: true, displaylogo: false, displayModeBar: source.dataset.for === "history" });
+  }
+}
+draw(night.matches);
+night.addEventListener("change", () => draw(night.matches));
+window.addEventListener("beforeprint", () => draw(false));
+window.addEventListener("afterprint", () => draw(night.matches));
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; \
+style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<noscript><p class="muted">The figures need JavaScript. The tables do not.</p></noscript>
+<script type="application/json" id="dark-colours">{dark}</script>
+<script>{plotly}</script>
+<script>{draw}</script>
+</body>
+</html>
+"""

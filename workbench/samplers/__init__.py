@@ -1,0 +1,1 @@
+"""Samplers: from the record to the next trials."""

@@ -1,0 +1,101 @@
+"""`auto`: the sampler that chooses samplers, by one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from workbench.errors import UnsupportedError
+from workbench.samplers.base import KINDS, ROLES, AskRequest, Proposal, Sampler
+
+if TYPE_CHECKING:
+    from workbench.models.surrogate import Surrogate
+    from workbench.trial import History
+
+Factory = Callable[[], Sampler]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row of the table: the first rule whose sampler can serve a request, and whose goals match, is taken.
+
+    Args:
+        sampler: Registered name.
+        beyond: Features of the goals that this sampler may be given although it does not look at them.
+        reason: Why this sampler, for the `why` of its proposals.
+        warning: What the user has to know when features in `beyond` are present.
+    """
+
+    sampler: str
+    reason: str
+    beyond: frozenset[str] = frozenset()
+    warning: str = ""
+
+
+_GOALS = frozenset({"objectives", "constraints", "preference"})
+
+TABLE: tuple[Rule, ...] = (
+    Rule("gp", "one objective, and every parameter is of a kind that a Gaussian process models"),
+    Rule("sobol", "no model for parameters of this kind yet, so the points are spread evenly"),
+    Rule(
+        "sobol",
+        "spread evenly",
+        beyond=_GOALS,
+        warning="no sampler here learns from {what} yet: the points are spread evenly and ignore the values told",
+    ),
+    Rule("random", "nothing better can serve this space", beyond=_GOALS),
+)
+
+
+class AutoSampler(Sampler):
+    """Hands every request to the first sampler of the table that can serve it.
+
+    Args:
+        factories: Makers of samplers by registered name.
+    """
+
+    name = "auto"
+    serves = KINDS | ROLES | _GOALS | {"near", "prefer"}
+
+    def __init__(self, factories: Mapping[str, Factory]) -> None:
+        self._factories = factories
+
+    def choose(self, request: AskRequest) -> tuple[Rule, Sampler, str]:
+        """The rule that applies, its sampler, and the warning that goes with it ("" for none).
+
+        Raises:
+            UnsupportedError: if no rule applies.
+        """
+        for rule in TABLE:
+            sampler = self._factories[rule.sampler]()
+            goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
+            if not set(request.needs) <= sampler.serves or not (rule.beyond or not goals):
+                continue
+            warning = rule.warning.format(what=" and ".join(goals.values())) if goals and rule.beyond else ""
+            return rule, sampler, warning
+        raise UnsupportedError(
+            f"no sampler serves {', '.join(request.needs.values())} together; leave out near= and prefer=, "
+            "or change the space"
+        )
+
+    def check(self, request: AskRequest) -> None:
+        """Refuse what no rule covers."""
+        self.choose(request)
+
+    def ask(self, request: AskRequest) -> list[Proposal]:
+        """Ask the chosen sampler; each proposal notes which one it was."""
+        rule, sampler, warning = self.choose(request)
+        note = {"auto": sampler.name}
+        warnings = (warning,) if warning else ()
+        return [
+            replace(p, meta={**note, **p.meta}, why=p.why or rule.reason, warnings=(*warnings, *p.warnings))
+            for p in sampler.ask(request)
+        ]
+
+    def surrogate(self, history: History) -> Surrogate:
+        """The model of the sampler that would be chosen now."""
+        import numpy as np
+
+        request = AskRequest(history, 1, np.random.default_rng(0))
+        return self.choose(request)[1].surrogate(history)

@@ -1,0 +1,174 @@
+"""Questions about encoded points: inside the bounds, at the target, close to a centre, in a shut region.
+
+Symbols: n points, D encoded columns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import InvalidValueError, UnsupportedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.space.expressions import KnownConstraint
+    from workbench.space.parameters import Parameter
+    from workbench.space.space import Space
+
+    Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+_SLACK = 1e-9  # rounding of an encoded column that stands on its bound
+_WHOLE = 10_000  # values of a structured parameter that a grid may list
+
+
+def inside(space: Space, X: Array) -> Mask:
+    """Which rows of X (n, D) lie within the bounds of every active box parameter, shape (n,)."""
+    ok = np.ones(len(X), dtype=bool)
+    for p in space:
+        if p.box:
+            block = X[:, space.slices[p.name]]
+            ok &= ~((block < -_SLACK) | (block > 1 + _SLACK)).any(axis=1)  # NaN, inactive, is neither
+    return ok
+
+
+def at_target(space: Space, X: Array) -> Mask:
+    """Which rows of X (n, D) have every fidelity and task parameter at its target, shape (n,)."""
+    ok = np.ones(len(X), dtype=bool)
+    for p in space:
+        if p.target is not None:
+            ok &= (np.abs(X[:, space.slices[p.name]] - p.encode([p.target])) <= _SLACK).all(axis=1)
+    return ok
+
+
+def close(space: Space, X: Array, centre: Array, reach: float) -> Mask:
+    """Which rows of X (n, D) lie within `reach` of a centre (D,): box columns in the unit cube, all others equal."""
+    ok = np.ones(len(X), dtype=bool)
+    for p in space:
+        block, middle = X[:, space.slices[p.name]], centre[space.slices[p.name]]
+        same = np.isnan(block) & np.isnan(middle)
+        ok &= (same | (np.abs(block - middle) <= (reach if p.box else 0.0))).all(axis=1)
+    return ok
+
+
+def meets(space: Space, X: Array, conditions: Sequence[KnownConstraint]) -> Mask:
+    """Which rows of X (n, D) fulfil all the conditions; a row in which one of their names is inactive does not."""
+    names = {name for condition in conditions for name in condition.names}
+    columns: dict[str, Array] = {}
+    for p in space:
+        if names & set(p.variables):
+            block = X[:, space.slices[p.name]]
+            known = ~np.isnan(block).any(axis=1)
+            numbers = np.full((len(X), len(p.variables)), np.nan)
+            numbers[known] = p.quantities(block[known])
+            columns |= dict(zip(p.variables, numbers.T, strict=True))
+    ok = np.ones(len(X), dtype=bool)
+    for condition in conditions:
+        ok &= condition.satisfied(columns)
+        for name in condition.names:
+            ok &= ~np.isnan(columns[name])
+    return ok
+
+
+def variables(space: Space) -> tuple[str, ...]:
+    """The names that a condition over this space may use."""
+    return tuple(name for p in space for name in p.variables)
+
+
+def slope(p: Parameter, u: Array) -> Array:
+    """dx/du of a Float at encoded columns u: what turns a slope in user units into one in the unit cube."""
+    low, high = p.quantities(np.array([[0.0], [1.0]]))[:, 0]
+    if getattr(p, "log", False):
+        ratio = math.log(high / low)
+        return np.asarray(low * np.exp(u * ratio) * ratio, dtype=np.float64)
+    return np.full_like(u, high - low)
+
+
+# -- the grid ------------------------------------------------------------------------------------
+
+
+def grid(
+    space: Space,
+    levels: int | Mapping[str, int | Sequence[Any]] = 5,
+    fixed: Mapping[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Every combination that the known constraints allow, the last parameter changing fastest.
+
+    Args:
+        space: The space.
+        levels: Number of levels of a continuous parameter, ends included (for a mixture: parts of
+            the total), or by name a number or the levels themselves.
+        fixed: Parameters held at a value; fidelity and task parameters stand at their target.
+    Raises:
+        UnsupportedError: for a kind that has no grid.
+        InvalidValueError: if `levels` names an unknown parameter or a value that it cannot take.
+    """
+    fixed = space.complete_fixed(fixed or {})
+    if isinstance(levels, Mapping):
+        for name in levels:
+            space[name]  # raises for an unknown name
+    axes = {p.name: [fixed[p.name]] if p.name in fixed else _axis(p, levels) for p in space}
+    for point in _walk(space, axes, 0, {}):
+        if not space.violations(point):
+            yield point
+
+
+def _walk(space: Space, axes: Mapping[str, Sequence[Any]], depth: int, point: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Combinations of the parameters from `depth` on, each inactive one left out."""
+    if depth == len(space.parameters):
+        yield dict(point)
+        return
+    name = space.parameters[depth].name
+    if name not in space.active(point):
+        yield from _walk(space, axes, depth + 1, point)
+        return
+    for value in axes[name]:
+        point[name] = value
+        yield from _walk(space, axes, depth + 1, point)
+        del point[name]
+
+
+def _axis(p: Parameter, levels: int | Mapping[str, int | Sequence[Any]]) -> list[Any]:
+    wish = levels.get(p.name) if isinstance(levels, Mapping) else levels
+    if wish is not None and not isinstance(wish, int):
+        return [p.check(value, bounds=True) for value in wish]
+    if p.target is not None:
+        return [p.target]
+    if p.samples is not None:
+        return list(p.samples)
+    named = isinstance(levels, Mapping) and wish is not None
+    count = 5 if wish is None else wish
+    if p.kind == "simplex":
+        return _lattice(p, count)
+    if p.box and p.width == 1:
+        if p.cardinality is not None and (not named or p.cardinality <= count):
+            return list(p.values())
+        return list(dict.fromkeys(p.decode(np.linspace(0.0, 1.0, count)[:, None])))
+    if p.cardinality is not None and p.cardinality <= _WHOLE:
+        return list(p.values())
+    raise UnsupportedError(
+        f"a grid over {p.name!r} ({type(p).__name__}, {p.cardinality or 'infinitely many'} values) is out of reach. "
+        f"List the values with levels={{{p.name!r}: […]}}, or use sampler='sobol'"
+    )
+
+
+def _lattice(p: Any, count: int) -> list[Any]:
+    """Mixtures whose parts are whole multiples of total / (count - 1), bounds and max_nonzero kept."""
+    shares = product(range(count), repeat=p.width - 1)
+    mixtures = []
+    for head in shares:
+        if sum(head) > count - 1:
+            continue
+        parts = np.array([*head, count - 1 - sum(head)]) * (p.total / (count - 1))
+        value = dict(zip(p.variables, parts.tolist(), strict=True))
+        try:
+            mixtures.append(p.check(value, bounds=True))
+        except InvalidValueError:
+            continue  # outside the bounds of a part
+    return mixtures

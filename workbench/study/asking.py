@@ -1,0 +1,246 @@
+"""One ask: lease, history, sampler, independent check, one transaction.
+
+Whatever asks at the same time, numbers are given out by the database, in the transaction
+that writes the trials, and only to the holder of the lease's fencing number.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from workbench.errors import DeadlineReached, LeaseLostError, SamplerError, WorkbenchWarning
+from workbench.samplers.base import AskRequest, Proposal, Sampler
+from workbench.study.record import Record
+from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
+
+if TYPE_CHECKING:
+    from workbench.storage import Transaction
+    from workbench.trial import History
+
+LEASE = 30.0  # seconds that an ask lease lasts without renewal
+_POLL = (0.002, 0.05)  # first and longest pause between two looks at a lease that another holds
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller of an ask wants.
+
+    Args:
+        n: Number of trials.
+        fixed: Parameters held at a value, checked and completed, context included.
+        context: The part of it that the world decided.
+        near: Number of a trial to stay close to.
+        prefer: Weights of objectives.
+        deadline: `time.monotonic()` by which the ask has to return.
+        expires: Seconds until a trial that nobody keeps alive may be taken over; None: never.
+        purpose: As in `AskRequest`.
+    """
+
+    n: int = 1
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    near: int | None = None
+    prefer: Mapping[str, float] = field(default_factory=dict)
+    deadline: float | None = None
+    expires: float | None = None
+    purpose: Literal["evaluate", "question"] = "evaluate"
+
+
+def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> list[TrialRow]:
+    """Exactly `wish.n` running trials, waiting ones first.
+
+    Args:
+        turn: Lock that orders the threads of this process.
+    Raises:
+        UnsupportedError, ExhaustedSpaceError, SamplerError: from the sampler; nothing is written.
+    """
+    while True:
+        with _lease(record, wish.deadline, turn) as fence:
+            if fence is None:
+                late = "the time given to this ask was over before other asks let it begin"
+                history = record.history()
+                return _write(record, wish, _waiting(history, wish.n), lambda n: _stopgap(record, wish, n, late))
+            history = record.history()
+            waiting = _waiting(history, wish.n)
+            drafts = _proposals(record, sampler, wish, history, wish.n - len(waiting))
+            try:
+                return _write(record, wish, waiting, lambda n: drafts[:n], fence, _packed_state(sampler))
+            except (LeaseLostError, _Overtaken):
+                continue  # the record has moved on under these proposals: ask anew
+
+
+class _Overtaken(Exception):
+    """A waiting trial was taken by somebody else."""
+
+
+Draft = dict[str, Any]
+
+
+def _write(
+    record: Record,
+    wish: Wish,
+    waiting: Sequence[int],
+    drafts: Callable[[int], Sequence[Draft]],
+    fence: int | None = None,
+    state: tuple[str, bytes] | None = None,
+) -> list[TrialRow]:
+    fresh = drafts(wish.n - len(waiting)) if wish.n > len(waiting) else []
+    at = now()
+    claim = {
+        "state": str(TrialState.RUNNING), "started": at, "owner": Owner.current().to_json(), "attempt": 1,
+        "expires": None if wish.expires is None else at + wish.expires,
+    }  # fmt: skip
+    with record.transaction("ask") as tx:
+        if fence is not None:
+            tx.check_fence(fence)
+        rows = [_claim(tx, number, claim) for number in waiting]
+        rows += tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in fresh])
+        if state is not None and fresh:
+            tx.save_state(state[0], rows[-1].number, state[1])
+    return rows
+
+
+def _claim(tx: Transaction, number: int, claim: Mapping[str, Any]) -> TrialRow:
+    if tx.row(number).state != TrialState.WAITING:
+        raise _Overtaken
+    return tx.update(number, **claim)
+
+
+def _waiting(history: History, n: int) -> list[int]:
+    return [int(number) for number in history.numbers[history.in_state(TrialState.WAITING)][:n]]
+
+
+# -- the sampler -----------------------------------------------------------------------------
+
+
+def _proposals(record: Record, sampler: Sampler, wish: Wish, history: History, n: int) -> list[Draft]:
+    if n == 0:
+        return []
+    first = history.next_number
+    request = AskRequest(
+        history=history, n=n, rng=np.random.default_rng([record.seed, first]), first=first,
+        fixed=wish.fixed, context=wish.context, near=wish.near, prefer=wish.prefer,
+        deadline=wish.deadline, purpose=wish.purpose, state=_state(record, sampler),
+    )  # fmt: skip
+    sampler.check(request)
+    if request.state is not None:
+        sampler.load_state_dict(request.state[1])
+    try:
+        request.check_deadline()
+        proposals = sampler.ask(request)
+    except DeadlineReached:
+        return _stopgap(record, wish, n, f"sampler {sampler.name!r} had no candidate within the time given")
+    if len(proposals) != n:
+        raise SamplerError(f"sampler {sampler.name!r} was asked for {n} proposals and gave {len(proposals)}")
+    note = {"sampler": sampler.name, "rng": [record.seed, first]}
+    return [_draft(record, wish, proposal, sampler.name, note) for proposal in proposals]
+
+
+def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapping[str, Any]) -> Draft:
+    """The proposal as a row, after a check that trusts no sampler."""
+    space = record.space
+    params = space.decode(np.asarray(proposal.x, dtype=np.float64)[None])[0]
+    broken = [*space.violations(space.check(params))]
+    broken += [
+        f"{key} is {params[key]!r}, fixed was {value!r}"
+        for key, value in wish.fixed.items()
+        if key in params and not np.array_equal(params[key], value)
+    ]
+    if broken:
+        raise SamplerError(f"sampler {name!r} proposed {params}, which breaks: {'; '.join(broken)}")
+    for text in proposal.warnings:
+        warnings.warn(text, WorkbenchWarning, stacklevel=2)
+    text, vectors = pack_params(params)
+    return {
+        "params": text, "vectors": vectors, "space_version": record.space_version,
+        "meta": dumps({**note, **proposal.meta}), "why": proposal.why or None,
+        "predicted": dumps(dict(proposal.predicted)), "warnings": dumps(list(proposal.warnings)),
+        "measure": dumps(list(proposal.measure or ())),
+    }  # fmt: skip
+
+
+def _stopgap(record: Record, wish: Wish, n: int, why: str) -> list[Draft]:
+    """Quasi-random points keyed by seed, number and owner: no two late asks give the same."""
+    first = record.history().next_number
+    owner = Owner.current()
+    key = [record.seed, first, owner.pid, *owner.started.encode(), threading.get_ident() & 0xFFFF]
+    seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+    X = record.space.sobol(n, seed, fixed=wish.fixed)
+    warning = f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one"
+    note = {"sampler": "sobol", "deadline_hit": True, "rng": key}
+    why = "time was over: quasi-random point"
+    return [_draft(record, wish, Proposal(x, why=why, warnings=(warning,)), "sobol", note) for x in X]
+
+
+def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | None:
+    if type(sampler).load_state_dict is Sampler.load_state_dict:
+        return None
+    stored = record.storage.sampler_state(record.id, sampler.name)
+    if stored is None:
+        return None
+    number, data = stored
+    with np.load(BytesIO(data), allow_pickle=False) as arrays:
+        return number, dict(arrays)
+
+
+def _packed_state(sampler: Sampler) -> tuple[str, bytes] | None:
+    state = sampler.state_dict()
+    if state is None:
+        return None
+    buffer = BytesIO()
+    np.savez(buffer, allow_pickle=False, **state)
+    return sampler.name, buffer.getvalue()
+
+
+# -- the lease -------------------------------------------------------------------------------
+
+
+@contextmanager
+def _lease(record: Record, deadline: float | None, turn: threading.Lock) -> Iterator[int | None]:
+    """Hold the study's ask lease, renewed while held; None if the deadline came first."""
+    if not turn.acquire(timeout=-1 if deadline is None else max(0.0, deadline - time.monotonic())):
+        yield None
+        return
+    try:
+        fence = _acquire(record, deadline)
+        if fence is None:
+            yield None
+            return
+        done = threading.Event()
+        keeper = threading.Thread(target=_renew, args=(record, fence, done), daemon=True)
+        keeper.start()
+        try:
+            yield fence
+        finally:
+            done.set()
+            keeper.join()
+            record.storage.release_lease(record.id, fence)
+    finally:
+        turn.release()
+
+
+def _acquire(record: Record, deadline: float | None) -> int | None:
+    pause, longest = _POLL
+    while True:
+        fence = record.storage.acquire_lease(record.id, Owner.current(), LEASE)
+        if fence is not None:
+            return fence
+        if deadline is not None and time.monotonic() + pause >= deadline:
+            return None
+        time.sleep(pause)
+        pause = min(2 * pause, longest)
+
+
+def _renew(record: Record, fence: int, done: threading.Event) -> None:
+    while not done.wait(LEASE / 3):
+        if not record.storage.renew_lease(record.id, fence, LEASE):
+            return  # lost: the fence in the transaction will say so

@@ -1,0 +1,300 @@
+"""What a study offers behind one more dot: feedback, files, figures, and the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import FeedbackError, InvalidValueError, TrialStateError
+from workbench.problem import Preference
+from workbench.rankings import Groups, ranking
+from workbench.trial import FeedbackRecord, QuestionRecord, Trial, TrialState, now, standing, undone
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from plotly.graph_objects import Figure
+
+    from workbench.models.surrogate import Surrogate
+    from workbench.storage import AttachmentRow, Transaction
+    from workbench.study.study import Study
+    from workbench.trial import History
+
+Named = Trial | int
+
+
+class Feedback:
+    """What people said: an append-only log of rankings, best picks, skips and undos."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._record = study._record
+
+    @property
+    def log(self) -> tuple[FeedbackRecord, ...]:
+        """Every entry in the order of arrival, undone ones and undos included."""
+        return tuple(self._record.storage.feedback(self._record.id))
+
+    @property
+    def standing(self) -> tuple[FeedbackRecord, ...]:
+        """The entries that no undo has taken back."""
+        return standing(self.log)
+
+    def rank(
+        self, groups: Iterable[Iterable[Named]], *, of: Sequence[Named] | None = None,
+        rater: str = "", confidence: float | None = None,
+    ) -> FeedbackRecord:  # fmt: skip
+        """Record an order, best group first; trials of one group are tied.
+
+        Args:
+            groups: Trials or their numbers.
+            of: All that were shown, if more than are ranked; the rest is unordered, not tied.
+            rater: Who judged.
+            confidence: Probability that the answer is right, in (0, 1].
+        Raises:
+            FeedbackError: if the ranking contradicts itself or names unknown trials.
+        """
+        shown = None if of is None else self._numbers(of)
+        ranked = ranking([self._numbers(group) for group in groups], shown)
+        return self._add("rank", ranked, shown, rater, confidence)
+
+    def compare(
+        self, better: Named, worse: Named, *, rater: str = "", confidence: float | None = None
+    ) -> FeedbackRecord:
+        """Record that one trial is better than another."""
+        ranked = ranking([self._numbers([better]), self._numbers([worse])])
+        return self._add("compare", ranked, None, rater, confidence)
+
+    def pick_best(
+        self, best: Named, *, of: Sequence[Named], rater: str = "", confidence: float | None = None
+    ) -> FeedbackRecord:
+        """Record that one trial is better than each of the others shown."""
+        shown, winner = self._numbers(of), self._numbers([best])[0]
+        if winner not in shown or len(set(shown)) < 2:
+            raise FeedbackError(f"the best must be one of at least two trials shown; got {winner} of {shown}")
+        return self._add("best", ((winner,),), shown, rater, confidence)
+
+    def undo(self, feedback_id: int | FeedbackRecord, *, rater: str = "") -> FeedbackRecord:
+        """Take an entry back by a new entry; undoing an undo restores what it took back."""
+        target = feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id
+        with self._record.transaction("feedback") as tx:
+            log = tx.feedback_log()
+            known = {entry.id: entry for entry in log}
+            if target not in known:
+                raise FeedbackError(f"no feedback entry {target!r}; this study has {len(log)}, numbered from 0")
+            if target in undone(log):
+                raise FeedbackError(f"feedback entry {target} is undone already; undo that undo to restore it")
+            entry = tx.feedback(kind="undo", undoes=target, rater=rater, created=now())
+            self._settle(tx, _touched(known, entry))
+        return entry
+
+    def next_question(self, k: int = 4) -> Question:
+        """The open question, or a new one over k trials: the latest that nobody judged, topped up by an ask.
+
+        The same question comes back until it is answered, skipped, or a trial of it is taken out.
+        """
+        if isinstance(k, bool) or not isinstance(k, int) or k < 2:
+            raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
+        question = self._open()
+        if question is None:
+            missing = k - len(self._candidates(k))
+            if missing > 0:
+                self._study._ask(missing, purpose="question")
+            with self._record.transaction("question") as tx:
+                question = self._open()
+                if question is None:
+                    question = tx.question(self._candidates(k), seed=self._record.seed)
+        return Question(self, question)
+
+    # -- inside ------------------------------------------------------------------------------
+
+    def _open(self) -> QuestionRecord | None:
+        gone = (TrialState.VOID, TrialState.REJECTED)
+        history = self._record.history()
+        out = {int(n) for n in history.numbers[history.in_state(*gone)]}
+        for question in self._record.storage.questions(self._record.id):
+            if question.answered is None and not out & set(question.trials):
+                return question
+        return None
+
+    def _candidates(self, k: int) -> tuple[int, ...]:
+        history = self._record.history()
+        judged = {number for entry in history.feedback for number in (*entry.of, *_flat(entry.groups))}
+        live = history.in_state(TrialState.RUNNING, TrialState.COMPLETE)
+        fresh = [int(number) for number in history.numbers[live] if int(number) not in judged]
+        return tuple(fresh[-k:])
+
+    def _numbers(self, trials: Iterable[Named]) -> tuple[int, ...]:
+        if isinstance(trials, Trial | int | str):
+            raise FeedbackError(f"expected a group of trials such as [[best], [second, third]], got {trials!r}")
+        return tuple(self._record.number(trial) for trial in trials)
+
+    def _add(
+        self, kind: str, groups: Groups, shown: Sequence[int] | None, rater: str,
+        confidence: float | None = None, question: int | None = None,
+    ) -> FeedbackRecord:  # fmt: skip
+        if confidence is not None and not 0 < confidence <= 1:
+            raise FeedbackError(f"confidence is a probability in (0, 1], got {confidence!r}")
+        if not isinstance(rater, str):
+            raise FeedbackError(f"rater must be a name, got {rater!r}")
+        of = tuple(_flat(groups)) if shown is None else tuple(shown)
+        with self._record.transaction("feedback") as tx:
+            for number in of:
+                state = tx.row(number).state
+                if state in (TrialState.REJECTED, TrialState.VOID, TrialState.WAITING):
+                    raise FeedbackError(f"trial {number} is {state} and cannot be judged")
+            entry = tx.feedback(
+                kind=kind, groups=groups, of=of, rater=rater, confidence=confidence, question=question, created=now()
+            )
+            if question is not None:
+                tx.answer(question, entry.id)
+            self._settle(tx, of)
+        return entry
+
+    def _settle(self, tx: Transaction, numbers: Iterable[int]) -> None:
+        """A trial judged only by people is complete while an entry names it, and running again without one."""
+        if any(not isinstance(goal, Preference) for goal in self._record.objectives) or self._record.constraints:
+            return
+        judged = {n for entry in standing(tx.feedback_log()) for n in entry.of if entry.kind != "skip"}
+        for number in set(numbers):
+            state = tx.row(number).state
+            if state == TrialState.RUNNING and number in judged:
+                tx.update(number, state=str(TrialState.COMPLETE), finished=now(), expires=None)
+            elif state == TrialState.COMPLETE and number not in judged:
+                tx.update(number, state=str(TrialState.RUNNING), finished=None)
+
+
+class Question:
+    """Trials shown together, waiting for one answer."""
+
+    def __init__(self, feedback: Feedback, row: QuestionRecord) -> None:
+        self._feedback = feedback
+        self._row = row
+
+    @property
+    def id(self) -> int:
+        """Number of the question within the study."""
+        return self._row.id
+
+    @property
+    def trials(self) -> list[Trial]:
+        """What is shown, in the order in which it is shown."""
+        study = self._feedback._study
+        return [study.trial(number) for number in self._row.trials]
+
+    def answer(
+        self, groups: Iterable[Iterable[Named]], *, rater: str = "", confidence: float | None = None
+    ) -> FeedbackRecord:
+        """Rank the shown trials, best group first; groups are ties, what is left out is unordered."""
+        numbers = self._feedback._numbers
+        ranked = ranking([numbers(group) for group in groups], self._row.trials)
+        return self._close("rank", ranked, rater, confidence)
+
+    def skip(self, *, rater: str = "") -> FeedbackRecord:
+        """Close the question without an answer."""
+        return self._close("skip", (), rater)
+
+    def none_acceptable(self, *, rater: str = "") -> FeedbackRecord:
+        """Say that none of the shown trials is good enough; not a tie."""
+        return self._close("none_acceptable", (), rater)
+
+    def _close(self, kind: str, groups: Groups, rater: str, confidence: float | None = None) -> FeedbackRecord:
+        for question in self._feedback._record.storage.questions(self._feedback._record.id):
+            if question.id == self.id and question.answered is not None:
+                raise FeedbackError(f"question {self.id} is answered already by feedback {question.answered}")
+        return self._feedback._add(kind, groups, self._row.trials, rater, confidence, self.id)
+
+
+def _flat(groups: Groups) -> list[int]:
+    return [number for group in groups for number in group]
+
+
+def _touched(known: Mapping[int, FeedbackRecord], entry: FeedbackRecord) -> tuple[int, ...]:
+    """Trials of the judgement at the end of a chain of undos."""
+    while entry.kind == "undo" and entry.undoes is not None:
+        entry = known[entry.undoes]
+    return entry.of
+
+
+class Files:
+    """Attachments of a study, kept in its database."""
+
+    def __init__(self, study: Study) -> None:
+        self._record = study._record
+
+    def put(self, name: str, data: bytes, mime: str, trial: Named | None = None) -> AttachmentRow:
+        """Store bytes under a name, in place of an earlier attachment of that name."""
+        if not isinstance(name, str) or not name:
+            raise InvalidValueError(f"an attachment needs a name, got {name!r}")
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InvalidValueError(f"attachment {name!r} must be bytes, got {type(data).__name__}")
+        number = None if trial is None else self._record.number(trial)
+        with self._record.transaction("attach") as tx:
+            if number is not None:
+                tx.row(number)
+            return tx.attach(name, mime, bytes(data), number)
+
+    def get(self, name: str) -> bytes:
+        """The bytes of an attachment."""
+        return self._record.storage.attachment(self._record.id, name)[1]
+
+    def list(self, trial: Named | None = None) -> list[AttachmentRow]:
+        """What is stored, without the bytes; of one trial or of all."""
+        rows = self._record.storage.attachments(self._record.id)
+        number = None if trial is None else self._record.number(trial)
+        return [row for row in rows if number is None or row.number == number]
+
+
+class Plot:
+    """Figures of the record, as plotly figures."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+
+    def history(self, objective: str | None = None) -> Figure:
+        """Values by trial, with the best so far."""
+        from workbench import plots
+
+        return plots.history(self._study.history(), objective)
+
+    def slice(self, name: str, objective: str | None = None) -> Figure:
+        """Values by one parameter, with the model's prediction where there is a model."""
+        from workbench import plots
+
+        return plots.slice(self._study.history(), name, objective, self._study.model().predictor())
+
+
+@dataclass(frozen=True)
+class Model:
+    """The belief at one revision of the record; never mixed with observed values."""
+
+    history: History
+    surrogate: Surrogate | None
+    missing: str = ""
+
+    def predict(
+        self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Mean and standard deviation of each objective, in user units, for each given point.
+
+        Args:
+            params: One point or a list of n points.
+        Returns:
+            {objective: (mean, sd)}, arrays of shape (n,), without measurement noise.
+        Raises:
+            TrialStateError: if the record is too small for a model.
+            UnsupportedError: if there is no model of this kind of study.
+        """
+        if self.surrogate is None:
+            raise TrialStateError(self.missing)
+        points = [params] if isinstance(params, Mapping) else list(params)
+        points = [self.history.space.check(point, bounds=False) for point in points]
+        return self.surrogate.predict(self.history.space.encode(points))
+
+    def predictor(self) -> Any:
+        """`predict` as the figures want it, None where there is no model."""
+        if self.surrogate is None:
+            return None
+        return self.predict
+

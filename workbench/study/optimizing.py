@@ -1,0 +1,374 @@
+"""The loop that asks, evaluates and tells, in this process or on an executor."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import (
+    AlreadyTold,
+    ExecutorError,
+    ExhaustedSpaceError,
+    InvalidValueError,
+    TrialPruned,
+    WorkbenchError,
+    WorkbenchWarning,
+)
+from workbench.executor import Died, Done, Executor, Raised, Request
+from workbench.problem import Constraint, Objective, Preference
+from workbench.space import Space
+from workbench.study import telling
+from workbench.trial import Observation, Owner, Trial, TrialRow, TrialState, now
+
+if TYPE_CHECKING:
+    from workbench.study.record import Record
+    from workbench.study.study import Study
+
+log = logging.getLogger("workbench")
+
+EXPIRY = 300.0  # seconds without a heartbeat after which a trial may be taken over
+HEARTBEAT = 30.0
+
+Objective_ = Callable[[Trial], "float | Mapping[str, float]"]
+
+
+@dataclass
+class Plan:
+    """When to stop, what to forgive, whom to tell."""
+
+    fn: Objective_
+    n_trials: int | None = None
+    until: int | None = None
+    timeout: float | None = None
+    executor: Executor | None = None
+    catch: tuple[type[BaseException], ...] = ()
+    callbacks: Sequence[Callable[[Study, Trial], None]] = ()
+    started: float = field(default_factory=time.monotonic)
+    new: int = 0  # trials asked for so far
+    exhausted: bool = False  # nothing is left to ask for
+
+    def __post_init__(self) -> None:
+        for name, value in (("n_trials", self.n_trials), ("until", self.until)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise InvalidValueError(f"{name} must be a whole number >= 0, got {value!r}")
+        if self.n_trials is None and self.until is None and self.timeout is None:
+            raise InvalidValueError("say when to stop: n_trials=, until=, timeout=, or a study with a budget")
+
+    def wants_more(self, finished: int, running: int) -> bool:
+        """May another new trial be asked for, with so many finished in total and running in this run?"""
+        if self.exhausted:
+            return False
+        if self.timeout is not None and time.monotonic() - self.started >= self.timeout:
+            return False
+        if self.n_trials is not None and self.new >= self.n_trials:
+            return False
+        return self.until is None or finished + running < self.until
+
+
+def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event) -> None:
+    """Run the plan to its end.
+
+    Raises:
+        Exception: what `fn` raised, unless its type is in `plan.catch`; the trial is failed first.
+    """
+    runner = _Here(study, record, plan) if plan.executor is None else _Pool(study, record, plan)
+    stopped.clear()
+    with runner.heartbeats():
+        try:
+            while not stopped.is_set():
+                row = _orphan(record) or _fresh(study, record, plan, runner.running)
+                if row is not None:
+                    runner.run(row)
+                elif not runner.running:
+                    return
+                else:
+                    runner.wait()
+            runner.drain()
+        finally:
+            runner.release()
+
+
+def _fresh(study: Study, record: Record, plan: Plan, running: int) -> TrialRow | None:
+    finished = int(record.history().finished.sum())
+    if not plan.wants_more(finished, running):
+        return None
+    try:
+        row = study._ask(1, expires=EXPIRY)[0]
+    except ExhaustedSpaceError as error:
+        warnings.warn(f"stopped early: {error}", WorkbenchWarning, stacklevel=4)
+        plan.exhausted = True
+        return None
+    plan.new += 1
+    return row
+
+
+def _orphan(record: Record) -> TrialRow | None:
+    """Take over the first running trial whose optimising process is gone: same number, one attempt more."""
+    history, at = record.history(), now()
+    orphans = [row for row in _running(history.rows) if _orphaned(row, at)]
+    if not orphans:
+        return None
+    with record.transaction("takeover") as tx:
+        for candidate in orphans:
+            row = tx.row(candidate.number)
+            if row.state == TrialState.RUNNING and _orphaned(row, at):
+                owner = Owner.current().to_json()
+                return tx.update(row.number, owner=owner, attempt=row.attempt + 1, expires=at + EXPIRY, started=at)
+    return None
+
+
+def _running(rows: Sequence[TrialRow]) -> Iterator[TrialRow]:
+    return (row for row in rows if row.state == TrialState.RUNNING)
+
+
+def _orphaned(row: TrialRow, at: float) -> bool:
+    if row.expires is None:  # a plain ask: its experiment may run for days
+        return False
+    return row.expires <= at or (row.owner is not None and Owner.from_json(row.owner).known_dead())
+
+
+# -- one trial ---------------------------------------------------------------------------------
+
+
+class _Runner:
+    """Keeps the trials in flight alive, and writes down how they end."""
+
+    def __init__(self, study: Study, record: Record, plan: Plan) -> None:
+        self.study, self.record, self.plan = study, record, plan
+        self.alive: dict[int, TrialRow] = {}
+
+    @property
+    def running(self) -> int:
+        """Trials in flight in this run."""
+        return len(self.alive)
+
+    def run(self, row: TrialRow) -> None:
+        """Begin one trial."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Wait for one of the trials in flight."""
+        raise NotImplementedError
+
+    def drain(self) -> None:
+        """Wait for all of them."""
+        while self.running:
+            self.wait()
+
+    def release(self) -> None:
+        """Give the trials in flight back, so that the next run takes them over at once."""
+        for number in list(self.alive):
+            self.record.storage.heartbeat(self.record.id, number, Owner.current().to_json(), 0.0)
+            del self.alive[number]
+
+    @contextmanager
+    def heartbeats(self) -> Iterator[None]:
+        """Renew the expiry of the trials in flight while the block runs."""
+        done = threading.Event()
+        keeper = threading.Thread(target=self._beat, args=(done,), daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            done.set()
+            keeper.join()
+
+    def _beat(self, done: threading.Event) -> None:
+        owner = Owner.current().to_json()
+        while not done.wait(HEARTBEAT):
+            for number in list(self.alive):
+                self.record.storage.heartbeat(self.record.id, number, owner, now() + EXPIRY)
+
+    # -- how it ended --
+
+    def returned(self, row: TrialRow, result: Any) -> None:
+        """The function gave a value: check and tell it; a result that cannot be used fails the trial."""
+        try:
+            seen = telling.observe(self.record, result)
+            self._write(row, seen, TrialState.COMPLETE)
+        except InvalidValueError as error:
+            self.failed(row, error, f"the function returned {result!r}: {error}")
+
+    def failed(self, row: TrialRow, error: BaseException | None, text: str) -> None:
+        """The function raised: record it, and raise it again unless the caller forgives its type."""
+        if isinstance(error, TrialPruned):
+            last = {r.objective: r.value for r in self.record.history().reports if r.number == row.number}
+            self._write(row, Observation(values=last), TrialState.PRUNED)
+            return
+        self._write(row, Observation(), TrialState.FAILED, error=text)
+        if not isinstance(error, self.plan.catch):
+            raise error if error is not None else ExecutorError(f"trial {row.number} failed: {text}")
+
+    def _write(self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None) -> None:
+        self.alive.pop(row.number, None)
+        try:
+            with self.record.transaction("tell") as tx:
+                told = telling.tell(tx, self.record, row.number, seen, state, error=error)
+        except AlreadyTold as conflict:
+            with self.record.transaction("late") as tx:
+                after = {"attempt": row.attempt, "state": str(state), "values": dict(seen.values), "error": error}
+                tx.audit("late result", row.number, after=after, reason=str(conflict))
+            warnings.warn(f"a late result went to the audit log: {conflict}", WorkbenchWarning, stacklevel=4)
+            return
+        log.info("trial %d %s %s", told.number, told.state, dict(seen.values) or (error or "").strip()[:200])
+        for callback in self.plan.callbacks:
+            callback(self.study, self.record.trial(told))
+
+
+class _Here(_Runner):
+    """Runs one trial at a time in this thread."""
+
+    def run(self, row: TrialRow) -> None:
+        self.alive[row.number] = row
+        try:
+            result = self.plan.fn(self.record.trial(row))
+        except Exception as error:
+            self.failed(row, error, "".join(traceback.format_exception(error)))
+        else:
+            self.returned(row, result)
+
+    def wait(self) -> None:
+        raise WorkbenchError("a trial of this thread is never left running")
+
+
+class _Pool(_Runner):
+    """Runs trials on an executor's workers; only this process touches the storage."""
+
+    def __init__(self, study: Study, record: Record, plan: Plan) -> None:
+        super().__init__(study, record, plan)
+        assert plan.executor is not None
+        self.pool: Executor = plan.executor
+        self.tasks: dict[int, TrialRow] = {}
+
+    def run(self, row: TrialRow) -> None:
+        job = _Job(self.plan.fn, row, self.record.space.to_json(), self.record.objectives)
+        while not self.pool.free:
+            self.wait()
+        self.alive[row.number] = row
+        self.tasks[self.pool.start(_evaluate, job)] = row
+
+    def wait(self) -> None:
+        for event in self.pool.wait():
+            row = self.tasks.get(event.task)
+            if row is None:
+                continue
+            if isinstance(event, Request):
+                self.pool.reply(event.task, self._answer(row, event.payload))
+            else:
+                del self.tasks[event.task]
+                self._ended(row, event)
+
+    def _answer(self, row: TrialRow, question: tuple[Any, ...]) -> Any:
+        """What the record says; an error travels back and is raised where the trial called."""
+        try:
+            match question:
+                case ("report", values, step):
+                    return self.record.report(row.number, values, step)
+                case ("set_attr", key, value):
+                    return self.record.set_attr(row.number, key, value)
+                case _:
+                    return self.record.should_prune(row.number)
+        except WorkbenchError as error:
+            return error
+
+    def _ended(self, row: TrialRow, event: Any) -> None:
+        match event:
+            case Done(result=result):
+                self.returned(row, result)
+            case Raised(error=error, traceback_text=text):
+                self.failed(row, error, text)
+            case Died(reason=reason, seconds=seconds, exitcode=code):
+                text = f"the worker {reason} after {seconds:.1f} s (exit code {code})"
+                self.failed(row, ExecutorError(f"trial {row.number}: {text}"), text)
+
+    def release(self) -> None:
+        for task in list(self.tasks):
+            self.pool.kill(task)
+        self.tasks.clear()
+        super().release()
+
+
+@dataclass(frozen=True)
+class _Job:
+    fn: Objective_
+    row: TrialRow
+    space: Mapping[str, Any]
+    objectives: tuple[Objective | Preference, ...]
+
+
+class _Proxy:
+    """The `Recorder` inside a worker: passes everything on through the channel."""
+
+    def __init__(self, job: _Job, channel: Any) -> None:
+        self.space = Space.from_json(job.space)
+        self.objectives = job.objectives
+        self.constraints: tuple[Constraint, ...] = ()
+        self._channel = channel
+
+    def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
+        self._request("report", values, step)
+
+    def should_prune(self, number: int) -> bool:
+        return bool(self._request("should_prune"))
+
+    def set_attr(self, number: int, key: str, value: Any) -> None:
+        self._request("set_attr", key, value)
+
+    def _request(self, *question: Any) -> Any:
+        answer = self._channel.request(question)
+        if isinstance(answer, WorkbenchError):
+            raise answer
+        return answer
+
+
+def _evaluate(job: _Job, channel: Any) -> Any:
+    return job.fn(Trial(job.row, _Proxy(job, channel)))
+
+
+# -- progress ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def progress_bar(
+    study: Study, record: Record, plan: Plan, *, shown: bool
+) -> Iterator[list[Callable[[Study, Trial], None]]]:
+    """A live bar with the best so far and the time left; callbacks that move it, none when it is not shown."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not shown or not (console.is_terminal or console.is_jupyter):
+        yield []
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    total, done = plan.n_trials, 0
+    if plan.until is not None:
+        done = int(record.history().finished.sum())
+        total = plan.until if total is None else min(plan.until, done + total)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[best]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("trials", total=total, completed=done, best=_best(study, record))
+
+        def moved(study: Study, trial: Trial) -> None:
+            bar.update(task, advance=1, best=_best(study, record))
+
+        yield [moved]
+
+
+def _best(study: Study, record: Record) -> str:
+    if len(record.measured) != 1:
+        return ""
+    row = record.history().best()
+    if row is None:
+        return "no value yet"
+    return f"best {study.best_value:.6g} (trial {row})"

@@ -1,0 +1,465 @@
+"""`Study`: what a user holds. Every method is one read or one transaction of the record."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from workbench import bundle
+from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError
+from workbench.problem import Constraint, Objective, Preference
+from workbench.samplers.base import Sampler
+from workbench.study import asking, optimizing, telling
+from workbench.study.doors import Feedback, Files, Model, Plot
+from workbench.study.record import Record
+from workbench.trial import Trial, TrialRow, TrialState, dumps, now, pack_params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from workbench.executor import Executor
+    from workbench.space import Space
+    from workbench.storage import Storage, StudyRow
+    from workbench.trial import History
+
+Named = Trial | int
+
+
+class Study:
+    """A durable record of trials and feedback. Made by `create_study` and `load_study`.
+
+    Threads and processes may share a study: each call is atomic in the database.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        row: StudyRow,
+        sampler: Sampler,
+        make_sampler: Callable[[str | Mapping[str, Any] | Sampler], Sampler],
+    ) -> None:
+        self._record = Record(storage, row)
+        self._sampler = sampler
+        self._make_sampler = make_sampler
+        self._turn = threading.Lock()
+        self._stopped = threading.Event()
+        self._model: Model | None = None
+
+    # -- what it is ----------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the study within its storage."""
+        return self._record.name
+
+    @property
+    def space(self) -> Space:
+        """The space that trials are proposed in."""
+        return self._record.space
+
+    @property
+    def objectives(self) -> tuple[Objective | Preference, ...]:
+        """What is wanted."""
+        return self._record.objectives
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Limits on measured quantities."""
+        return self._record.constraints
+
+    @property
+    def sampler(self) -> Sampler:
+        """What proposes, unless an ask names another."""
+        return self._sampler
+
+    @property
+    def seed(self) -> int:
+        """Seed that every proposal's randomness is derived from."""
+        return self._record.seed
+
+    @property
+    def budget(self) -> int | None:
+        """Number of trials planned."""
+        return self._record.budget
+
+    @property
+    def storage_url(self) -> str | None:
+        """Where the record lives; None in memory."""
+        return self._record.storage.url
+
+    def __repr__(self) -> str:
+        trials = len(self._record.history())
+        return f"Study({self.name!r}, {trials} trials, sampler={self._sampler.name!r}, storage={self.storage_url!r})"
+
+    # -- asking ----------------------------------------------------------------------------
+
+    @overload
+    def ask(
+        self, n: None = None, *, fixed: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None,
+        near: Named | None = None, prefer: Mapping[str, float] | None = None,
+        sampler: str | Sampler | None = None, timeout: float | None = None,
+    ) -> Trial: ...  # fmt: skip
+
+    @overload
+    def ask(
+        self, n: int, *, fixed: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None,
+        near: Named | None = None, prefer: Mapping[str, float] | None = None,
+        sampler: str | Sampler | None = None, timeout: float | None = None,
+    ) -> list[Trial]: ...  # fmt: skip
+
+    def ask(
+        self,
+        n: int | None = None,
+        *,
+        fixed: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        near: Named | None = None,
+        prefer: Mapping[str, float] | None = None,
+        sampler: str | Sampler | None = None,
+        timeout: float | None = None,
+    ) -> Trial | list[Trial]:
+        """Propose the next trial, or exactly n of them; waiting trials are served first.
+
+        Args:
+            n: Number of trials; without it, one trial instead of a list.
+            fixed: Parameters to hold at a value.
+            context: Values of the parameters that the world decides; needed for every role="context".
+            near: A trial to stay close to.
+            prefer: Weights of objectives.
+            sampler: Another sampler for this ask, by name or as an object.
+            timeout: Seconds from call to return. Past it the best candidate so far comes, or a
+                quasi-random point, with a warning that is stored with the trial.
+        Raises:
+            InvalidValueError: for a wrong argument.
+            UnsupportedError: if the sampler cannot serve the study or the request.
+            ExhaustedSpaceError: if every point has been proposed already.
+        """
+        count = 1 if n is None else n
+        rows = self._ask(
+            count, fixed=fixed, context=context, near=near, prefer=prefer, sampler=sampler, timeout=timeout
+        )
+        trials = [self._record.trial(row) for row in rows]
+        return trials[0] if n is None else trials
+
+    def _ask(
+        self,
+        n: int,
+        *,
+        fixed: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any] | None = None,
+        near: Named | None = None,
+        prefer: Mapping[str, float] | None = None,
+        sampler: str | Sampler | None = None,
+        timeout: float | None = None,
+        expires: float | None = None,
+        purpose: Literal["evaluate", "question"] = "evaluate",
+    ) -> list[TrialRow]:
+        began = time.monotonic()
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
+        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
+            raise InvalidValueError(f"timeout must be a number of seconds > 0, got {timeout!r}")
+        context = self._context(context or {})
+        wish = asking.Wish(
+            n=int(n),
+            fixed=self.space.complete_fixed({**(fixed or {}), **context}),
+            context=context,
+            near=None if near is None else self.trial(near).number,
+            prefer=self._prefer(prefer or {}),
+            deadline=None if timeout is None else began + timeout,
+            expires=expires,
+            purpose=purpose,
+        )
+        chosen = self._sampler if sampler is None else self._make_sampler(sampler)
+        return asking.ask(self._record, chosen, wish, self._turn)
+
+    def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        roles = {p.name for p in self.space if p.role == "context"}
+        wrong = [name for name in context if name not in roles]
+        if wrong:
+            raise InvalidValueError(f"context= takes parameters with role='context' ({sorted(roles)}), got {wrong}; use fixed=")
+        return dict(context)
+
+    def _prefer(self, prefer: Mapping[str, float]) -> dict[str, float]:
+        names = [goal.name for goal in self._record.measured]
+        for name, weight in prefer.items():
+            if name not in names or not weight >= 0:
+                raise InvalidValueError(f"prefer= takes weights >= 0 of {names}, got {name!r}: {weight!r}")
+        return dict(prefer)
+
+    def enqueue(self, params: Mapping[str, Any]) -> Trial:
+        """Put a point in front of the queue: the next ask serves it. Missing parameters are drawn."""
+        with self._record.transaction("enqueue") as tx:
+            number = self._record.history().next_number
+            fixed = self.space.complete_fixed(params)
+            X = self.space.sobol(1, self.seed, skip=number, fixed=fixed)
+            point = self.space.check(self.space.decode(X)[0])
+            text, vectors = pack_params(point)
+            drawn = sorted(set(point) - set(params))
+            row = tx.insert([{
+                "state": str(TrialState.WAITING), "params": text, "vectors": vectors,
+                "space_version": self._record.space_version, "origin": "enqueued", "created": now(),
+                "why": "enqueued by the user", "meta": dumps({"drawn": drawn} if drawn else None),
+            }])[0]  # fmt: skip
+        return self._record.trial(row)
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def tell(
+        self,
+        trial: Named,
+        values: float | Mapping[str, float] | None = None,
+        *,
+        sem: float | Mapping[str, float] | None = None,
+        gradient: Mapping[str, Any] | None = None,
+        cost: float | None = None,
+        actual: Mapping[str, Any] | None = None,
+        state: TrialState | str = TrialState.COMPLETE,
+        error: str | None = None,
+        reason: str | None = None,
+        final: bool = True,
+    ) -> Trial:
+        """Record what became of a trial; it is durable when this returns. No model is fitted.
+
+        Args:
+            trial: The trial or its number.
+            values: Objectives and measured constraints by name, in user units; a number for the only objective.
+            sem: Standard errors of the values.
+            gradient: Slopes {objective: {parameter: slope}}, or {parameter: slope} with one objective; user units.
+            cost: What the evaluation cost.
+            actual: Parameter values that were really set, where they differ.
+            state: "complete", "failed", "infeasible" or "pruned".
+            error: Text for a failed trial.
+            reason: Text for an infeasible or pruned one.
+            final: False while more values are to come; the trial stays running.
+        Raises:
+            AlreadyTold: if something else was told before; an equal repetition is no error.
+            InvalidValueError: for a wrong, missing or non-finite value; nothing is recorded.
+        """
+        try:
+            target = TrialState(state)
+        except ValueError:
+            target = TrialState.VOID
+        if target not in (TrialState.COMPLETE, TrialState.FAILED, TrialState.INFEASIBLE, TrialState.PRUNED):
+            raise InvalidValueError(
+                f"state must be 'complete', 'failed', 'infeasible' or 'pruned', got {state!r}; "
+                "use study.reject or study.void for the others"
+            )
+        if not final and target != TrialState.COMPLETE:
+            raise InvalidValueError(f"final=False means that values are still to come; it goes not with state={state!r}")
+        if target == TrialState.COMPLETE and values is None:
+            raise InvalidValueError("a complete trial needs values; give them, or state='failed' or 'infeasible'")
+        seen = telling.observe(self._record, values, sem=sem, gradient=gradient, cost=cost, actual=actual)
+        number = self._record.number(trial)
+        with self._record.transaction("tell") as tx:
+            row = telling.tell(tx, self._record, number, seen, target, final=final, error=error, reason=reason)
+        return self._renewed(trial, row)
+
+    def attach(self, params: Mapping[str, Any], values: float | Mapping[str, float], **details: Any) -> Trial:
+        """Add a trial that was run elsewhere; points outside the bounds are kept as data, and are never best.
+
+        Args:
+            params: Parameter values, user units.
+            values: As in `tell`; `sem`, `gradient`, `cost` and `actual` too.
+        """
+        seen = telling.observe(self._record, values, **details)
+        with self._record.transaction("attach") as tx:
+            row = telling.attach(tx, self._record, params, seen)
+        return self._record.trial(row)
+
+    def amend(self, trial: Named, *, values: float | Mapping[str, float], reason: str, **details: Any) -> Trial:
+        """Correct the values of a complete trial; the audit log keeps the old ones."""
+        seen = telling.observe(self._record, values, **details)
+        with self._record.transaction("amend") as tx:
+            row = telling.amend(tx, self._record, self._record.number(trial), seen, reason)
+        return self._renewed(trial, row)
+
+    def void(self, trial: Named, *, reason: str) -> Trial:
+        """Take a trial out of the record's meaning; it is never erased."""
+        with self._record.transaction("void") as tx:
+            row = telling.void(tx, self._record.number(trial), reason)
+        return self._renewed(trial, row)
+
+    def reject(self, trial: Named, *, reason: str, avoid: str = "point") -> Trial:
+        """Turn a proposal down, so that it does not come again.
+
+        Args:
+            avoid: "point", "region" (its neighbourhood), or a condition such as "x > 3" that no
+                later proposal may fulfil.
+        """
+        with self._record.transaction("reject") as tx:
+            row = telling.reject(tx, self._record, self._record.number(trial), reason, avoid)
+        return self._renewed(trial, row)
+
+    def _renewed(self, trial: Named, row: TrialRow) -> Trial:
+        if isinstance(trial, Trial):
+            trial._row = row
+            return trial
+        return self._record.trial(row)
+
+    # -- running ---------------------------------------------------------------------------
+
+    def optimize(
+        self,
+        fn: Callable[[Trial], float | Mapping[str, float]],
+        n_trials: int | None = None,
+        *,
+        until: int | None = None,
+        timeout: float | None = None,
+        executor: Executor | None = None,
+        catch: Iterable[type[BaseException]] = (),
+        callbacks: Iterable[Callable[[Study, Trial], None]] = (),
+        progress: bool = True,
+    ) -> None:
+        """Ask, evaluate and tell in a loop. A killed run goes on where it stood when it is called again.
+
+        Trials that an earlier, dead run left behind are taken over first and do not count in `n_trials`.
+
+        Args:
+            fn: fn(trial) gives a number, or a mapping by name. If it raises, the trial is recorded
+                as failed and the error raised again, unless its type is in `catch`.
+            n_trials: New trials to run.
+            until: Stop when this many trials of the study are finished; default the budget.
+            timeout: Stop asking after so many seconds.
+            executor: Where to run fn, for instance `wb.Processes(workers=4)`; default here.
+            catch: Error types that fail a trial without ending the run.
+            callbacks: Each called as callback(study, trial) after a trial has ended.
+            progress: Show a bar on an interactive terminal or in a notebook.
+        """
+        if until is None and n_trials is None and timeout is None:
+            until = self.budget
+        listeners = list(callbacks)
+        plan = optimizing.Plan(fn, n_trials, until, timeout, executor, tuple(catch), listeners)
+        with optimizing.progress_bar(self, self._record, plan, shown=progress) as listener:
+            listeners.extend(listener)
+            optimizing.optimize(self, self._record, plan, self._stopped)
+
+    def stop(self) -> None:
+        """End the running `optimize` after the trials in flight."""
+        self._stopped.set()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def history(self) -> History:
+        """The whole record as values and arrays."""
+        return self._record.history()
+
+    def trial(self, number: Named) -> Trial:
+        """One trial by number, as it is now."""
+        wanted, rows = self._record.number(number), self._record.history().rows
+        if not 0 <= wanted < len(rows):
+            extent = f"0 to {len(rows) - 1}" if rows else "none yet"
+            raise UnknownTrialError(f"study {self.name!r} has no trial {wanted}; its trials: {extent}")
+        return self._record.trial(rows[wanted])
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials by number."""
+        return [self._record.trial(row) for row in self._record.history().rows]
+
+    @property
+    def best_trial(self) -> Trial:
+        """The best feasible trial inside the space, as observed; see `model()` for what noise may hide.
+
+        Raises:
+            TrialStateError: if there is none, or "best" has no meaning here; the message says what to use.
+        """
+        measured = self._record.measured
+        if not measured:
+            raise TrialStateError(
+                "this study is judged by people only, so no trial has a value; ask the model: study.model().recommend()"
+            )
+        if len(measured) > 1:
+            raise TrialStateError(f"with {len(measured)} objectives there is no single best trial; use study.pareto_trials")
+        history = self._record.history()
+        row = history.best()
+        if row is None:
+            done = int(history.complete.sum())
+            why = "none is complete" if done == 0 else f"none of the {done} complete ones is feasible and inside the space"
+            raise TrialStateError(f"study {self.name!r} has no best trial yet: of its {len(history)} trials {why}")
+        return self._record.trial(history.rows[row])
+
+    @property
+    def best_value(self) -> float:
+        """Value of the best trial, user units."""
+        return self.best_trial.values[self._record.measured[0].name]
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """Parameters of the best trial."""
+        return self.best_trial.params
+
+    @property
+    def pareto_trials(self) -> list[Trial]:
+        """Feasible trials that no other feasible trial dominates, as observed."""
+        from workbench.pareto import non_dominated
+
+        history = self._record.history()
+        if not history.measured:
+            raise TrialStateError("this study measures nothing, so it has no front; use study.feedback")
+        rows = np.flatnonzero(history.counted)
+        front = rows[non_dominated(history.utility(history.Y[rows]))]
+        return [self._record.trial(history.rows[i]) for i in front]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row a trial: number, state, parameters, values, times."""
+        import pandas as pd
+
+        rows = [
+            {"number": t.number, "state": str(t.state), **t.params, **t.values, "cost": t.cost,
+             "started": t.started, "finished": t.finished, **{f"attr:{k}": v for k, v in t.attrs.items()}}
+            for t in self.trials
+        ]  # fmt: skip
+        columns = ["number", "state", *self.space.names, *(g.name for g in (*self._record.measured, *self.constraints))]
+        extra = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in columns]
+        frame = pd.DataFrame(rows, columns=columns + extra)
+        for name in ("started", "finished"):
+            if name in frame:
+                frame[name] = pd.to_datetime(frame[name], unit="s")
+        return frame
+
+    # -- doors ------------------------------------------------------------------------------
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        """What people say about trials."""
+        return Feedback(self)
+
+    @cached_property
+    def files(self) -> Files:
+        """Attachments."""
+        return Files(self)
+
+    @cached_property
+    def plot(self) -> Plot:
+        """Figures."""
+        return Plot(self)
+
+    def model(self) -> Model:
+        """The belief at the present revision of the record, cached by it."""
+        history = self._record.history()
+        if self._model is None or self._model.history is not history:
+            self._model = self._fit(history)
+        return self._model
+
+    def _fit(self, history: History) -> Model:
+        from workbench.errors import UnsupportedError
+
+        enough = 2
+        known = int((history.complete & ~np.isnan(history.Y).any(axis=1)).sum())
+        if known < enough:
+            return Model(history, None, f"a model needs at least {enough} complete trials, there are {known}")
+        try:
+            return Model(history, self._sampler.surrogate(history))
+        except UnsupportedError as error:
+            return Model(history, None, str(error))
+
+    def export(self, path: str | Path) -> Path:
+        """Write the whole study, attachments included, as one JSON bundle; `wb.import_study` reads it."""
+        return bundle.write(self._record.storage, self.name, Path(path))

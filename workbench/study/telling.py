@@ -1,0 +1,231 @@
+"""Everything that enters a trial from outside: checked, then written in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import AlreadyTold, InvalidValueError, TrialStateError
+from workbench.problem import Preference
+from workbench.space import Float, parse
+from workbench.space.geometry import variables
+from workbench.study.record import Record, finite
+from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now, pack_params, unpack_params
+
+if TYPE_CHECKING:
+    from workbench.storage import Transaction
+
+_TOLD = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.INFEASIBLE}
+
+
+def observe(
+    record: Record,
+    values: float | Mapping[str, float] | None,
+    *,
+    sem: float | Mapping[str, float] | None = None,
+    gradient: Mapping[str, Any] | None = None,
+    cost: float | None = None,
+    actual: Mapping[str, Any] | None = None,
+) -> Observation:
+    """Check what a caller measured.
+
+    Raises:
+        InvalidValueError: naming what was expected, what came, and the remedy.
+    """
+    return Observation(
+        {} if values is None else record.named(values),
+        {} if sem is None else _sem(record, sem),
+        {} if gradient is None else _gradient(record, gradient),
+        None if cost is None else finite("cost", cost),
+        {} if actual is None else {name: record.space[name].check(v) for name, v in actual.items()},
+    )
+
+
+def tell(
+    tx: Transaction,
+    record: Record,
+    number: int,
+    seen: Observation,
+    state: TrialState,
+    *,
+    final: bool = True,
+    error: str | None = None,
+    reason: str | None = None,
+) -> TrialRow:
+    """Write one observation into a running or waiting trial.
+
+    An equal repetition of what was told is no error and changes nothing.
+
+    Raises:
+        AlreadyTold: if something else was told before.
+        InvalidValueError: if a final tell misses an objective or a constraint.
+        TrialStateError: if the trial was rejected or taken out.
+    """
+    row = tx.row(number)
+    told = loads(row.outcomes, {})
+    values = told | dict(seen.values)
+    if row.state in _TOLD:
+        if row.state == state and values == told and _repeats(row, seen, error, reason):
+            return row
+        raise AlreadyTold(
+            f"trial {number} is {row.state} with {_said(row, told)}; now came {state} with "
+            f"{dict(seen.values) or error or reason}. Correct a record with study.amend(trial, values=…, reason=…)"
+        )
+    if row.state not in (TrialState.RUNNING, TrialState.WAITING):
+        raise TrialStateError(f"only a running trial can be told; trial {number} is {row.state}")
+    changed = {name: (told[name], value) for name, value in seen.values.items() if told.get(name, value) != value}
+    if changed:
+        raise AlreadyTold(
+            f"trial {number} was told other values before (old, new): {changed}; correct with study.amend"
+        )
+    if final and state == TrialState.COMPLETE:
+        _check_whole(record, number, values)
+    _check_actual(record, row, seen)
+    fields: dict[str, Any] = {
+        "outcomes": dumps(values),
+        "sem": dumps(loads(row.sem, {}) | dict(seen.sem)),
+        "gradient": dumps(loads(row.gradient, {}) | dict(seen.gradient)),
+        "actual": dumps(loads(row.actual, {}) | dict(seen.actual)),
+    }
+    if seen.cost is not None:
+        fields["cost"] = seen.cost
+    if final:
+        fields |= {"state": str(state), "finished": now(), "expires": None, "error": error, "reason": reason}
+    return tx.update(number, **fields)
+
+
+def attach(tx: Transaction, record: Record, params: Mapping[str, Any], seen: Observation) -> TrialRow:
+    """Add a trial that was run elsewhere. Points outside the bounds are kept as data."""
+    point = record.space.check(params, bounds=False)
+    _check_whole(record, None, seen.values)
+    text, vectors = pack_params(point)
+    at = now()
+    draft = {
+        "state": str(TrialState.COMPLETE), "params": text, "vectors": vectors,
+        "space_version": record.space_version, "origin": "attached",
+        "outcomes": dumps(dict(seen.values)), "sem": dumps(dict(seen.sem)),
+        "gradient": dumps(dict(seen.gradient)), "actual": dumps(dict(seen.actual)), "cost": seen.cost,
+        "created": at, "started": at, "finished": at,
+    }  # fmt: skip
+    return tx.insert([draft])[0]
+
+
+def amend(tx: Transaction, record: Record, number: int, seen: Observation, reason: str) -> TrialRow:
+    """Correct the values of a complete trial; the old ones go to the audit log."""
+    row = tx.row(number)
+    if row.state != TrialState.COMPLETE:
+        raise TrialStateError(f"only a complete trial can be amended; trial {number} is {row.state}")
+    before = loads(row.outcomes, {})
+    after = before | dict(seen.values)
+    fields: dict[str, Any] = {"outcomes": dumps(after)}
+    if seen.sem:
+        fields["sem"] = dumps(loads(row.sem, {}) | dict(seen.sem))
+    if seen.cost is not None:
+        fields["cost"] = seen.cost
+    tx.audit("amend", number, before=before, after=after, reason=_reason(reason))
+    return tx.update(number, **fields)
+
+
+def void(tx: Transaction, number: int, reason: str) -> TrialRow:
+    """Take a trial out of the record's meaning; it stays readable, and the audit log says why."""
+    row = tx.row(number)
+    if row.state == TrialState.VOID:
+        return row
+    tx.audit("void", number, before={"state": row.state}, after={"state": "void"}, reason=_reason(reason))
+    return tx.update(number, state=str(TrialState.VOID), reason=reason, expires=None, finished=row.finished or now())
+
+
+def reject(tx: Transaction, record: Record, number: int, reason: str, avoid: str) -> TrialRow:
+    """Turn a proposal down. `avoid` is "point", "region" or a condition that shuts part of the space."""
+    row = tx.row(number)
+    if row.state not in (TrialState.RUNNING, TrialState.WAITING):
+        raise TrialStateError(
+            f"only a running or waiting trial can be rejected; trial {number} is {row.state}: use study.void"
+        )
+    if avoid not in ("point", "region"):
+        parse(avoid, variables(record.space))
+    tx.audit("reject", number, before={"state": row.state}, after={"avoid": avoid}, reason=_reason(reason))
+    return tx.update(
+        number, state=str(TrialState.REJECTED), reason=reason, avoid=avoid, expires=None, finished=now()
+    )
+
+
+# -- checks --------------------------------------------------------------------------------
+
+
+def _check_whole(record: Record, number: int | None, values: Mapping[str, float]) -> None:
+    wanted = [goal.name for goal in (*record.measured, *record.constraints)]
+    missing = [name for name in wanted if name not in values]
+    judged = any(isinstance(goal, Preference) for goal in record.objectives)
+    if missing:
+        which = "an attached trial" if number is None else f"trial {number}"
+        raise InvalidValueError(
+            f"{which} needs values of {', '.join(map(repr, wanted))}; missing: {', '.join(map(repr, missing))}. "
+            "Tell the rest too, or pass final=False if more is to come"
+        )
+    if judged and not wanted:
+        raise InvalidValueError("this study measures nothing: judge its trials through study.feedback")
+
+
+def _check_actual(record: Record, row: TrialRow, seen: Observation) -> None:
+    if not seen.actual:
+        return
+    params = unpack_params(row.params, row.vectors, record.space)
+    for name in seen.actual:
+        if name not in params:
+            raise InvalidValueError(f"actual= names {name!r}, which is inactive in trial {row.number}")
+
+
+def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:
+    errors = record.named(sem)
+    noiseless = {goal.name for goal in (*record.measured, *record.constraints) if goal.noise == "none"}
+    for name, value in errors.items():
+        if value < 0:
+            raise InvalidValueError(f"the standard error of {name!r} must be >= 0, got {value}")
+        if name in noiseless:
+            raise InvalidValueError(
+                f"{name!r} is declared noise='none', but came with a standard error of {value}; "
+                "leave sem out, or declare the noise as 'unknown' or a standard deviation"
+            )
+    return errors
+
+
+def _gradient(record: Record, gradient: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    names = [goal.name for goal in record.measured]
+    nested = all(isinstance(slopes, Mapping) for slopes in gradient.values())
+    if not nested and len(names) != 1:
+        raise InvalidValueError(f"with objectives {names} a gradient is {{objective: {{parameter: slope}}}}, got {gradient!r}")
+    by_objective: Mapping[str, Mapping[str, Any]] = gradient if nested else {names[0]: gradient}
+    out: dict[str, dict[str, float]] = {}
+    for objective, slopes in by_objective.items():
+        if objective not in names:
+            raise InvalidValueError(f"a gradient belongs to one of {names}, got {objective!r}")
+        for name, slope in slopes.items():
+            if not isinstance(record.space[name], Float):
+                raise InvalidValueError(f"only a Float has a slope; {name!r} is none")
+            if slope == slope:  # NaN means not known
+                out.setdefault(objective, {})[name] = finite(f"the slope of {objective!r} in {name!r}", slope)
+    return out
+
+
+def _repeats(row: TrialRow, seen: Observation, error: str | None, reason: str | None) -> bool:
+    """Does everything that is told now stand in the row already?"""
+    return (
+        {**loads(row.sem, {}), **seen.sem} == loads(row.sem, {})
+        and {**loads(row.gradient, {}), **seen.gradient} == loads(row.gradient, {})
+        and {**loads(row.actual, {}), **seen.actual} == loads(row.actual, {})
+        and seen.cost in (None, row.cost)
+        and error in (None, row.error)
+        and reason in (None, row.reason)
+    )
+
+
+def _said(row: TrialRow, told: Mapping[str, float]) -> str:
+    return str(dict(told) or row.error or row.reason or "no values")
+
+
+def _reason(reason: str) -> str:
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidValueError(f"give a reason in words for the audit log, got {reason!r}")
+    return reason
+

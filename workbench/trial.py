@@ -1,0 +1,684 @@
+"""The record as values and tensors: trials, human feedback, and the `History` that samplers read.
+
+`TrialRow` is a stored trial with its structured fields still as JSON text, so that reading
+100,000 of them costs nothing that is not used. `Trial` is what a user holds. `History` is
+the whole record as arrays, and the one place where directions become "maximise".
+
+Symbols: n trials, d encoded columns, m measured objectives, c limits of measured constraints.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import orjson
+
+from workbench.errors import InvalidValueError, TrialStateError
+from workbench.problem import Constraint, Objective, Preference
+from workbench.space.geometry import at_target, inside, slope
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.space import Space
+
+
+class TrialState(StrEnum):
+    """Where a trial stands."""
+
+    WAITING = "waiting"  # enqueued, not yet asked for
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    INFEASIBLE = "infeasible"
+    REJECTED = "rejected"  # proposed, and turned down by a person
+    VOID = "void"  # taken out of the record's meaning, never out of the record
+
+    @property
+    def finished(self) -> bool:
+        """True for the states that an evaluation ends in; they count in `until`."""
+        return self in _FINISHED
+
+
+_FINISHED = frozenset({TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.INFEASIBLE})
+
+
+class TrialRow(NamedTuple):
+    """One stored trial, column by column. Structured fields are JSON text, NULL when empty.
+
+    Times are seconds since 1970. `vectors` holds the float64 values of all Vector
+    parameters, little-endian, in the order of their keys in `params` (which are null there).
+    """
+
+    number: int
+    state: str
+    params: str
+    vectors: bytes | None
+    space_version: int
+    outcomes: str | None  # {name: value}, objectives and measured constraints, user units
+    sem: str | None  # {name: standard error}
+    gradient: str | None  # {objective: {parameter: slope}}, user units
+    cost: float | None
+    actual: str | None  # {parameter: value that was really set}
+    meta: str | None
+    why: str | None
+    predicted: str | None
+    measure: str | None
+    warnings: str | None
+    attrs: str | None
+    tags: str | None
+    note: str | None
+    error: str | None
+    reason: str | None
+    avoid: str | None  # "point", "region" or a condition; of a rejected trial
+    origin: str  # "asked", "enqueued" or "attached"
+    created: float
+    started: float | None
+    finished: float | None
+    owner: str | None
+    expires: float | None
+    attempt: int
+    revision: int
+
+
+class Report(NamedTuple):
+    """One intermediate value of one objective."""
+
+    number: int
+    step: int
+    objective: str
+    value: float
+
+
+def dumps(value: object) -> str | None:
+    """JSON text of a structured field; None for an empty one."""
+    if value is None or value == {} or value == [] or value == ():
+        return None
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def loads(text: str | None, empty: Any = None) -> Any:
+    """The value of a structured field."""
+    return empty if text is None else orjson.loads(text)
+
+
+def pack_params(params: Mapping[str, Any]) -> tuple[str, bytes | None]:
+    """Named values as JSON text, and the values of Vector parameters as one blob."""
+    vectors = [value for value in params.values() if isinstance(value, np.ndarray)]
+    plain = {key: None if isinstance(value, np.ndarray) else value for key, value in params.items()}
+    blob = np.concatenate(vectors).astype("<f8").tobytes() if vectors else None
+    return orjson.dumps(plain).decode(), blob
+
+
+def unpack_params(text: str, vectors: bytes | None, space: Space) -> dict[str, Any]:
+    """Named values in the canonical types of the space (tuples, arrays), the inverse of `pack_params`.
+
+    Keys and values that the space does not know, as after a change of the space, stay as they are.
+    """
+    params: dict[str, Any] = orjson.loads(text)
+    blob = np.frombuffer(vectors, dtype="<f8") if vectors else np.empty(0)
+    start = 0
+    for name, value in params.items():
+        if value is None and name in space and space[name].kind == "vector":
+            stop = start + space[name].width
+            params[name] = blob[start:stop]
+            start = stop
+        elif isinstance(value, list):
+            params[name] = tuple(value)
+    return params
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who works on a trial or holds a lease: one process of one boot of one machine."""
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    @classmethod
+    def current(cls) -> Owner:
+        """This process."""
+        return _owner_of(os.getpid())
+
+    @classmethod
+    def from_json(cls, text: str) -> Owner:
+        """The owner that `to_json` described."""
+        return cls(**orjson.loads(text))
+
+    def to_json(self) -> str:
+        """JSON text for the database."""
+        fields = {"host": self.host, "boot": self.boot, "pid": self.pid, "started": self.started}
+        return orjson.dumps(fields).decode()
+
+    def known_dead(self) -> bool:
+        """True only when it is certain that the process is gone: same machine, other boot or no such process."""
+        if self.host != socket.gethostname():
+            return False
+        if self.boot != _boot_id():
+            return True
+        return _process_start(self.pid) != self.started
+
+
+@functools.lru_cache(maxsize=8)
+def _owner_of(pid: int) -> Owner:
+    return Owner(socket.gethostname(), _boot_id(), pid, _process_start(pid) or "")
+
+
+@functools.cache
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _process_start(pid: int) -> str | None:
+    """A mark that tells this process from a later one of the same number; None if there is no such process."""
+    if Path("/proc/self/stat").exists():
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        fields = stat.rpartition(")")[2].split()  # the name in brackets may hold spaces
+        return None if fields[0] in "ZX" else fields[19]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        return ""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one `tell` says about a trial. All in user units and signs.
+
+    `values` holds objectives and measured constraints by name, `sem` standard errors of some
+    of them, `gradient` slopes {objective: {parameter: slope}}, `actual` the parameter values
+    that were really set where they differ from the ones proposed.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    sem: Mapping[str, float] = field(default_factory=dict)
+    gradient: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    cost: float | None = None
+    actual: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRecord:
+    """One entry of the feedback log; entries are never changed, an undo is an entry of its own.
+
+    Args:
+        id: Number within the study, from 0, in the order of arrival.
+        kind: "rank", "compare", "best", "skip", "none_acceptable" or "undo".
+        groups: Trial numbers, best group first; trials of one group are tied.
+        of: All the trials that were shown.
+        rater: Who judged.
+        question: Id of the question that this answers.
+        undoes: Id of the entry that an undo takes back.
+        confidence: Probability that the answer is right, as stated by the rater.
+        created: Seconds since 1970.
+    """
+
+    id: int
+    kind: str
+    groups: tuple[tuple[int, ...], ...] = ()
+    of: tuple[int, ...] = ()
+    rater: str = ""
+    question: int | None = None
+    undoes: int | None = None
+    confidence: float | None = None
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRecord:
+    """Trials that were shown together for judgement; open until an entry of the feedback log answers it."""
+
+    id: int
+    trials: tuple[int, ...]
+    created: float = 0.0
+    answered: int | None = None
+
+
+class Recorder(Protocol):
+    """What a `Trial` needs of its study, or of the far end of a worker's channel."""
+
+    @property
+    def space(self) -> Space: ...
+    @property
+    def objectives(self) -> Sequence[Objective | Preference]: ...
+    def report(self, number: int, values: float | Mapping[str, float], step: int) -> None: ...
+    def should_prune(self, number: int) -> bool: ...
+    def set_attr(self, number: int, key: str, value: Any) -> None: ...
+
+
+class Trial:
+    """One proposal and what became of it: a snapshot, and a handle to report through.
+
+    `study.tell(trial, …)` brings the trial that it is given up to date.
+    """
+
+    __slots__ = ("_params", "_recorder", "_row")
+
+    def __init__(self, row: TrialRow, recorder: Recorder) -> None:
+        self._row = row
+        self._recorder = recorder
+        self._params: dict[str, Any] | None = None
+
+    @property
+    def number(self) -> int:
+        """Position in the study, from 0."""
+        return self._row.number
+
+    @property
+    def state(self) -> TrialState:
+        """Where the trial stood when this snapshot was taken."""
+        return TrialState(self._row.state)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameter values by name, in user units; inactive conditional ones are absent."""
+        if self._params is None:
+            self._params = unpack_params(self._row.params, self._row.vectors, self._recorder.space)
+        return dict(self._params)
+
+    def __getitem__(self, name: str) -> Any:
+        params = self.params
+        if name not in params:
+            raise InvalidValueError(
+                f"trial {self.number} has no parameter {name!r}; it has {', '.join(params)} "
+                "(inactive conditional parameters are absent: use trial.params.get)"
+            )
+        return params[name]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Objectives and measured constraints told so far, by name, in user units."""
+        return dict(loads(self._row.outcomes, {}))
+
+    @property
+    def value(self) -> float | None:
+        """The value of the only measured objective; None while it is not told."""
+        names = [goal.name for goal in self._recorder.objectives if isinstance(goal, Objective)]
+        if len(names) != 1:
+            raise TrialStateError(f"the study has {len(names)} measured objectives; use trial.values")
+        return self.values.get(names[0])
+
+    @property
+    def sem(self) -> dict[str, float]:
+        """Standard errors of the told values, by name."""
+        return dict(loads(self._row.sem, {}))
+
+    @property
+    def gradient(self) -> dict[str, dict[str, float]]:
+        """Told slopes {objective: {parameter: slope}}, in user units."""
+        return dict(loads(self._row.gradient, {}))
+
+    @property
+    def actual(self) -> dict[str, Any]:
+        """Parameter values that were really set, where they differ from the proposed ones."""
+        return dict(loads(self._row.actual, {}))
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the sampler wrote down for itself."""
+        return dict(loads(self._row.meta, {}))
+
+    @property
+    def predicted(self) -> dict[str, Any]:
+        """Predicted {objective: {"mean": …, "sd": …}} at the time of the ask, user units."""
+        return dict(loads(self._row.predicted, {}))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the ask had to warn about."""
+        return list(loads(self._row.warnings, []))
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """User attributes."""
+        return dict(loads(self._row.attrs, {}))
+
+    @property
+    def tags(self) -> list[str]:
+        """User tags."""
+        return list(loads(self._row.tags, []))
+
+    @property
+    def note(self) -> str:
+        """User note."""
+        return self._row.note or ""
+
+    @property
+    def why(self) -> str:
+        """Why the sampler proposed it, in one sentence."""
+        return self._row.why or ""
+
+    @property
+    def cost(self) -> float | None:
+        """Told cost of the evaluation."""
+        return self._row.cost
+
+    @property
+    def error(self) -> str | None:
+        """Error text of a failed trial."""
+        return self._row.error
+
+    @property
+    def reason(self) -> str | None:
+        """Reason of an infeasible, rejected or void trial."""
+        return self._row.reason
+
+    @property
+    def origin(self) -> str:
+        """ "asked", "enqueued" or "attached"."""
+        return self._row.origin
+
+    @property
+    def attempt(self) -> int:
+        """1, and one more each time another process took the trial over."""
+        return self._row.attempt
+
+    @property
+    def started(self) -> float | None:
+        """When it was asked for, seconds since 1970."""
+        return self._row.started
+
+    @property
+    def finished(self) -> float | None:
+        """When it was told, seconds since 1970."""
+        return self._row.finished
+
+    def report(self, values: float | Mapping[str, float], step: int) -> None:
+        """Store intermediate values, one for each objective or a number for the only one."""
+        self._recorder.report(self.number, values, step)
+
+    def should_prune(self) -> bool:
+        """True when the study's pruning rule would end this trial now."""
+        return self._recorder.should_prune(self.number)
+
+    def set_attr(self, key: str, value: Any) -> None:
+        """Store one JSON-compatible user attribute."""
+        self._recorder.set_attr(self.number, key, value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Trial) and self._row == other._row
+
+    def __hash__(self) -> int:
+        return hash(self._row.number)
+
+    def __repr__(self) -> str:
+        values = f", values={self.values}" if self._row.outcomes else ""
+        return f"Trial({self.number}, {self._row.state}, {self.params}{values})"
+
+
+_CODES = {state: code for code, state in enumerate(TrialState)}
+
+
+@dataclass(frozen=True)
+class History:
+    """The record of a study at one revision, as arrays; row i is the i-th trial by number.
+
+    `X` is encoded by the present space, NaN where a parameter is inactive; told `actual`
+    values stand in for proposed ones. `Y` is sign-flipped so that larger is better, except
+    that the column of an objective with a target stays raw (see `utility`); NaN where not
+    measured. `C` is feasible where <= 0. Everything else is in user units.
+
+    Args:
+        space: The present space.
+        objectives: All goals, preferences included.
+        constraints: Measured constraints.
+        rows: Stored trials by number.
+        numbers: Trial numbers, shape (n,).
+        states: Codes of the states, shape (n,); use the masks below.
+        X: Encoded parameters, shape (n, d).
+        Y: Measured objectives, shape (n, m).
+        sem: Standard errors of Y, shape (n, m), NaN where not told.
+        C: Limits of the measured constraints, shape (n, c).
+        cost: Told costs, shape (n,).
+        feedback: The feedback log without undone entries and undos.
+        reports: Intermediate values in order of number, objective and step.
+        seed: Seed of the study.
+        budget: Number of trials planned, if stated.
+        revision: Revision of the record that this was read at.
+    """
+
+    space: Space
+    objectives: tuple[Objective | Preference, ...]
+    constraints: tuple[Constraint, ...]
+    rows: Sequence[TrialRow]
+    numbers: NDArray[np.int64]
+    states: NDArray[np.int8]
+    X: NDArray[np.float64]
+    Y: NDArray[np.float64]
+    sem: NDArray[np.float64]
+    C: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    feedback: tuple[FeedbackRecord, ...] = ()
+    reports: tuple[Report, ...] = ()
+    seed: int = 0
+    budget: int | None = None
+    revision: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        space: Space,
+        objectives: Sequence[Objective | Preference],
+        constraints: Sequence[Constraint],
+        rows: Sequence[TrialRow],
+        *,
+        feedback: Sequence[FeedbackRecord] = (),
+        reports: Sequence[Report] = (),
+        seed: int = 0,
+        budget: int | None = None,
+        revision: int = 0,
+        previous: History | None = None,
+    ) -> History:
+        """Encode stored trials.
+
+        Args:
+            rows: All trials by number.
+            previous: An earlier history of the same study and space; only rows whose
+                revision is above its revision are encoded anew.
+        """
+        objectives, constraints = tuple(objectives), tuple(constraints)
+        measured = [goal for goal in objectives if isinstance(goal, Objective)]
+        n, kept = len(rows), 0 if previous is None else len(previous.rows)
+        shapes = {"X": (space.width,), "Y": (len(measured),), "sem": (len(measured),)}
+        shapes |= {"C": (sum(len(limit.bounds) for limit in constraints),), "cost": ()}
+        arrays = {name: np.full((n, *shape), np.nan) for name, shape in shapes.items()}
+        states = np.zeros(n, dtype=np.int8)
+        if previous is None:
+            changed = list(range(n))
+        else:
+            for name, array in arrays.items():
+                array[:kept] = getattr(previous, name)
+            states[:kept] = previous.states
+            changed = [i for i, row in enumerate(rows) if row.revision > previous.revision]
+        if changed:
+            fresh = [rows[i] for i in changed]
+            states[changed] = [_CODES[TrialState(row.state)] for row in fresh]
+            arrays["X"][changed] = _encode(space, fresh)
+            told = [loads(row.outcomes, {}) for row in fresh]
+            arrays["Y"][changed] = _columns(told, [(goal.name, goal.sign, 0.0) for goal in measured])
+            sems = [loads(row.sem, {}) for row in fresh]
+            arrays["sem"][changed] = _columns(sems, [(goal.name, 1.0, 0.0) for goal in measured])
+            limits = [(limit.name, sign, bound) for limit in constraints for sign, bound in limit.bounds]
+            arrays["C"][changed] = _columns(told, limits)
+            arrays["cost"][changed] = [np.nan if row.cost is None else row.cost for row in fresh]
+        return cls(
+            space, objectives, constraints, rows,
+            np.fromiter((row.number for row in rows), np.int64, n), states, **arrays,
+            feedback=standing(feedback), reports=tuple(reports),
+            seed=seed, budget=budget, revision=revision,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    # -- who is who: boolean masks of shape (n,) ----------------------------------------
+
+    def in_state(self, *states: TrialState) -> NDArray[np.bool_]:
+        """Mask of the trials in one of these states, shape (n,)."""
+        return np.isin(self.states, [_CODES[state] for state in states])
+
+    @property
+    def complete(self) -> NDArray[np.bool_]:
+        """Finished with all values, shape (n,)."""
+        return self.in_state(TrialState.COMPLETE)
+
+    @property
+    def pending(self) -> NDArray[np.bool_]:
+        """Running or waiting: proposed and not yet told, shape (n,)."""
+        return self.in_state(TrialState.RUNNING, TrialState.WAITING)
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Failed, shape (n,)."""
+        return self.in_state(TrialState.FAILED)
+
+    @property
+    def infeasible(self) -> NDArray[np.bool_]:
+        """Told to be infeasible without values, shape (n,)."""
+        return self.in_state(TrialState.INFEASIBLE)
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Turned down by a person, shape (n,)."""
+        return self.in_state(TrialState.REJECTED)
+
+    @property
+    def pruned(self) -> NDArray[np.bool_]:
+        """Ended early, shape (n,)."""
+        return self.in_state(TrialState.PRUNED)
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """Complete, pruned, failed or infeasible, shape (n,)."""
+        return self.in_state(*_FINISHED)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Columns of X that are active, shape (n, d)."""
+        return ~np.isnan(self.X)
+
+    @property
+    def feasible(self) -> NDArray[np.bool_]:
+        """Complete, and every measured limit holds, shape (n,)."""
+        return self.complete & np.all(self.C <= 0, axis=1)  # a limit that was not measured does not hold
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Feasible, inside the space, at the target fidelity and task: what best and front choose from, shape (n,)."""
+        return self.feasible & inside(self.space, self.X) & at_target(self.space, self.X)
+
+    # -- what it is worth ------------------------------------------------------------------
+
+    @property
+    def measured(self) -> tuple[Objective, ...]:
+        """The objectives that have a column in Y."""
+        return tuple(goal for goal in self.objectives if isinstance(goal, Objective))
+
+    def utility(self, Y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Measurements as something to maximise: -max(0, |y - target| - tolerance) where there is a target.
+
+        Args:
+            Y: As `History.Y`, shape (..., m).
+        Returns:
+            Array of the same shape, units of the objectives.
+        """
+        U = np.array(Y, dtype=np.float64)
+        for j, goal in enumerate(self.measured):
+            if goal.target is not None:
+                U[..., j] = -np.maximum(0.0, np.abs(U[..., j] - goal.target) - goal.tolerance)
+        return U
+
+    def best(self) -> int | None:
+        """Row of the best counted trial of a study with one measured objective; the earliest of equals."""
+        rows = np.flatnonzero(self.counted & ~np.isnan(self.Y).any(axis=1))
+        if rows.size == 0:
+            return None
+        return int(rows[np.argmax(self.utility(self.Y[rows])[:, 0])])
+
+    def gradients(self) -> NDArray[np.float64]:
+        """Slopes of Y in encoded coordinates, shape (n, m, d), NaN where not told.
+
+        dy/du = sign * dy/dx * dx/du with u the encoded column of a Float.
+        """
+        G = np.full((len(self), len(self.measured), self.space.width), np.nan)
+        for i, row in enumerate(self.rows):
+            for j, goal in enumerate(self.measured):
+                slopes = loads(row.gradient, {}).get(goal.name, {})
+                for name, dy in slopes.items():
+                    column = self.space.slices[name]
+                    G[i, j, column] = goal.sign * dy * slope(self.space[name], self.X[i, column])
+        return G
+
+    def meta(self, i: int) -> dict[str, Any]:
+        """What the sampler wrote down with row i."""
+        return dict(loads(self.rows[i].meta, {}))
+
+    def params(self, i: int) -> dict[str, Any]:
+        """Parameter values of row i as proposed, user units."""
+        return unpack_params(self.rows[i].params, self.rows[i].vectors, self.space)
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next new trial gets."""
+        return int(self.numbers[-1]) + 1 if len(self) else 0
+
+    def avoided(self) -> Iterator[tuple[int, str]]:
+        """Rows and rules of rejected trials: "point", "region" or a condition in the words of the space."""
+        for i in np.flatnonzero(self.rejected):
+            yield int(i), self.rows[i].avoid or "point"
+
+
+def undone(log: Sequence[FeedbackRecord]) -> set[int]:
+    """Ids of the entries that an undo has taken back; undoing an undo restores what it took back."""
+    gone: set[int] = set()
+    for entry in reversed(log):
+        if entry.kind == "undo" and entry.id not in gone and entry.undoes is not None:
+            gone.add(entry.undoes)
+    return gone
+
+
+def standing(log: Sequence[FeedbackRecord]) -> tuple[FeedbackRecord, ...]:
+    """The judgements of a feedback log that hold: neither undone, nor undos themselves."""
+    gone = undone(log)
+    return tuple(entry for entry in log if entry.kind != "undo" and entry.id not in gone)
+
+
+def now() -> float:
+    """Seconds since 1970."""
+    return time.time()
+
+
+def _encode(space: Space, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
+    params = [unpack_params(row.params, row.vectors, space) for row in rows]
+    for values, row in zip(params, rows, strict=True):
+        if row.actual is not None:
+            values.update(orjson.loads(row.actual))
+    return space.encode(params)
+
+
+def _columns(told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]) -> NDArray[np.float64]:
+    """Values sign * (value - origin) by name, shape (n, number of columns), NaN where not told."""
+    out = np.full((len(told), len(columns)), np.nan)
+    for j, (name, sign, origin) in enumerate(columns):
+        out[:, j] = [values.get(name, np.nan) for values in told]
+        out[:, j] = sign * (out[:, j] - origin)
+    return out
