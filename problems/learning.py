@@ -98,7 +98,7 @@ def digits_svm() -> DigitsProblem:
 
 
 def digits_forest() -> DigitsProblem:
-    """A random forest on the raw pixels; about 0.4 s an evaluation."""
+    """A random forest on the raw pixels; about 0.3 s an evaluation."""
     space = Space(
         [
             Int("n_estimators", 5, 100, log=True, description="number of trees"),

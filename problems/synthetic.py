@@ -402,7 +402,8 @@ _TARGET = {"x1": 6.0, "x2": 5.0, "x3": 4.0}
 
 def _budget_formula(columns: Columns) -> NDArray[np.float64]:
     squares = [(np.asarray(columns[name], dtype=np.float64) - c) ** 2 for name, c in _TARGET.items()]
-    return np.sum(squares, axis=0, dtype=np.float64)
+    y: NDArray[np.float64] = np.sum(squares, axis=0)
+    return y
 
 
 def budget_quadratic(noise_sd: float = 0.0) -> SyntheticProblem:

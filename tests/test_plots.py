@@ -12,7 +12,6 @@ import pytest
 from workbench import plots
 from workbench.errors import InvalidValueError
 from workbench.plots import theme
-from workbench.plots.panels import thin
 from workbench.problem import Constraint, Objective, Preference
 from workbench.space import Bool, Categorical, Float, Int, Permutation, Space
 from workbench.trial import History, TrialRow, dumps
@@ -90,6 +89,14 @@ def test_the_best_of_a_target_is_the_closest_to_it() -> None:
     assert points(figure, "best so far") == [(0, 9), (1, 6), (2, 7.4), (3, 7.25)]
     band = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(shape.y0, shape.y1) for shape in band] == [(pytest.approx(7.1), pytest.approx(7.3))]
+
+
+def test_a_threshold_is_drawn_in_every_row_even_before_a_trial_counts() -> None:
+    goals = [Objective("a", threshold=3.0), Objective("b", threshold=4.0)]
+    over = record(row(0, {"x": 99}, {"a": 1, "b": 2}), objectives=goals)
+    figure = plots.history(over)
+    assert [(shape.y0, shape.yref) for shape in figure.layout.shapes] == [(3.0, "y"), (4.0, "y3")]
+    assert figure.layout.title.text == "No trial counts yet"
 
 
 def test_trials_over_a_limit_are_crosses_and_never_best() -> None:
@@ -201,10 +208,13 @@ def test_a_huge_record_is_thinned_and_keeps_every_best() -> None:
     assert f"Drawn: {len(drawn):,} of 30,000 trials" in figure.layout.meta["caption"]
 
 
-def test_thinning_starts_only_past_the_cap() -> None:
-    assert thin(theme.POINT_CAP, np.array([], dtype=np.int64)).all()
-    mask = thin(2 * theme.POINT_CAP, np.array([1, 3]))
-    assert mask[[0, 1, 3, -1]].all() and theme.POINT_CAP <= mask.sum() <= theme.POINT_CAP + 2
+def test_thinning_starts_only_past_what_was_asked_for() -> None:
+    history = line([5.0, 4.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
+    assert "Drawn" not in plots.history(history, most=8).layout.meta["caption"]
+    figure = plots.history(history, most=2)
+    assert [x for x, _ in points(figure, "other trials") + points(figure, "best")] == [0, 7, 1]
+    assert "Drawn: 3 of 8 trials" in figure.layout.meta["caption"]
+    assert "Drawn: 3 of 8 trials" in plots.slice(history, "x", most=2).layout.meta["caption"]
 
 
 # -- slice ----------------------------------------------------------------------------
@@ -272,9 +282,8 @@ def test_slice_of_a_conditional_parameter_leaves_the_others_out_and_says_so() ->
     assert asked == [{"bias": False}, {"bias": True, "momentum": 0.5}]
     with pytest.raises(InvalidValueError, match="'momentum' is active"):
         plots.slice(history, "momentum", predict=predict, at={"bias": False})
-    assert "No trial that counts had momentum active" in str(
-        plots.slice(record(rows[0], space=space), "momentum", predict=predict).layout.meta["caption"]
-    )
+    alone = plots.slice(record(rows[0], space=space), "momentum", predict=predict)
+    assert alone.layout.annotations[0].text.startswith("1 of 1 trial left out: momentum was not")
 
 
 def test_the_belief_is_a_band_of_two_deviations_held_at_the_best() -> None:
@@ -375,7 +384,7 @@ def test_hostile_names_are_escaped_wherever_plotly_draws_text() -> None:
 
 def test_long_names_are_cut_but_keep_the_direction() -> None:
     title = theme.goal_title(Objective("n" * 300, unit="s"))
-    assert len(title) < 100 and title.endswith("… [s] (minimize, lower is better)")
+    assert len(title) < 70 and title.endswith("… [s]<br>(minimize, lower is better)")
 
 
 def test_words_for_values() -> None:

@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from problems.synthetic import SyntheticProblem
 from workbench.errors import ProblemError
 from workbench.problem import Objective, Problem, check_goals
 from workbench.space import Float, Space
+
+Array = NDArray[np.float64]
 
 SYNTHETIC: list[Callable[[], SyntheticProblem]] = [
     synthetic.ackley,
@@ -62,7 +65,7 @@ def columns(space: Space, points: Sequence[Mapping[str, Any]]) -> dict[str, NDAr
     return {name: np.array([point.get(name, np.nan) for point in points]) for name in space.names}
 
 
-def matrix(space: Space, points: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+def matrix(space: Space, points: Sequence[Mapping[str, Any]]) -> Array:
     return np.array([[point[name] for name in space.names] for point in points])  # (n, d)
 
 
@@ -119,7 +122,8 @@ def test_batch_equals_single(make: Callable[[], SyntheticProblem]) -> None:
     points = draw(problem.space, 50)
     single = [problem.evaluate(params)["y"] for params in points]
     batch = problem.evaluate_batch(columns(problem.space, points))["y"]
-    assert (batch.shape, batch.dtype) == ((50,), np.float64)
+    assert batch.shape == (50,)
+    assert batch.dtype == np.float64
     # Vectorised and scalar instructions may round the last bit of the largest term differently.
     np.testing.assert_allclose(batch, single, rtol=1e-12, atol=1e-12)
 
@@ -153,13 +157,13 @@ def test_optimum_is_not_beaten_by_descent(make: Callable[[], SyntheticProblem]) 
     names = problem.space.names
     box = [(p.low, p.high) for p in problem.space if isinstance(p, Float)]
 
-    def loss(x: NDArray[np.float64]) -> float:
+    def loss(x: Array) -> float:
         return problem.evaluate(dict(zip(names, x, strict=True)))["y"]
 
     near = {name: 0.99 * value + 0.01 for name, value in problem.optimisers[0].items()}
     reached = [
-        minimize(loss, start, method="L-BFGS-B", bounds=box, options={"maxiter": 100}).fun
-        for start in matrix(problem.space, [*draw(problem.space, 3), near])
+        minimize(loss, start, method="L-BFGS-B", bounds=box, options={"maxiter": 50}).fun
+        for start in matrix(problem.space, [*draw(problem.space, 2), near])
     ]
     assert min(reached) >= problem.optimum - CLOSE
 
@@ -167,35 +171,38 @@ def test_optimum_is_not_beaten_by_descent(make: Callable[[], SyntheticProblem]) 
 # -- against independent formulas ---------------------------------------------------------
 
 
-def branin(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = X.T
-    parabola = y - 5.1 / (4 * np.pi**2) * x**2 + 5 / np.pi * x - 6
-    return parabola**2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x) + 10
+def branin(X: Array) -> Array:
+    x1, x2 = X.T
+    parabola = x2 - 5.1 / (4 * np.pi**2) * x1**2 + 5 / np.pi * x1 - 6
+    y: Array = parabola**2 + 10 * (1 - 1 / (8 * np.pi)) * np.cos(x1) + 10
+    return y
 
 
-def rosenbrock(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sum(100 * (X[:, 1:] - X[:, :-1] ** 2) ** 2 + (1 - X[:, :-1]) ** 2, axis=1)
+def rosenbrock(X: Array) -> Array:
+    y: Array = np.sum(100 * (X[:, 1:] - X[:, :-1] ** 2) ** 2 + (1 - X[:, :-1]) ** 2, axis=1)
+    return y
 
 
-def rastrigin(X: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.sum(X**2 - 10 * np.cos(2 * np.pi * X) + 10, axis=1)
+def rastrigin(X: Array) -> Array:
+    y: Array = np.sum(X**2 - 10 * np.cos(2 * np.pi * X) + 10, axis=1)
+    return y
 
 
-def ackley(X: NDArray[np.float64]) -> NDArray[np.float64]:
+def ackley(X: Array) -> Array:
     slope, waves = np.sqrt(np.mean(X**2, axis=1)), np.mean(np.cos(2 * np.pi * X), axis=1)
-    return 20 + np.e - 20 * np.exp(-0.2 * slope) - np.exp(waves)
+    y: Array = 20 + np.e - 20 * np.exp(-0.2 * slope) - np.exp(waves)
+    return y
 
 
-def hartmann3(X: NDArray[np.float64]) -> NDArray[np.float64]:
+def hartmann3(X: Array) -> Array:
     A = np.array([[3, 10, 30], [0.1, 10, 35], [3, 10, 30], [0.1, 10, 35]])
     P = np.array([[3689, 1170, 2673], [4699, 4387, 7470], [1091, 8732, 5547], [381, 5743, 8828]]) / 1e4
-    return -np.exp(-np.sum(A * (X[:, None] - P) ** 2, axis=2)) @ [1, 1.2, 3, 3.2]  # (n,)
+    y: Array = -np.exp(-np.sum(A * (X[:, None] - P) ** 2, axis=2)) @ [1, 1.2, 3, 3.2]  # (n,)
+    return y
 
 
 @pytest.mark.parametrize("formula", [branin, rosenbrock, rastrigin, ackley, hartmann3], ids=by_name)
-def test_agrees_with_the_published_formula(
-    formula: Callable[[NDArray[np.float64]], NDArray[np.float64]],
-) -> None:
+def test_agrees_with_the_published_formula(formula: Callable[[Array], Array]) -> None:
     problem: SyntheticProblem = getattr(synthetic, formula.__name__)()
     points = draw(problem.space, 200)
     y = problem.evaluate_batch(columns(problem.space, points))["y"]
@@ -249,7 +256,7 @@ def test_budget_optimum_lies_on_the_boundary() -> None:
     assert problem.evaluate({"x1": 6, "x2": 5, "x3": 4})["y"] == 0.0
     assert problem.space.violations({"x1": 6.0, "x2": 5.0, "x3": 4.0}) != []
 
-    def loss(x: NDArray[np.float64]) -> float:
+    def loss(x: Array) -> float:
         return problem.evaluate(dict(zip(problem.space.names, x, strict=True)))["y"]
 
     room = {"type": "ineq", "fun": lambda x: 15 - x @ [1, 2, 2]}
@@ -328,22 +335,28 @@ def test_making_problems_loads_no_heavy_library() -> None:
 
 # -- digits -------------------------------------------------------------------------------
 
-GOOD_SVM = {"kernel": "rbf", "C": 20.0, "gamma": 0.3, "components": 60, "whiten": False, "blur": 0.27}
+# 0.9604, from a local search; most draws of 40 random settings stop near 0.945.
+GOOD_SVM = {"kernel": "rbf", "C": 77.0, "gamma": 0.208, "components": 56, "whiten": False, "blur": 0.44}
 FOREST = {"n_estimators": 10, "max_depth": 8, "max_features": 0.2, "min_samples_leaf": 3, "criterion": "gini"}
+
+
+def quick(make: Callable[[], learning.DigitsProblem]) -> learning.DigitsProblem:
+    """The same problem with two repetitions, which is enough where the figure does not matter."""
+    return replace(make(), repetitions=2)
 
 
 @pytest.mark.parametrize("make", LEARNING, ids=by_name)
 def test_accuracy_is_a_share_and_repeats_exactly(make: Callable[[], learning.DigitsProblem]) -> None:
-    problem = make()
+    problem = quick(make)
     assert problem.objectives == (Objective("accuracy", "maximize", noise="none"),)
-    (params,) = draw(problem.space, 1, seed=4)
+    (params,) = draw(problem.space, 1, seed=2)
     first = problem.evaluate(params)
     assert set(first) == {"accuracy"}
     assert type(first["accuracy"]) is float
     assert 0.05 <= first["accuracy"] <= 1.0
     learning._digits.cache_clear()
     learning._splits.cache_clear()
-    assert make().evaluate(params) == first
+    assert quick(make).evaluate(params) == first
 
 
 def test_svm_accuracy_is_the_mean_over_fixed_splits() -> None:
@@ -352,14 +365,15 @@ def test_svm_accuracy_is_the_mean_over_fixed_splits() -> None:
     images, digits = learning._digits()
     plain = {"kernel": "linear", "C": 1.0, "components": 64, "whiten": False, "blur": 0.0}
     scores = []
-    for learned, judged in learning._splits(200, 25):
+    for learned, judged in learning._splits(200, 2):
         assert (len(learned), len(judged)) == (200, 1597)
         assert not set(learned) & set(judged)
         # All components without whitening only rotate the images, which a linear kernel does not see.
         model = SVC(kernel="linear", C=1.0).fit(images[learned], digits[learned])
         scores.append(np.mean(model.predict(images[judged]) == digits[judged]))
-    # The solver stops within 1e-3 of its optimum, from where at most a few of 39,925 images change sides.
-    assert learning.digits_svm().evaluate(plain)["accuracy"] == pytest.approx(np.mean(scores), abs=5e-4)
+    # The solver stops within 1e-3 of its optimum, from where at most a few of 3,194 images change sides.
+    accuracy = quick(learning.digits_svm).evaluate(plain)["accuracy"]
+    assert accuracy == pytest.approx(np.mean(scores), abs=2e-3)
 
 
 def test_svm_settings_matter() -> None:
@@ -369,12 +383,12 @@ def test_svm_settings_matter() -> None:
 
 
 def test_inactive_settings_are_absent_and_ignored() -> None:
-    problem = learning.digits_svm()
+    problem = quick(learning.digits_svm)
     for params in draw(problem.space, 60):
         assert ("gamma" in params) == (params["kernel"] != "linear")
         assert ("degree" in params) == ("coef0" in params) == (params["kernel"] == "poly")
     assert problem.evaluate({**GOOD_SVM, "degree": 5, "coef0": 2.0}) == problem.evaluate(GOOD_SVM)
-    forest, whole = learning.digits_forest(), {**FOREST, "bootstrap": False}
+    forest, whole = quick(learning.digits_forest), {**FOREST, "bootstrap": False}
     assert forest.evaluate({**whole, "max_samples": 0.1}) == forest.evaluate(whole)
     assert forest.evaluate({**FOREST, "bootstrap": True, "max_samples": 0.1}) != forest.evaluate(whole)
 
@@ -383,21 +397,21 @@ def test_svm_that_runs_out_of_steps_warns_nobody(
     monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
     monkeypatch.setattr(learning, "_MOST_STEPS", 3)
-    assert 0.0 < learning.digits_svm().evaluate(GOOD_SVM)["accuracy"] < 1.0
+    assert 0.0 < quick(learning.digits_svm).evaluate(GOOD_SVM)["accuracy"] < 1.0
     assert list(recwarn) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("make", LEARNING, ids=by_name)
-def test_accuracies_at_random_settings(make: Callable[[], learning.DigitsProblem]) -> None:
-    problem = make()
-    scores = [problem.evaluate(params)["accuracy"] for params in draw(problem.space, 40)]
-    assert all(0.05 <= score <= 1.0 for score in scores)
-    assert max(scores) > 0.9 > np.median(scores)
 
 
 @pytest.mark.slow
 def test_svm_leaves_room_above_random_search() -> None:
     problem = learning.digits_svm()
-    best = max(problem.evaluate(params)["accuracy"] for params in draw(problem.space, 40, seed=1))
-    assert best < problem.evaluate(GOOD_SVM)["accuracy"]
+    scores = [problem.evaluate(params)["accuracy"] for params in draw(problem.space, 40, seed=1)]
+    assert all(0.05 <= score <= 1.0 for score in scores)
+    assert np.median(scores) < 0.9 < max(scores) < problem.evaluate(GOOD_SVM)["accuracy"]
+
+
+@pytest.mark.slow
+def test_forest_accuracies_at_random_settings() -> None:
+    problem = quick(learning.digits_forest)
+    scores = [problem.evaluate(params)["accuracy"] for params in draw(problem.space, 40)]
+    assert all(0.05 <= score <= 1.0 for score in scores)
+    assert np.median(scores) < 0.9 < max(scores)

@@ -1,7 +1,11 @@
-"""What every storage must do. Another database joins by a line in IMPLEMENTATIONS."""
+"""What every storage must do. Another kind of database joins by a line in IMPLEMENTATIONS.
+
+A server joins by WORKBENCH_TEST_DATABASE, the URL of a database that may be emptied.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,21 +24,32 @@ from workbench.errors import (
     StudyNotFoundError,
     UnknownTrialError,
 )
-from workbench.storage import Storage, StudyRow
+from workbench.storage import Storage, StudyRow, schema
 from workbench.trial import FeedbackRecord, Owner, QuestionRecord, Report, TrialRow, now
 
 IMPLEMENTATIONS: dict[str, Callable[[Path], str | Path | None]] = {
     "memory": lambda folder: None,
-    "sqlite path": lambda folder: folder / "demo.db",
-    "sqlite url": lambda folder: f"sqlite:///{folder / 'demo.db'}",
+    "sqlite": lambda folder: f"sqlite:///{folder / 'demo.db'}",
 }
+if SERVER := os.environ.get("WORKBENCH_TEST_DATABASE"):
+    IMPLEMENTATIONS["server"] = lambda folder: SERVER
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+    if request.param == "server":
+        _empty_server()
     opened = Storage(IMPLEMENTATIONS[request.param](tmp_path))
     yield opened
     opened.close()
+
+
+def _empty_server() -> None:
+    storage = Storage(SERVER)
+    with storage._database.writing() as connection:
+        schema.metadata.drop_all(connection)
+        schema.stamp_metadata.drop_all(connection)
+    storage.close()
 
 
 @pytest.fixture
@@ -62,9 +77,9 @@ FULL_TRIAL: dict[str, Any] = {
 
 def test_study_round_trip(storage: Storage) -> None:
     fields = {
-        "space": "{}", "objectives": "[]", "constraints": "[1]", "sampler": '"gp"', "seed": 2**62, "budget": 9,
-        "baseline": "{}", "pruner": '"p"', "prior_studies": '["a"]', "settings": '{"r":[0]}', "note": "ü",
-        "tags": '["t"]', "attrs": '{"k":1}',
+        "space": "{}", "objectives": "[]", "constraints": "[1]", "sampler": '"gp"', "seed": 2**62,
+        "budget": 9, "baseline": "{}", "pruner": '"p"', "prior_studies": '["a"]', "settings": '{"r":[0]}',
+        "note": "ü", "tags": '["t"]', "attrs": '{"k":1}',
     }  # fmt: skip
     made = storage.create_study(name="all", **fields)
     assert {key: getattr(made, key) for key in fields} == fields
@@ -74,7 +89,7 @@ def test_study_round_trip(storage: Storage) -> None:
 
 
 def test_study_names(storage: Storage, study: StudyRow) -> None:
-    with pytest.raises(StudyExistsError, match="'demo'.*load_if_exists=True"):
+    with pytest.raises(StudyExistsError, match=r"'demo'.*load_if_exists=True"):
         storage.create_study(name="demo", space="{}", objectives="[]")
     with pytest.raises(StudyNotFoundError, match=r"'dmo'.* holds 1 .*'demo'"):
         storage.study("dmo")
@@ -98,7 +113,7 @@ def test_summaries_count_by_state(storage: Storage, study: StudyRow) -> None:
     assert (second.tags, second.budget, second.created) == ('["t"]', 3, other.created)
 
 
-def test_delete_takes_everything_along_and_never_gives_the_id_again(storage: Storage, study: StudyRow) -> None:
+def test_delete_takes_everything_and_never_gives_the_id_again(storage: Storage, study: StudyRow) -> None:
     with storage.transaction(study.id, "fill") as tx:
         tx.insert([{}])
         tx.report(0, 0, {"loss": 1.0})
@@ -179,12 +194,13 @@ def test_update_sets_fields_and_revision(storage: Storage, study: StudyRow) -> N
 def test_wrong_fields_and_states_change_nothing(storage: Storage, study: StudyRow) -> None:
     rows = add(storage, study, {})
     with storage.transaction(study.id, "bad") as tx:
-        with pytest.raises(InvalidValueError, match="'colour'.*expected"):
+        with pytest.raises(InvalidValueError, match=r"'colour'.*expected"):
             tx.insert([{"colour": 1}])
-        with pytest.raises(InvalidValueError, match="'number'"):
-            tx.update(0, number=4)
-        with pytest.raises(ValueError, match="'done'"):
-            tx.update(0, state="done")
+        with pytest.raises(InvalidValueError, match="'revision'"):
+            tx.update(0, revision=4)
+        for call in (lambda: tx.update(0, state="done"), lambda: tx.insert([{"state": "done"}])):
+            with pytest.raises(InvalidValueError, match=r"expected one of waiting, running.*'done'"):
+                call()
     assert storage.rows(study.id) == rows
 
 
@@ -232,8 +248,9 @@ def test_reports(storage: Storage, study: StudyRow) -> None:
         tx.report(1, 10, {"b": 1.0, "a": 2.0})
         tx.report(0, 0, {"a": 3.0})
         tx.report(1, 2, {"a": 0.5})
-    expected = [Report(0, 0, "a", 3.0), Report(1, 2, "a", 0.5), Report(1, 10, "a", 2.0), Report(1, 10, "b", 1.0)]
-    assert storage.reports(study.id) == expected
+    assert storage.reports(study.id) == [
+        Report(0, 0, "a", 3.0), Report(1, 2, "a", 0.5), Report(1, 10, "a", 2.0), Report(1, 10, "b", 1.0),
+    ]  # fmt: skip
     with storage.transaction(study.id, "report") as tx:
         tx.report(1, 10, {"b": 1.0})  # an equal repeat
         tx.report(1, 2, {"a": 0.75, "b": 4.0})  # another value, and one more objective
@@ -245,7 +262,9 @@ def test_reports(storage: Storage, study: StudyRow) -> None:
 def test_feedback_log(storage: Storage, study: StudyRow) -> None:
     add(storage, study, {}, {}, {})
     with storage.transaction(study.id, "feedback") as tx:
-        first = tx.feedback(kind="rank", groups=[[2], [0, 1]], of=[0, 1, 2], rater="kim", confidence=0.9, question=0)
+        first = tx.feedback(
+            kind="rank", groups=[[2], [0, 1]], of=[0, 1, 2], rater="kim", confidence=0.9, question=0
+        )
         second = tx.feedback(kind="undo", undoes=0, created=5.0)
         assert tx.feedback_log() == (first, second)
     assert first == FeedbackRecord(
@@ -268,7 +287,7 @@ def test_questions_open_and_close(storage: Storage, study: StudyRow) -> None:
     with storage.transaction(study.id, "undo") as tx:
         tx.answer(asked.id, None)
         assert tx.questions() == [asked, other]
-        with pytest.raises(FeedbackError, match="no question 2.* 2 questions"):
+        with pytest.raises(FeedbackError, match=r"no question 2.* 2 questions"):
             tx.answer(2, 0)
 
 
@@ -284,9 +303,8 @@ def test_snapshot_is_what_changed_and_the_whole_log(storage: Storage, study: Stu
         tx.report(0, 1, {"loss": 1.0})
         another = tx.feedback(kind="skip")
     assert storage.snapshot(study.id, 2) == (3, [told], [Report(0, 1, "loss", 1.0)], (entry, another))
-    with pytest.raises(RuntimeError), storage.transaction(study.id, "fails") as tx:
-        tx.feedback(kind="rank")
-        raise RuntimeError
+    with pytest.raises(UnknownTrialError), storage.transaction(study.id, "fails") as tx:
+        tx.row(tx.feedback(kind="rank").id + 99)
     with storage.transaction(study.id, "more") as tx:
         third = tx.feedback(kind="best")
     assert storage.snapshot(study.id, 3) == (4, [], [], (entry, another, third))
@@ -309,7 +327,7 @@ def test_attachments(storage: Storage, study: StudyRow) -> None:
     assert storage.attachments(study.id) == [text, photo]
     assert storage.attachment(study.id, "photo") == (photo, data)
     assert storage.attachment(study.id, "notes.txt") == (text, b"")
-    with pytest.raises(InvalidValueError, match="'foto'.*'photo'"):
+    with pytest.raises(InvalidValueError, match=r"'foto'.*'photo'"):
         storage.attachment(study.id, "foto")
 
 
@@ -322,7 +340,8 @@ def test_audit_log(storage: Storage, study: StudyRow) -> None:
     assert (first.id, first.number, first.action) == (0, 0, "amend")
     assert (first.before, first.after, first.reason) == ('{"loss":1.0}', '{"loss":2.0}', "typo")
     assert f"@{Owner.current().host} ({Owner.current().pid})" in first.who
-    assert (second.id, second.number, second.before, second.who, second.created) == (1, None, None, "kim@lab (1)", 3.0)
+    assert (second.id, second.number, second.before) == (1, None, None)
+    assert (second.who, second.created) == ("kim@lab (1)", 3.0)
 
 
 def test_sampler_state_is_replaced(storage: Storage, study: StudyRow) -> None:
@@ -338,19 +357,26 @@ def test_sampler_state_is_replaced(storage: Storage, study: StudyRow) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, UnknownTrialError])
-def test_any_exception_undoes_everything(storage: Storage, study: StudyRow, error: type[BaseException]) -> None:
+def test_any_exception_undoes_everything(
+    storage: Storage, study: StudyRow, error: type[BaseException]
+) -> None:
     rows = add(storage, study, {})
-    with pytest.raises(error), storage.transaction(study.id, "fails") as tx:
-        tx.insert([{}])
-        tx.update(0, state="failed")
-        tx.report(0, 0, {"loss": 1.0})
-        tx.feedback(kind="skip")
-        tx.attach("f", "m", b"x")
-        tx.audit("void", 0)
-        tx.save_state("gp", 0, b"")
-        tx.add_space("{}")
-        tx.update_study(budget=3)
-        raise error
+
+    def fail_at_the_end() -> None:
+        with storage.transaction(study.id, "fails") as tx:
+            tx.insert([{}])
+            tx.update(0, state="failed")
+            tx.report(0, 0, {"loss": 1.0})
+            tx.feedback(kind="skip")
+            tx.attach("f", "m", b"x")
+            tx.audit("void", 0)
+            tx.save_state("gp", 0, b"")
+            tx.add_space("{}")
+            tx.update_study(budget=3)
+            raise error
+
+    with pytest.raises(error):
+        fail_at_the_end()
     assert storage.rows(study.id) == rows
     assert storage.snapshot(study.id) == (1, rows, [], ())
     assert (storage.attachments(study.id), storage.audit(study.id)) == ([], [])
@@ -406,7 +432,7 @@ def test_threads_share_one_storage(storage: Storage, study: StudyRow) -> None:
     seen: list[list[int]] = []
 
     def work(worker: int) -> None:
-        for i in range(15):
+        for i in range(8):
             number = add(storage, study, {"note": f"{worker}:{i}"})[0].number
             with storage.transaction(study.id, "tell") as tx:
                 tx.update(number, state="complete")
@@ -418,15 +444,15 @@ def test_threads_share_one_storage(storage: Storage, study: StudyRow) -> None:
     for thread in threads:
         thread.join()
     rows = storage.rows(study.id)
-    assert [row.number for row in rows] == list(range(90))
-    assert {row.note for row in rows} == {f"{worker}:{i}" for worker in range(6) for i in range(15)}
+    assert [row.number for row in rows] == list(range(48))
+    assert {row.note for row in rows} == {f"{worker}:{i}" for worker in range(6) for i in range(8)}
     assert {row.state for row in rows} == {"complete"}
-    assert storage.revision(study.id) == 180
+    assert storage.revision(study.id) == 96
     assert all(numbers == list(range(len(numbers))) for numbers in seen)
 
 
 def test_a_snapshot_is_of_one_moment(storage: Storage, study: StudyRow) -> None:
-    """Each transaction writes its revision to a trial and to the log; no snapshot may see one without the other."""
+    """Each transaction writes its revision to a trial and to the log: a snapshot has both or neither."""
     add(storage, study, {})
     done = threading.Event()
 
@@ -506,8 +532,7 @@ def test_fence_stops_a_late_writer(storage: Storage, study: StudyRow) -> None:
         tx.check_fence(1)
     assert storage.acquire_lease(study.id, Owner.current(), 60) == 2
     with pytest.raises(LeaseLostError, match="number 1, found 2"), storage.transaction(study.id, "ask") as tx:
-        tx.insert([{}])
-        tx.check_fence(1)
+        tx.check_fence(len(tx.insert([{}])))
     storage.release_lease(study.id, 2)
     with pytest.raises(LeaseLostError, match="nobody"), storage.transaction(study.id, "ask") as tx:
         tx.check_fence(2)

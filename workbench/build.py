@@ -49,7 +49,7 @@ def make_sampler(spec: Spec) -> Sampler:
     """
     if isinstance(spec, Sampler):
         return spec
-    name, options = (spec, {}) if isinstance(spec, str) else (spec["name"], spec.get("options", {}))
+    name, options = _named(spec)
     if name == "auto":
         return AutoSampler({key: maker for key, maker in _SAMPLERS.items()})
     if name in _ACQUISITIONS:
@@ -60,7 +60,21 @@ def make_sampler(spec: Spec) -> Sampler:
         raise UnsupportedError(
             f"sampler must be one of {', '.join(sampler_names())}, or a Sampler object; got {name!r}{hint}"
         )
-    return _SAMPLERS[name](**options)
+    try:
+        return _SAMPLERS[name](**options)
+    except TypeError as error:
+        raise UnsupportedError(f"sampler {name!r} cannot be made with the options {options}: {error}") from error
+
+
+def _named(spec: object) -> tuple[str, Mapping[str, Any]]:
+    """The name and the options of a specification."""
+    name, options = (spec.get("name"), spec.get("options", {})) if isinstance(spec, Mapping) else (spec, {})
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise UnsupportedError(
+            f"sampler must be one of {', '.join(sampler_names())}, {{'name': …, 'options': {{…}}}}, or a Sampler "
+            f"object such as wb.GPSampler(); got {spec!r}"
+        )
+    return name, options
 
 
 def create_study(
@@ -103,8 +117,8 @@ def create_study(
         "objectives": _text([goal.to_json() for goal in goals]),
         "constraints": dumps([limit.to_json() for limit in limits]),
         "sampler": _text({"name": chosen.name, "options": chosen.options()}),
-        "seed": secrets.randbelow(2**31) if seed is None else _whole("seed", seed, 0),
-        "budget": None if budget is None else _whole("budget", budget, 1),
+        "seed": secrets.randbelow(2**31) if seed is None else _whole("seed", seed, 0, 2**63 - 1),
+        "budget": None if budget is None else _whole("budget", budget, 1, 2**31 - 1),
     }
     store = _open(storage)
     try:
@@ -164,16 +178,22 @@ def warm_up() -> None:
 
 
 def _open(storage: str | Path | Storage | None) -> Storage:
-    return storage if isinstance(storage, Storage) else Storage(None if storage is None else str(storage))
+    if isinstance(storage, Storage):
+        return storage
+    if storage is not None and not isinstance(storage, str | Path):
+        raise InvalidValueError(
+            f"storage must be a URL such as 'sqlite:///demo.db', a path, or None for memory; got {storage!r}"
+        )
+    return Storage(None if storage is None else str(storage))
 
 
 def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _whole(what: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidValueError(f"{what} must be a whole number >= {least}, got {value!r}")
+def _whole(what: str, value: object, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidValueError(f"{what} must be a whole number from {least} to {most}, or None; got {value!r}")
     return value
 
 

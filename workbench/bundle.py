@@ -7,6 +7,7 @@ plain JSON, bytes as base64.
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -142,8 +143,12 @@ class _Bundle(_Part):
 
 def write(storage: Storage, name: str, path: Path) -> Path:
     """Write a study to a file; an existing file is replaced only by a whole one."""
-    data = orjson.dumps(_collect(storage, name), option=orjson.OPT_INDENT_2)
-    handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    content = _collect(storage, name)
+    data = orjson.dumps({**content, "sha256": _digest(content)}, option=orjson.OPT_INDENT_2)
+    try:
+        handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise BundleError(f"cannot write {path}: {error.strerror}; give a path in a folder that can be written") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -214,6 +219,11 @@ def _trial_out(row: TrialRow) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
+def _digest(content: Any) -> str:
+    """Checksum of the content, whatever the spaces, line ends and order of keys in the file."""
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def _plain(value: Any, is_json: bool) -> Any:
     return orjson.loads(value) if is_json and value is not None else value
 
@@ -237,6 +247,11 @@ def _parse(path: Path) -> _Bundle:
     if isinstance(raw.get("version"), int) and raw["version"] > VERSION:
         raise BundleError(
             f"{path} has bundle version {raw['version']}, this workbench reads up to {VERSION}; upgrade the package"
+        )
+    if "sha256" in raw and raw.pop("sha256") != _digest(raw):
+        raise BundleError(
+            f"{path} is damaged: its content does not match its checksum. Export the study again, "
+            "or take the line with sha256 out if it was edited on purpose"
         )
     try:
         bundle = _Bundle.model_validate(raw)

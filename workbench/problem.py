@@ -7,7 +7,7 @@ declared here and turned into "maximise" in one place only, `workbench.trial.His
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -203,6 +203,10 @@ def check_goals(
     Raises:
         ProblemError: naming the goal that is wrong.
     """
+    for what, given in (("objectives", objectives), ("constraints", constraints)):
+        if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+            raise ProblemError(f"{what} must be a list, got {given!r}; write {what}=[…]")
+    objectives, constraints = tuple(objectives), tuple(constraints)
     for goal in objectives:
         if not isinstance(goal, Objective | Preference):
             raise ProblemError(f"objectives must be wb.Objective or wb.Preference, got {goal!r}")
@@ -217,7 +221,7 @@ def check_goals(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ProblemError(f"each objective and constraint needs its own name; used twice: {', '.join(twice)}")
-    return tuple(objectives), tuple(constraints)
+    return objectives, constraints
 
 
 def objective_from_json(data: Mapping[str, Any]) -> Objective | Preference:

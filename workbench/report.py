@@ -36,6 +36,7 @@ Belief = Callable[[list[dict[str, Any]]], Mapping[str, tuple[Any, Any]]]
 _SLICED, _GOALS = 6, 3  # parameters and objectives with slices; more would bury the page
 _BEST, _TROUBLES, _TABLED = 10, 50, 500  # rows of tables
 _ERROR_LENGTH = 2_000
+_DRAWN = 2_000  # trials in a figure; SVG throughout, since browsers allow a page few WebGL canvases
 _STATES = (TrialState.COMPLETE, *(state for state in TrialState if state is not TrialState.COMPLETE))
 
 
@@ -178,18 +179,21 @@ def _minute(seconds: float) -> str:
 
 
 def _history(history: History) -> str:
-    figure = plots.history(history)
+    figure = plots.history(history, most=_DRAWN)
     if not len(history):
         return _figure(figure, "history")
+    # title and caption go into the page, where they wrap on a narrow screen
+    caption, space_above = figure.layout.meta.get("caption", ""), figure.layout.margin.t - 12
+    figure.update_layout(title=None, margin_t=12, height=figure.layout.height - space_above)
     table = plots.history_table(history)
     newest = {name: column[-_TABLED:] for name, column in table.items()}
     note = f"The newest {_TABLED} of {len(history):,} trials." if len(history) > _TABLED else ""
-    return _figure(figure, "history") + _details("Show as table", note, _table(newest))
+    return _figure(figure, "history", caption) + _details("Show as table", note, _table(newest))
 
 
 def _slices(history: History, predict: Belief | None) -> str:
-    if not history.measured or not len(history):
-        return ""
+    if not any(np.isfinite(panel.values).any() for panel in panels(history, None)):
+        return ""  # the history above says why there is nothing to draw
     able = [name for name in history.space.names if plots.can_slice(history.space, name)]
     goals = history.measured[:_GOALS]
     shown = [
@@ -210,10 +214,10 @@ def _slices(history: History, predict: Belief | None) -> str:
 def _small(history: History, name: str, goal: Objective, predict: Belief | None, identity: str) -> str:
     """One slice among many: no title and no legend, its caption under it."""
     along = None if predict is None else lambda params: predict(params)[goal.name]
-    figure = plots.slice(history, name, goal.name, along)
+    figure = plots.slice(history, name, goal.name, along, most=_DRAWN)
     caption = figure.layout.meta["caption"]
     # the direction is said above; it would not fit beside so small a figure
-    figure.update_yaxes(title_text=theme.parameter_title(goal.name, goal.unit), secondary_y=False)
+    figure.update_layout(yaxis_title_text=theme.literal(theme.shorten(_head(goal.name, goal.unit), 30)))
     figure.update_layout(
         title=None, showlegend=False, height=280, margin={"l": 56, "r": 12, "t": 12, "b": 48},
     )  # fmt: skip
@@ -254,10 +258,11 @@ def _best_table(history: History) -> tuple[str, str]:
     units = {goal.name: goal.unit for goal in history.measured}
     units |= {limit.name: limit.unit for limit in history.constraints}
     for name, unit in units.items():
-        table[_head("", name, unit)] = [values.get(name) for values in told]
+        table[_head(name, unit)] = [values.get(name) for values in told]
     settings = [history.params(i) for i in rows]
     for name in history.space.names:
-        table[_head("at ", name, history.space[name].unit)] = [params.get(name) for params in settings]
+        head = _head(name, history.space[name].unit)
+        table[f"at {head}" if head in table else head] = [params.get(name) for params in settings]
     many = len(chosen) > 1
     title = f"The front, best {lead.goal.name} first" if many else f"Best {theme.count(len(rows), 'trial')}"
     return title, _table(table)
@@ -330,8 +335,8 @@ def _wanted(goal: Objective | Preference) -> str:
     return f"{described['direction']}{least}"
 
 
-def _head(before: str, name: str, unit: str | None) -> str:
-    return f"{before}{theme.shorten(name)}" + (f" [{unit}]" if unit else "")
+def _head(name: str, unit: str | None) -> str:
+    return theme.shorten(name) + (f" [{theme.shorten(unit, 16)}]" if unit else "")
 
 
 def _table(columns: Mapping[str, Sequence[Any]]) -> str:
@@ -441,8 +446,8 @@ function draw(inTheDark) {
   for (const source of document.querySelectorAll("script[data-for]")) {
     let figure = JSON.parse(source.textContent);
     if (inTheDark) figure = dyed(figure, "");
-    Plotly.react(source.dataset.for, figure.data, figure.layout, 
-      { responsive: true, displaylogo: false, displayModeBar: source.dataset.for === "history" });
+    Plotly.react(source.dataset.for, figure.data, figure.layout,
+      { responsive: true, displayModeBar: false });
   }
 }
 draw(night.matches);

@@ -583,8 +583,15 @@ class History:
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Feasible, inside the space, at the target fidelity and task: what best and front choose from, shape (n,)."""
-        return self.feasible & inside(self.space, self.X) & at_target(self.space, self.X)
+        """Feasible, inside the space, at the target fidelity and task: what best and front choose from, shape (n,).
+
+        Inside means the bounds and the known constraints both.
+        """
+        counted = self.feasible & inside(self.space, self.X) & at_target(self.space, self.X)
+        if self.space.constraints:
+            rows = np.flatnonzero(counted)  # a point outside the bounds cannot be decoded
+            counted[rows] = self.space.feasible(self.X[rows])
+        return counted
 
     # -- what it is worth ------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ def reproducible(seed: int) -> Iterator[None]:
         threads = torch.get_num_threads()
         warnings.simplefilter("ignore", BotorchWarning)  # retries that BoTorch announces are its own business
         warnings.simplefilter("ignore", NumericalWarning)  # jitter on a nearly singular matrix
+        warnings.filterwarnings("ignore", "Optimization failed in", RuntimeWarning)  # a line search that ends early
         warnings.filterwarnings("ignore", "Unknown solver options: tol")  # BoTorch hands SLSQP an option of L-BFGS-B
         torch.manual_seed(seed)
         torch.set_num_threads(1)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-def history(history: History, objective: str | None = None, *, log: bool = False) -> Figure:
+def history(
+    history: History, objective: str | None = None, *, log: bool = False, most: int = theme.POINT_CAP
+) -> Figure:
     """Draw the values of all trials by trial number, with the best so far as a step line.
 
     Best so far counts only trials that keep every limit, lie inside the space and were made
@@ -26,6 +28,7 @@ def history(history: History, objective: str | None = None, *, log: bool = False
         history: The record.
         objective: Name of one measured objective; None draws one row for each.
         log: Logarithmic axis of values.
+        most: About how many trials to draw of a huge record; every best so far is among them.
     Returns:
         A plotly figure; its text for those who cannot see it is `layout.meta["alt"]`.
     Raises:
@@ -37,12 +40,12 @@ def history(history: History, objective: str | None = None, *, log: bool = False
         return empty
     if log:
         _check_positive(chosen)
-    drawn, note = thinned(history, chosen)
+    drawn, note = thinned(history, chosen, most)
     figure = stack(chosen)
     started = _start(history)
     for row, panel in enumerate(chosen, 1):
-        _draw(figure, row, panel, drawn)
         _shade(figure, row, started)
+        _draw(figure, row, panel, drawn)
         if log:
             figure.update_yaxes(type="log", row=row, col=1, secondary_y=False)
     _style_numbers(figure, history, len(chosen))
@@ -91,7 +94,7 @@ def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_]) -> N
 def _goal_lines(figure: Figure, row: int, panel: Panel) -> None:
     """The target with its tolerance, or the threshold, as a line behind the trials."""
     goal, line = panel.goal, {"color": theme.GOAL_LINE.color, "width": theme.GOAL_LINE.width, "dash": "dot"}
-    place: dict[str, Any] = {"row": row, "col": 1, "secondary_y": False, "layer": "below"}
+    place = _behind(row)
     if goal.target is not None:
         if goal.tolerance > 0:
             figure.add_hrect(
@@ -104,10 +107,14 @@ def _goal_lines(figure: Figure, row: int, panel: Panel) -> None:
 
 
 def _shade(figure: Figure, row: int, started: list[tuple[int, int]]) -> None:
+    place = _behind(row)
     for first, last in started:
-        figure.add_vrect(
-            first - 0.5, last + 0.5, fillcolor=theme.SHADE, line_width=0, layer="below", row=row, col=1
-        )
+        figure.add_vrect(first - 0.5, last + 0.5, fillcolor=theme.SHADE, line_width=0, **place)
+
+
+def _behind(row: int) -> dict[str, Any]:
+    """Where shapes behind the trials go; plotly would leave them out of a row without traces."""
+    return {"row": row, "col": 1, "secondary_y": False, "layer": "below", "exclude_empty_subplots": False}
 
 
 def _start(history: History) -> list[tuple[int, int]]:

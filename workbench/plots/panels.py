@@ -158,8 +158,8 @@ def fronts(history: History) -> NDArray[np.bool_]:
     return mask
 
 
-def hover(history: History, row: int) -> str:
-    """Hover label of a trial: number, state, told values, and parameters unless the record is huge; escaped."""
+def hover(history: History, row: int, full: bool) -> str:
+    """Hover label of a trial: number, state, values, and parameters in a full one; escaped."""
     record = history.rows[row]
     told = loads(record.outcomes, {})
     units = {goal.name: goal.unit for goal in history.measured} | {
@@ -169,36 +169,31 @@ def hover(history: History, row: int) -> str:
     lines += [
         f"{theme.shorten(name)}: {theme.quantity(value, units.get(name))}" for name, value in told.items()
     ]
-    params = list(history.params(row).items()) if len(history) <= theme.SVG_LIMIT else []
+    params = list(history.params(row).items()) if full else []
     lines += [f"{theme.shorten(name)} = {theme.wording(value)}" for name, value in params[:_HOVER_PARAMS]]
     lines += [f"and {len(params) - _HOVER_PARAMS} more"] if len(params) > _HOVER_PARAMS else []
     lines += [theme.shorten(record.error, 80)] if record.error else []
     return "<br>".join(map(theme.literal, lines))
 
 
-def thin(sizes: int, keep: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of many rows are drawn: evenly spread ones, and all that must not be lost.
+def thinned(history: History, chosen: tuple[Panel, ...], most: int) -> tuple[NDArray[np.bool_], str]:
+    """The trials that a figure draws, and the sentence that says so if some are left out.
 
     Args:
-        sizes: Number of rows.
-        keep: Rows that are always drawn.
+        history: The record.
+        chosen: The panels of the figure; their best so far and the front are always drawn.
+        most: About how many trials to draw; the others are evenly spread.
     Returns:
-        Mask, shape (sizes,); all true up to `theme.POINT_CAP` rows.
+        Mask, shape (n,), and a sentence, empty when all are drawn.
     """
-    mask = np.ones(sizes, dtype=bool)
-    if sizes > theme.POINT_CAP:
-        mask[:] = False
-        mask[np.linspace(0, sizes - 1, theme.POINT_CAP).astype(np.int64)] = True
-        mask[keep] = True
-    return mask
-
-
-def thinned(history: History, chosen: tuple[Panel, ...]) -> tuple[NDArray[np.bool_], str]:
-    """The rows of a record that a figure draws, and the sentence that says so if some are left out."""
-    keep = [panel.steps for panel in chosen] + [np.flatnonzero(fronts(history))]
-    mask = thin(len(history), np.concatenate(keep) if len(history) else np.zeros(0, np.int64))
-    if mask.all():
+    n = len(history)
+    mask = np.ones(n, dtype=bool)
+    if n <= most:
         return mask, ""
+    mask[:] = False
+    mask[np.linspace(0, n - 1, most).astype(np.int64)] = True
+    for keep in (fronts(history), *(panel.steps for panel in chosen)):
+        mask[keep] = True
     note = f"Drawn: {int(mask.sum()):,} of {len(history):,} trials, every best so far among them."
     return mask, note
 
@@ -217,6 +212,7 @@ def stack(chosen: tuple[Panel, ...]) -> Figure:
     for row, panel in enumerate(chosen, 1):
         look = theme.axis(theme.goal_title(panel.goal))
         figure.update_yaxes(**look, row=row, col=1, secondary_y=False)
+    figure.update_xaxes(domain=[0, 1])  # the hidden axis needs no room
     figure.update_yaxes(range=[0, 1], visible=False, fixedrange=True, secondary_y=True)
     return figure.update_layout(height=150 + _ROW_HEIGHT * len(chosen))
 
@@ -235,9 +231,8 @@ def add_trials(
     """
     for foot, groups in ((False, panel.groups()), (True, panel.rug())):
         for group in groups:
-            shown = drawn[group.rows]
-            if shown.any():
-                _add_group(figure, row, panel.history, group, shown, x, foot)
+            if drawn[group.rows].any():
+                _add_group(figure, row, panel.history, group, x, drawn, foot)
 
 
 def _add_group(
@@ -245,16 +240,16 @@ def _add_group(
     row: int,
     history: History,
     group: Group,
-    shown: NDArray[np.bool_],
     x: NDArray[np.float64],
+    drawn: NDArray[np.bool_],
     foot: bool,
 ) -> None:
     import plotly.graph_objects as go
 
-    rows = group.rows[shown]
+    shown = drawn[group.rows]
+    rows, few = group.rows[shown], int(drawn.sum()) <= theme.SVG_LIMIT
     known = {trace.name for trace in figure.data}
-    draw = go.Scatter if len(history) <= theme.SVG_LIMIT else go.Scattergl
-    trace = draw(
+    trace = (go.Scatter if few else go.Scattergl)(
         x=x[rows],
         y=np.full(rows.size, _FOOT) if foot else group.y[shown],
         mode="markers",
@@ -263,7 +258,7 @@ def _add_group(
         legendgroup=group.word,
         showlegend=group.word not in known,
         customdata=history.numbers[rows],
-        hovertext=[hover(history, i) for i in rows.tolist()],
+        hovertext=[hover(history, i, few) for i in rows.tolist()],
         hoverinfo="text",
     )
     figure.add_trace(trace, row=row, col=1, secondary_y=foot)

@@ -27,6 +27,8 @@ def slice(
     objective: str | None = None,
     predict: Predict | None = None,
     at: Mapping[str, Any] | None = None,
+    *,
+    most: int = theme.POINT_CAP,
 ) -> Figure:
     """Draw an objective against one parameter, and the model's belief along it.
 
@@ -40,6 +42,7 @@ def slice(
         objective: Name of one measured objective; None draws one row for each.
         predict: The model's belief about that objective.
         at: Where the other parameters are held; None: at the best trial in which `name` was active.
+        most: About how many trials to draw of a huge record.
     Raises:
         InvalidValueError: for an unknown name, a parameter without a single axis, `predict` for
             several objectives at once, or a belief of the wrong shape.
@@ -55,7 +58,9 @@ def slice(
     if empty is not None:
         return empty
     ruler = Ruler.of(history, name)
-    drawn, note = thinned(history, chosen)
+    if np.isnan(ruler.x).all():
+        return theme.sentence(f"Along {name}", ruler.left_out())
+    drawn, note = thinned(history, chosen, most)
     drawn &= ~np.isnan(ruler.x)
     notes = [ruler.left_out(), note]
     figure = stack(chosen)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.problem import Objective
@@ -117,7 +117,7 @@ def wording(value: object) -> str:
 def quantity(value: float, unit: str | None, sd: float | None = None) -> str:
     """A number with its uncertainty and unit, not escaped: "0.987 ± 0.003 mm"."""
     known = sd is not None and math.isfinite(sd) and sd > 0
-    return wording(value) + (f" ± {sd:.2g}" if known else "") + (f" {unit}" if unit else "")
+    return wording(value) + (f" ± {sd:.2g}" if known else "") + (f" {shorten(unit, 16)}" if unit else "")
 
 
 def count(number: int, noun: str) -> str:
@@ -126,13 +126,15 @@ def count(number: int, noun: str) -> str:
 
 
 def goal_title(goal: Objective) -> str:
-    """Axis title of an objective: name, unit, which way is better; escaped."""
-    return literal(shorten(goal.name) + goal.label[len(goal.name) :])
+    """Axis title of an objective: name, unit, which way is better; escaped, on two lines if it is long."""
+    label = replace(goal, name=shorten(goal.name, 22), unit=goal.unit and shorten(goal.unit, 12)).label
+    name, _, direction = label.rpartition(" (")
+    return literal(label) if len(label) <= 40 else f"{literal(name)}<br>{literal('(' + direction)}"
 
 
 def parameter_title(name: str, unit: str | None) -> str:
     """Axis title of a parameter: name and unit; escaped."""
-    return literal(shorten(name) + (f" [{shorten(unit, 20)}]" if unit else ""))
+    return literal(shorten(name) + (f" [{shorten(unit, 16)}]" if unit else ""))
 
 
 # -- the common look --------------------------------------------------------------------
@@ -151,7 +153,7 @@ def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
     """
     lines = [literal(line) for line in textwrap.wrap(caption, 118)]
     heading = textwrap.wrap(title, 80)
-    top = 24 + 22 * len(heading) + 18 * len(lines)
+    top = 22 + 26 * len(heading) + 18 * len(lines)
     figure.update_layout(
         template=None,
         font={"family": FONT, "size": 13, "color": TEXT},
@@ -162,7 +164,8 @@ def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
             "font": {"size": 17, "color": TEXT, "weight": 600},
             "subtitle": {"text": "<br>".join(lines), "font": {"size": 13, "color": MUTED}},
             "x": 0, "xref": "container", "xanchor": "left",
-            "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12},
+            "y": 1, "yref": "container", "yanchor": "top",
+            "pad": {"t": 12 + 20 * (len(heading) - 1)},  # plotly anchors the last line
         },
         margin={"l": 64, "r": 24, "t": top + 12, "b": 96},
         legend={
@@ -200,7 +203,7 @@ def sentence(title: str, text: str) -> Figure:
 
     figure = layout(go.Figure(), title, text)
     figure.add_annotation(
-        text="<br>".join(map(literal, textwrap.wrap(text, 70))),
+        text="<br>".join(map(literal, textwrap.wrap(text, 40))),
         x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15, "color": MUTED},
     )  # fmt: skip
     figure.update_xaxes(visible=False)

@@ -65,8 +65,11 @@ class KnownConstraint:
         gap = _add(left, right, -1) if self.sign != ">=" else _add(right, left, -1)
         if any(len(monomial) > 1 for monomial in gap):
             return None
-        constant = float(gap.pop((), Fraction(0)))
-        return {monomial[0]: float(gap[monomial]) for monomial in sorted(gap)}, constant
+        constant = gap.pop((), Fraction(0))
+        try:
+            return {monomial[0]: float(gap[monomial]) for monomial in sorted(gap)}, float(constant)
+        except OverflowError:
+            return None
 
     def violation(self, columns: Mapping[str, npt.ArrayLike]) -> Array:
         """Return how far it is from being met, shape (n,): at most 0 where met, inf where undefined.
@@ -91,7 +94,7 @@ class KnownConstraint:
         if len(columns) < len(self.names) or bool(self.satisfied(columns)[0]):
             return None
         with np.errstate(all="ignore"):
-            left, right = (float(side.evaluate(columns)[0][0]) for side in (self.left, self.right))
+            left, right = (float(np.ravel(side.evaluate(columns)[0])[0]) for side in (self.left, self.right))
         broken = {"<=": ">", ">=": "<", "==": "!="}[self.sign]
         return f"{self.source}: {_differing(left, right, broken)}"
 
@@ -103,7 +106,9 @@ class KnownConstraint:
             right, right_size = self.right.evaluate(used)
             gap = right - left if self.sign == ">=" else left - right
             tolerance = TOLERANCE * np.maximum(1.0, np.maximum(left_size, right_size))
-        vacuous = np.logical_or.reduce([np.isnan(column) for column in used.values()])
+        vacuous = np.zeros(gap.shape, dtype=bool)
+        for column in used.values():
+            vacuous |= np.isnan(column)
         return gap, tolerance, vacuous
 
 

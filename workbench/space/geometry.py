@@ -113,6 +113,9 @@ def grid(
     if isinstance(levels, Mapping):
         for name in levels:
             space[name]  # raises for an unknown name
+    missing = [p.name for p in space if p.role == "context" and p.name not in fixed]
+    if missing:
+        raise InvalidValueError(f"expected the context {', '.join(missing)} to be given; pass context={{{missing[0]!r}: …}} to ask")
     axes = {p.name: [fixed[p.name]] if p.name in fixed else _axis(p, levels) for p in space}
     for point in _walk(space, axes, 0, {}):
         if not space.violations(point):

@@ -11,7 +11,7 @@ import keyword
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -228,8 +228,8 @@ class Parameter(ABC):
             )
         if not np.isfinite(X).all():
             raise InvalidValueError(
-                f"{self.name}: expected finite columns, got NaN or infinity. Decode whole rows with Space.decode, "
-                "which leaves inactive parameters out."
+                f"{self.name}: expected finite columns, got NaN or infinity. Decode whole rows with "
+                "Space.decode, which leaves inactive parameters out, and fill in the active ones."
             )
         return self._decode(X)
 
@@ -242,7 +242,7 @@ class Parameter(ABC):
         weights = np.ones(len(values)) if self.weights is None else np.asarray(self.weights)
         edges = np.cumsum(weights) / weights.sum()
         picked = np.minimum(np.searchsorted(edges, U[:, 0], side="right"), np.flatnonzero(weights)[-1])
-        return self.encode(values)[picked]
+        return np.asarray(self.encode(values)[picked], dtype=np.float64)
 
     @final
     def to_json(self) -> dict[str, Any]:
@@ -250,7 +250,8 @@ class Parameter(ABC):
         data: dict[str, Any] = {"kind": self.kind}
         for spec in fields(self):
             value = getattr(self, spec.name)
-            if spec.name == "name" or value != spec.default:
+            default = spec.default if spec.default_factory is MISSING else spec.default_factory()
+            if spec.name == "name" or value != default:
                 data[spec.name] = self._field_to_json(spec.name, value)
         return data
 
@@ -466,7 +467,9 @@ def shorten(value: Any, limit: int = 80) -> str:
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
+    if isinstance(value, set | frozenset):
+        return tuple(sorted(value, key=repr))  # the order of a set differs between processes
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _to_plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from workbench.errors import InfeasibleSpaceError, InvalidValueError
 from workbench.space.feasibility import Row, linear_rows, stacked, total_row
@@ -116,6 +117,11 @@ class Plan:
         self._pinned = {
             name: _settled(space[name], space[name].encode([value])) for name, value in pinned.items()
         }
+        if broken := space.violations(pinned):
+            raise InfeasibleSpaceError(
+                f"expected fixed values that meet the known constraints; got {'; '.join(broken)}. "
+                "Fix other values, or fewer."
+            )
         self._free = [p for p in space.parameters if p.name not in pinned]
         self.draws = sum(p.draws for p in self._free)
         self._relaxation = _Relaxation(space, pinned)
@@ -159,7 +165,7 @@ class Plan:
 
     def _block_size(self, block: int) -> int:
         if not self.blind:
-            return int(min(16 * 2**block, 1024))
+            return int(min(12 * 2**block, 768))
         return int(min(64 * 2**block, max(64, min(2**14, 2**22 // self._space.width))))
 
     def _block(self, source: Source, block: int, start: int, size: int) -> Array:
@@ -299,7 +305,8 @@ class _Relaxation:
         held = {v: value[v] for p in self._held for v in p.variables}
         moved, low, high, half, totals = [], [], [], {}, []
         for p in self._moved:
-            assert p.numeric is not None and p.numeric.spacing is not None
+            assert p.numeric is not None
+            assert p.numeric.spacing is not None
             if value[p.variables[0]] == np.inf:
                 continue
             totals += [total_row(p.numeric)] if p.numeric.total is not None else []
@@ -310,14 +317,15 @@ class _Relaxation:
                     low.append(a - half[v])
                     high.append(b + half[v])
         absent = {v for v in names if value[v] == np.inf}
-        rows = [r for row in self.rows if not absent & set(row.coefficients) for r in _loosened(row, held, half)]
+        live = [row for row in self.rows if not absent & set(row.coefficients)]
+        rows = [loose for row in live for loose in _loosened(row, held, half)]
         if not moved:
             return None
         bottom, top = np.array(low), np.array(high)
         solved = polytope(*stacked([*rows, *totals], moved, bottom, top))
         return None if solved is None else _Group(tuple(moved), bottom, top - bottom, solved)
 
-    def _put(self, X: Array, rows: Array, names: Sequence[str], V: Array) -> None:
+    def _put(self, X: Array, rows: npt.NDArray[np.intp], names: Sequence[str], V: Array) -> None:
         column = dict(zip(names, V.T, strict=True))
         for p in self._moved:
             if any(v in column for v in p.variables):

@@ -44,8 +44,8 @@ class Float(Parameter):
             _warn_if_uneven(self, self._lattice)
         elif not self.log and self._scale.resolution > _FINEST:
             raise self._error(
-                f"expected a range that float64 can resolve, got {low!r} to {high!r}. Declare the distance "
-                "from a reference value instead."
+                f"expected a range that float64 can resolve, got {low!r} to {high!r}. Declare it in another "
+                "unit, or as the distance from a reference value."
             )
 
     @cached_property
@@ -127,7 +127,7 @@ class Float(Parameter):
         return self._scale.encode(v) if self.step is None else self._lattice.encode(v)
 
     def _decode(self, X: Array) -> list[Any]:
-        return self.quantities(X)[:, 0].tolist()
+        return list(self.quantities(X)[:, 0].tolist())
 
     @property
     def _draws(self) -> int:
@@ -222,7 +222,7 @@ class Int(Parameter):
         return self._lattice.encode(_numbers(values)[:, None])
 
     def _decode(self, X: Array) -> list[Any]:
-        return (self.low + self.step * self._lattice.index(X[:, 0])).tolist()
+        return list((self.low + self.step * self._lattice.index(X[:, 0])).tolist())
 
     @property
     def _draws(self) -> int:
@@ -425,7 +425,7 @@ class Bool(Parameter):
         return _numbers(values)[:, None]
 
     def _decode(self, X: Array) -> list[Any]:
-        return (X[:, 0] > 0.5).tolist()
+        return list((X[:, 0] > 0.5).tolist())
 
     @property
     def _draws(self) -> int:

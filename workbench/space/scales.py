@@ -18,6 +18,7 @@ Indices = npt.NDArray[np.int64]
 
 _EPS = float(np.finfo(np.float64).eps)
 _EXACT = 2**53  # integers up to here are exact in float64
+_MOST_DECIMALS = 300  # 10**decimals must stay finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Scale:
         """Decimals kept by `tidy`: the affine round trip errs by at most 4 eps S, S the largest
         magnitude in it, and half a decimal unit must exceed that."""
         largest = max(abs(self.low), abs(self.high))
-        return math.floor(-math.log10(8 * _EPS * largest))
+        return min(math.floor(-math.log10(8 * _EPS) - math.log10(largest)), _MOST_DECIMALS)
 
     @property
     def digits(self) -> int:
@@ -96,8 +97,8 @@ def _rounded(v: Array, decimals: int) -> Array:
 
 def _significant(v: Array, digits: int) -> Array:
     shift = digits - 1 - np.floor(np.log10(v))  # decimals to keep, per value
-    up = 10.0 ** np.clip(shift, 0, 300)
-    down = 10.0 ** np.clip(-shift, 0, 300)
+    up = 10.0 ** np.clip(shift, 0, _MOST_DECIMALS)
+    down = 10.0 ** np.clip(-shift, 0, _MOST_DECIMALS)
     return np.asarray(np.rint(v * up / down) * down / up, dtype=np.float64)
 
 

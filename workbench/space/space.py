@@ -151,7 +151,7 @@ class Space:
         }
         active = self.active(point)
         for name in self.names:
-            if name in point and name not in active and self._decided(name, point, complete):
+            if name in point and name not in active and (complete or self._ruled_out(name, point)):
                 raise InvalidValueError(
                     f"{name}: expected to be absent, since it exists only with {self._condition(name)}; "
                     f"got {shorten(point[name])}. Leave it out, or change its parent."
@@ -211,7 +211,8 @@ class Space:
         if not self.constraints:
             return np.ones(len(X), dtype=bool)
         columns = self.quantities(X)
-        return np.logical_and.reduce([constraint.satisfied(columns) for constraint in self.constraints])
+        met = [constraint.satisfied(columns) for constraint in self.constraints]
+        return np.asarray(np.logical_and.reduce(met))
 
     def quantities(self, X: Array) -> dict[str, Array]:
         """Return what constraints see of X (n, D): name -> decoded number (n,), NaN where inactive."""
@@ -298,7 +299,8 @@ class Space:
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
                 raise SpaceError(
-                    f"expected parameters such as Float('x', 0, 1), got {shorten(parameter)}. Declare it as one."
+                    f"expected parameters such as Float('x', 0, 1), got {shorten(parameter)}. "
+                    "Declare it as one."
                 )
         names = [parameter.name for parameter in self.parameters]
         if twice := [name for i, name in enumerate(names) if name in names[:i]]:
@@ -342,7 +344,8 @@ class Space:
                 taken = variable in owners or (variable != parameter.name and variable in self._by_name)
                 if taken:
                     raise SpaceError(
-                        f"expected different names, got {variable!r} twice (parts of a Simplex count). Rename one."
+                        f"expected different names, got {variable!r} twice (parts of a Simplex count). "
+                        "Rename one."
                     )
                 owners[variable] = parameter.name
         return owners
@@ -372,12 +375,6 @@ class Space:
             f"{parent} = {' or '.join(map(repr, allowed))}" for parent, allowed in self._when[name].items()
         )
 
-    def _decided(self, name: str, point: Mapping[str, Any], complete: bool) -> bool:
-        """Whether an inactive name is surely so: with parents left open it may still become active."""
-        return complete or any(
-            parent in point and point[parent] not in allowed for parent, allowed in self._when[name].items()
-        )
-
     def _imply(self, point: dict[str, Any], name: str, parent: str, allowed: Sequence[Any]) -> None:
         if parent not in point and len(allowed) == 1:
             point[parent] = allowed[0]
@@ -396,16 +393,18 @@ class Space:
         """Return the fixed values completed by implied parents. Raises if a context is missing."""
         point = self.complete_fixed(fixed or {})
         for parameter in self.parameters:
-            if parameter.role == "context" and parameter.name not in point and self._possible(parameter, point):
+            name = parameter.name
+            if parameter.role == "context" and name not in point and not self._ruled_out(name, point):
                 raise InvalidValueError(
-                    f"{parameter.name}: expected its present value, since it is a context and not ours to choose; "
-                    f"got nothing. Pass it as context or fixed={{{parameter.name!r}: ...}}."
+                    f"{name}: expected its present value, since it is a context and not ours to choose; "
+                    f"got nothing. Pass it as context or fixed={{{name!r}: ...}}."
                 )
         return point
 
-    def _possible(self, parameter: Parameter, point: Mapping[str, Any]) -> bool:
-        conditions = self._when.get(parameter.name, {})
-        return not any(parent in point and point[parent] not in allowed for parent, allowed in conditions.items())
+    def _ruled_out(self, name: str, point: Mapping[str, Any]) -> bool:
+        """Whether the parents given so far keep a parameter from existing, whatever the others are."""
+        conditions = self._when.get(name, {}).items()
+        return any(parent in point and point[parent] not in allowed for parent, allowed in conditions)
 
     def _checked(self, X: Array) -> Array:
         X = np.asarray(X, dtype=np.float64)

@@ -200,7 +200,7 @@ class Sequence(Opaque):
     @property
     def cardinality(self) -> int | None:
         a = len(self.alphabet)
-        return sum(a**length for length in range(self.min_length, self.max_length + 1))
+        return sum(int(a**length) for length in range(self.min_length, self.max_length + 1))
 
     def values(self) -> Iterator[Any]:
         lengths = range(self.min_length, self.max_length + 1)

@@ -93,7 +93,8 @@ class Simplex(Parameter):
         present = int((low > 0).sum())
         if self.max_nonzero is not None and present > self.max_nonzero:
             raise self._error(
-                f"expected at most max_nonzero={self.max_nonzero} parts with a positive lower bound, got {present}."
+                f"expected at most max_nonzero={self.max_nonzero} parts with a positive lower bound, got "
+                f"{present}. Raise max_nonzero or lower their bounds to 0."
             )
         most = np.sort(high[low <= 0])[::-1][: self._size - present].sum() + high[low > 0].sum()
         if low.sum() > 1 + _OFF_TOTAL or most < 1 - _OFF_TOTAL:
@@ -199,7 +200,7 @@ class Simplex(Parameter):
         """Project rows that break the sum, the bounds or max_nonzero; leave the others as they are."""
         low, high = self.limits
         slack = 2 * _OFF_TOTAL
-        broken = (np.abs(X.sum(axis=1) - 1) > slack) | ((X < low - 1e-9) | (X > high + 1e-9)).any(axis=1)
+        broken = (np.abs(X.sum(axis=1) - 1) > slack) | ((low - X > 1e-9) | (X - high > 1e-9)).any(axis=1)
         broken |= (X > 0).sum(axis=1) > self._size
         if not broken.any():
             return X
@@ -260,7 +261,8 @@ class Simplex(Parameter):
         low, high = self.limits
         k = len(low)
         present = self._support(U[:, k:])
-        return self._tidied(_capped_simplex(U[:, :k], np.where(present, low, 0.0), np.where(present, high, 0.0)))
+        low, high = np.where(present, low, 0.0), np.where(present, high, 0.0)
+        return self._tidied(_capped_simplex(U[:, :k], low, high))
 
     def _support(self, U: Array) -> npt.NDArray[np.bool_]:
         low, high = self.limits
@@ -287,7 +289,7 @@ def _onto_sum(X: Array, low: Array, high: Array) -> Array:
         t = (below + above) / 2
         too_much = np.clip(X - t[:, None], low, high).sum(axis=1) > 1
         below, above = np.where(too_much, t, below), np.where(too_much, above, t)
-    return np.clip(X - above[:, None], low, high)
+    return np.asarray(np.clip(X - above[:, None], low, high), dtype=np.float64)
 
 
 def _capped_simplex(U: Array, low: Array, high: Array) -> Array:
@@ -303,12 +305,12 @@ def _capped_simplex(U: Array, low: Array, high: Array) -> Array:
     spare = np.maximum(np.where(flipped, room.sum(axis=1) - spare, spare), 0.0)
     Y = _spacings(U, loose) * spare[:, None]
     for attempt in range(1, _ROUNDS):
-        bad = np.flatnonzero((Y > room).any(axis=1))
+        bad = np.flatnonzero((room < Y).any(axis=1))
         if len(bad) == 0:
             break
         Y[bad] = _spacings(_scrambled(U[bad], attempt), loose[bad]) * spare[bad, None]
     X = np.where(flipped[:, None], high - Y, low + Y)
-    bad = np.flatnonzero((Y > room).any(axis=1))
+    bad = np.flatnonzero((room < Y).any(axis=1))
     X[bad] = _onto_sum(X[bad], low[bad], high[bad])
     return np.asarray(X, dtype=np.float64)
 

@@ -219,7 +219,11 @@ class Storage:
                 transaction.end()
 
     def heartbeat(self, study_id: int, number: int, owner_json: str, expires: float) -> bool:
-        """Move the expiry of a running trial; False when it is not running or somebody else's. No new revision."""
+        """Move the expiry of a running trial, without a new revision.
+
+        Returns:
+            False when the trial is not running or belongs to somebody else.
+        """
         values = {"the_study": study_id, "the_number": number, "the_owner": owner_json, "the_end": expires}
         return self._change("heartbeat", _HEARTBEAT, values)
 
@@ -292,5 +296,6 @@ def _check_study(fields: Mapping[str, Any]) -> None:
         unknown = fields.keys() - allowed
         raise InvalidValueError(
             f"a study needs a name, a space and objectives and may have {', '.join(sorted(allowed))}; "
-            f"missing: {', '.join(sorted(missing)) or 'none'}, unknown: {', '.join(sorted(unknown)) or 'none'}"
+            f"missing: {', '.join(sorted(missing)) or 'none'}, "
+            f"unknown: {', '.join(sorted(unknown)) or 'none'}"
         )

@@ -27,7 +27,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import StaticPool
 
-from workbench.errors import StorageError
+from workbench.errors import InvalidValueError, StorageError
 from workbench.storage.failures import storage_error
 
 BUSY_SECONDS = 60.0
@@ -52,7 +52,8 @@ def parse_url(url: str | os.PathLike[str] | None) -> URL:
         parsed = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise StorageError(
-            f"expected a database URL such as sqlite:///demo.db or a path, got {text.partition('://')[0]}://…: {error}"
+            "expected a database URL such as sqlite:///demo.db or a path, "
+            f"got {text.partition('://')[0]}://…: {error}"
         ) from error
     if parsed.get_backend_name() != "sqlite" or is_memory(parsed):
         return parsed
@@ -116,7 +117,7 @@ class Database:
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
-        """A write transaction without enforced foreign keys: rebuilding a table would cascade its deletion."""
+        """A write transaction without enforced foreign keys: rebuilding a table would cascade."""
         with self._connection(self._writer) as connection:
             self._foreign_keys(connection, "OFF")
             try:
@@ -198,7 +199,7 @@ class _Gate:
     def _reset(self) -> None:
         self._changed = threading.Condition()  # reentrant: a signal handler may use the storage too
         self._users = 0
-        self._forking = False
+        self._forks = 0
         self._mine = threading.local()
 
     def admit(self, database: Database) -> None:
@@ -208,24 +209,26 @@ class _Gate:
     @contextmanager
     def passage(self, database: Database) -> Iterator[None]:
         depth: int = getattr(self._mine, "depth", 0)
-        with self._changed:
-            while self._forking and depth == 0:  # a thread that is inside already must be able to finish
-                self._changed.wait()
+        changed = self._changed
+        with changed:
+            while self._forks and depth == 0:  # a thread that is inside already must be able to finish
+                changed.wait()
             self._users += 1
             database.in_use += 1
         self._mine.depth = depth + 1
         try:
             yield
         finally:
-            self._mine.depth = depth
-            with self._changed:
-                self._users -= 1
-                database.in_use -= 1
-                self._changed.notify_all()
+            if changed is self._changed:  # else this is a child that was forked inside
+                self._mine.depth = depth
+                with changed:
+                    self._users -= 1
+                    database.in_use -= 1
+                    changed.notify_all()
 
     def before_fork(self) -> None:
         with self._changed:
-            self._forking = True
+            self._forks += 1
             if getattr(self._mine, "depth", 0) == 0:
                 self._changed.wait_for(lambda: self._users == 0, _FORK_SECONDS)
             databases = list(self._databases)
@@ -234,7 +237,7 @@ class _Gate:
 
     def after_fork_in_parent(self) -> None:
         with self._changed:
-            self._forking = False
+            self._forks -= 1
             self._changed.notify_all()
 
     def after_fork_in_child(self) -> None:
@@ -267,9 +270,14 @@ def _engine(url: URL, place: str) -> Engine:
 
     @event.listens_for(engine, "handle_error", retval=True)
     def translate(context: ExceptionContext) -> BaseException | None:
-        if not isinstance(context.sqlalchemy_exception, DBAPIError):
-            return None
-        return storage_error(context.original_exception, place)
+        error = context.original_exception
+        if isinstance(
+            error, OverflowError | UnicodeError
+        ):  # raised by the driver, before the database sees it
+            return InvalidValueError(
+                f"expected whole numbers of 64 bits and valid text, got a value that is not: {error}"
+            )
+        return storage_error(error, place) if isinstance(context.sqlalchemy_exception, DBAPIError) else None
 
     return engine
 

@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[tuple[int | str, ...], type[StorageError], str, str], ...] =
         _READ_ONLY,
         ReadOnlyStorageError,
         "cannot be written",
-        "make the file and its folder writable or leave out mode=ro; a file moved while open has to be opened again",
+        "make the file and its folder writable, leave out mode=ro, or open a moved file again",
     ),
     (
         _FULL,
@@ -64,7 +64,10 @@ def storage_error(error: BaseException, place: str) -> StorageError:
     for codes, kind, what, remedy in _KINDS:
         if code in codes:
             return kind(f"the database {place} {what} ({error}); nothing was changed: {remedy}")
-    return StorageError(f"the database {place} refused: {error}; nothing was changed")
+    return StorageError(
+        f"the database {place} refused: {str(error).strip()}; nothing was changed: "
+        "check the URL and the database, then try again"
+    )
 
 
 def _code(error: Any) -> int | str | None:

@@ -106,7 +106,8 @@ def no_such_study(connection: Connection, name: str, place: str) -> StudyNotFoun
         )
     near = difflib.get_close_matches(name, names, n=3) or names[-3:]
     return StudyNotFoundError(
-        f"no study {name!r}: {place} holds {len(names)} of other names; did you mean {', '.join(map(repr, near))}?"
+        f"no study {name!r}: {place} holds {len(names)} of other names; "
+        f"did you mean {', '.join(map(repr, near))}?"
     )
 
 
@@ -128,7 +129,8 @@ def revision(connection: Connection, study_id: int) -> int:
 
 def space_versions(connection: Connection, study_id: int) -> dict[int, str]:
     """JSON text of every version of the space."""
-    return {version: json for version, json in connection.execute(_SPACES, {"the_study": study_id})}
+    found = connection.execute(_SPACES, {"the_study": study_id})
+    return {row.version: row.json for row in found}
 
 
 def rows_since(connection: Connection, study_id: int, since: int) -> list[TrialRow]:

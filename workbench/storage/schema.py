@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -203,4 +204,9 @@ sampler_states = Table(
 
 # Alembic's own table: in a catalogue of its own, because alembic does not compare it with the metadata.
 stamp_metadata = MetaData()
-stamp = Table("alembic_version", stamp_metadata, Column("version_num", String(32), primary_key=True))
+stamp = Table(
+    "alembic_version",
+    stamp_metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)

@@ -174,7 +174,8 @@ class Transaction:
     def insert(self, drafts: Sequence[Mapping[str, Any]]) -> list[TrialRow]:
         """Add trials with the next free numbers.
 
-        Absent fields: state running, origin asked, the newest space version, created now, attempt 1, else empty.
+        Absent fields: state running, origin asked, the newest space version, created now, attempt 1;
+        everything else empty.
         """
         if not drafts:
             return []
@@ -194,7 +195,7 @@ class Transaction:
         }
         values = [defaults | dict(draft) | {"number": first + i} for i, draft in enumerate(drafts)]
         for value in values:
-            value["state"] = str(TrialState(value["state"]))
+            value["state"] = _state(value["state"])
         self._open.execute(_insert(trials), values)
         return reading.rows_from(self._open, self._study_id, first)
 
@@ -202,7 +203,7 @@ class Transaction:
         """Set columns of one trial and return it as it stands now."""
         _check_fields("trial", fields, _TRIAL_FIELDS)
         if "state" in fields:
-            fields["state"] = str(TrialState(fields["state"]))
+            fields["state"] = _state(fields["state"])
         values = {f"new_{key}": value for key, value in fields.items()}
         values |= {"new_revision": self.revision, "the_study": self._study_id, "the_number": number}
         if self._open.execute(_update_trial(tuple(fields)), values).rowcount == 0:
@@ -210,9 +211,9 @@ class Transaction:
         return self.row(number)
 
     def report(self, number: int, step: int, values: Mapping[str, float]) -> None:
-        """Store intermediate values; an equal repeat changes nothing, another value for the same step replaces it."""
+        """Store intermediate values: another value of a step replaces it, an equal one changes nothing."""
         key = {"the_study": self._study_id, "the_number": number, "the_step": step}
-        stored = {objective: value for objective, value in self._open.execute(_REPORTED, key)}
+        stored = {found.objective: found.value for found in self._open.execute(_REPORTED, key)}
         if not stored:
             self.row(number)
         changed = {name: value for name, value in values.items() if stored.get(name) != value}
@@ -250,7 +251,8 @@ class Transaction:
         values = {"the_study": self._study_id, "the_number": question_id, "the_answer": feedback_id}
         if self._open.execute(_ANSWER, values).rowcount == 0:
             raise FeedbackError(
-                f"no question {question_id}: the study has {self._next_id(questions)} questions, numbered from 0"
+                f"no question {question_id}: the study has {self._next_id(questions)} questions, "
+                "numbered from 0; give the id of one of them"
             )
 
     # -- beside the trials ----------------------------------------------------------------
@@ -292,7 +294,7 @@ class Transaction:
         self._open.execute(_insert(audit), [values | {"created": self._time if created is None else created}])
 
     def save_state(self, sampler: str, number: int, data: bytes) -> None:
-        """Store a sampler's state, in the place of its earlier one, with the trial number that it belongs to."""
+        """Store a sampler's state, in the place of its earlier one, with the trial that it belongs to."""
         self._open.execute(_DROP_STATE, {"the_study": self._study_id, "the_name": sampler})
         values = {"study_id": self._study_id, "sampler": sampler, "number": number, "data": data}
         self._open.execute(_insert(sampler_states), [values])
@@ -350,6 +352,15 @@ def _check_fields(what: str, fields: Mapping[str, Any], allowed: frozenset[str])
             f"a {what} has no field {', '.join(map(repr, sorted(unknown)))} that can be set; "
             f"expected some of {', '.join(sorted(allowed))}"
         )
+
+
+def _state(value: str) -> str:
+    try:
+        return TrialState(value).value
+    except ValueError:
+        raise InvalidValueError(
+            f"a trial's state: expected one of {', '.join(TrialState)}; got {value!r}"
+        ) from None
 
 
 def _text(value: Mapping[str, Any] | str | None) -> str | None:

@@ -40,8 +40,8 @@ def prepare(database: Database) -> None:
 
 def create(connection: Connection) -> None:
     """Make all tables in an empty database, without loading alembic."""
-    metadata.create_all(connection)
-    stamp_metadata.create_all(connection)
+    metadata.create_all(connection, checkfirst=False)
+    stamp_metadata.create_all(connection, checkfirst=False)
     connection.execute(insert(stamp).values(version_num=HEAD))
 
 

@@ -68,7 +68,10 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
             if fence is None:
                 late = "the time given to this ask was over before other asks let it begin"
                 history = record.history()
-                return _write(record, wish, _waiting(history, wish.n), lambda n: _stopgap(record, wish, n, late))
+                try:
+                    return _write(record, wish, _waiting(history, wish.n), lambda n: _stopgap(record, wish, n, late))
+                except _Overtaken:
+                    continue
             history = record.history()
             waiting = _waiting(history, wish.n)
             drafts = _proposals(record, sampler, wish, history, wish.n - len(waiting))
@@ -79,7 +82,7 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
 
 
 class _Overtaken(Exception):
-    """A waiting trial was taken by somebody else."""
+    """Somebody else took a waiting trial, or the number that a draw was made for."""
 
 
 Draft = dict[str, Any]
@@ -117,6 +120,30 @@ def _claim(tx: Transaction, number: int, claim: Mapping[str, Any]) -> TrialRow:
 
 def _waiting(history: History, n: int) -> list[int]:
     return [int(number) for number in history.numbers[history.in_state(TrialState.WAITING)][:n]]
+
+
+def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
+    """A waiting trial with these values; what is left open is drawn by the trial's number."""
+    fixed = record.space.complete_fixed(params)
+    while True:
+        number = record.history().next_number
+        X = record.space.sobol(1, record.seed, skip=number, fixed=fixed)
+        point = record.space.check(record.space.decode(X)[0])
+        text, vectors = pack_params(point)
+        drawn = sorted(set(point) - set(fixed))
+        draft = {
+            "state": str(TrialState.WAITING), "params": text, "vectors": vectors,
+            "space_version": record.space_version, "origin": "enqueued", "created": now(),
+            "why": "enqueued by the user", "meta": dumps({"drawn": drawn}) if drawn else None,
+        }  # fmt: skip
+        try:
+            with record.transaction("enqueue") as tx:
+                row = tx.insert([draft])[0]
+                if drawn and row.number != number:  # the same draw belongs to the trial that came between
+                    raise _Overtaken
+                return row
+        except _Overtaken:
+            continue
 
 
 # -- the sampler -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import FeedbackError, InvalidValueError, TrialStateError
 from workbench.problem import Preference
 from workbench.rankings import Groups, ranking
+from workbench.study.record import finite
 from workbench.trial import FeedbackRecord, QuestionRecord, Trial, TrialState, now, standing, undone
 
 if TYPE_CHECKING:
@@ -78,45 +79,46 @@ class Feedback:
     def undo(self, feedback_id: int | FeedbackRecord, *, rater: str = "") -> FeedbackRecord:
         """Take an entry back by a new entry; undoing an undo restores what it took back."""
         target = feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id
+        if isinstance(target, bool) or not isinstance(target, int):
+            raise FeedbackError(f"expected a feedback entry or its number, got {target!r}; see study.feedback.log")
         with self._record.transaction("feedback") as tx:
             log = tx.feedback_log()
             known = {entry.id: entry for entry in log}
             if target not in known:
-                raise FeedbackError(f"no feedback entry {target!r}; this study has {len(log)}, numbered from 0")
+                raise FeedbackError(f"no feedback entry {target}; this study has {len(log)}, numbered from 0")
             if target in undone(log):
                 raise FeedbackError(f"feedback entry {target} is undone already; undo that undo to restore it")
-            entry = tx.feedback(kind="undo", undoes=target, rater=rater, created=now())
-            self._settle(tx, _touched(known, entry))
+            entry = tx.feedback(kind="undo", undoes=target, rater=_name(rater), created=now())
+            judgement = _judgement(known, entry)
+            _reopen(tx, judgement, holds=judgement.id not in undone((*log, entry)))
+            self._settle(tx, judgement.of)
         return entry
 
     def next_question(self, k: int = 4) -> Question:
         """The open question, or a new one over k trials: the latest that nobody judged, topped up by an ask.
 
-        The same question comes back until it is answered, skipped, or a trial of it is taken out.
+        The same question comes back until it is answered, skipped, or a trial of it is taken out;
+        undoing its answer opens it again.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 2:
             raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
-        question = self._open()
+        gone = self._gone()
+        question = _open(self._record.storage.questions(self._record.id), gone)
         if question is None:
             missing = k - len(self._candidates(k))
             if missing > 0:
                 self._study._ask(missing, purpose="question")
+            shown = self._candidates(k)
             with self._record.transaction("question") as tx:
-                question = self._open()
-                if question is None:
-                    question = tx.question(self._candidates(k), seed=self._record.seed)
+                question = _open(tx.questions(), gone) or tx.question(shown, seed=self._record.seed)
         return Question(self, question)
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _open(self) -> QuestionRecord | None:
-        gone = (TrialState.VOID, TrialState.REJECTED)
+    def _gone(self) -> set[int]:
         history = self._record.history()
-        out = {int(n) for n in history.numbers[history.in_state(*gone)]}
-        for question in self._record.storage.questions(self._record.id):
-            if question.answered is None and not out & set(question.trials):
-                return question
-        return None
+        out = history.in_state(TrialState.VOID, TrialState.REJECTED)
+        return {int(number) for number in history.numbers[out]}
 
     def _candidates(self, k: int) -> tuple[int, ...]:
         history = self._record.history()
@@ -126,7 +128,7 @@ class Feedback:
         return tuple(fresh[-k:])
 
     def _numbers(self, trials: Iterable[Named]) -> tuple[int, ...]:
-        if isinstance(trials, Trial | int | str):
+        if isinstance(trials, Trial | str) or not isinstance(trials, Iterable):
             raise FeedbackError(f"expected a group of trials such as [[best], [second, third]], got {trials!r}")
         return tuple(self._record.number(trial) for trial in trials)
 
@@ -134,20 +136,27 @@ class Feedback:
         self, kind: str, groups: Groups, shown: Sequence[int] | None, rater: str,
         confidence: float | None = None, question: int | None = None,
     ) -> FeedbackRecord:  # fmt: skip
-        if confidence is not None and not 0 < confidence <= 1:
+        if confidence is not None and not 0 < finite("confidence", confidence) <= 1:
             raise FeedbackError(f"confidence is a probability in (0, 1], got {confidence!r}")
-        if not isinstance(rater, str):
-            raise FeedbackError(f"rater must be a name, got {rater!r}")
         of = tuple(_flat(groups)) if shown is None else tuple(shown)
+        if len(set(of)) < len(of):
+            raise FeedbackError(f"each trial is shown once, got of={list(of)}; leave the repeats out")
         with self._record.transaction("feedback") as tx:
             for number in of:
                 state = tx.row(number).state
                 if state in (TrialState.REJECTED, TrialState.VOID, TrialState.WAITING):
-                    raise FeedbackError(f"trial {number} is {state} and cannot be judged")
+                    raise FeedbackError(f"trial {number} is {state} and cannot be judged; leave it out")
             entry = tx.feedback(
-                kind=kind, groups=groups, of=of, rater=rater, confidence=confidence, question=question, created=now()
-            )
+                kind=kind, groups=groups, of=of, rater=_name(rater), confidence=confidence, question=question,
+                created=now(),
+            )  # fmt: skip
             if question is not None:
+                answered = next(q.answered for q in tx.questions() if q.id == question)
+                if answered is not None:
+                    raise FeedbackError(
+                        f"question {question} is answered already by feedback {answered}; "
+                        f"take that back with study.feedback.undo({answered}), or call next_question()"
+                    )
                 tx.answer(question, entry.id)
             self._settle(tx, of)
         return entry
@@ -200,9 +209,6 @@ class Question:
         return self._close("none_acceptable", (), rater)
 
     def _close(self, kind: str, groups: Groups, rater: str, confidence: float | None = None) -> FeedbackRecord:
-        for question in self._feedback._record.storage.questions(self._feedback._record.id):
-            if question.id == self.id and question.answered is not None:
-                raise FeedbackError(f"question {self.id} is answered already by feedback {question.answered}")
         return self._feedback._add(kind, groups, self._row.trials, rater, confidence, self.id)
 
 
@@ -210,17 +216,45 @@ def _flat(groups: Groups) -> list[int]:
     return [number for group in groups for number in group]
 
 
-def _touched(known: Mapping[int, FeedbackRecord], entry: FeedbackRecord) -> tuple[int, ...]:
-    """Trials of the judgement at the end of a chain of undos."""
+def _name(rater: object) -> str:
+    if not isinstance(rater, str):
+        raise FeedbackError(f"rater must be a name, got {rater!r}; pass text")
+    return rater
+
+
+def _judgement(known: Mapping[int, FeedbackRecord], entry: FeedbackRecord) -> FeedbackRecord:
+    """The judgement at the end of a chain of undos."""
     while entry.kind == "undo" and entry.undoes is not None:
         entry = known[entry.undoes]
-    return entry.of
+    return entry
+
+
+def _open(questions: Iterable[QuestionRecord], gone: set[int]) -> QuestionRecord | None:
+    """The first question without an answer of which no trial was taken out."""
+    return next((q for q in questions if q.answered is None and not gone & set(q.trials)), None)
+
+
+def _reopen(tx: Transaction, judgement: FeedbackRecord, *, holds: bool) -> None:
+    """A question is open again when its answer is undone, and closed when that is undone in turn."""
+    if judgement.question is None:
+        return
+    answered = next(q.answered for q in tx.questions() if q.id == judgement.question)
+    if not holds and answered == judgement.id:
+        tx.answer(judgement.question, None)
+    elif holds and answered is None:
+        tx.answer(judgement.question, judgement.id)
+    elif holds:
+        raise FeedbackError(
+            f"feedback {judgement.id} answered question {judgement.question}, which feedback {answered} has answered "
+            f"since; undo {answered} first"
+        )
 
 
 class Files:
     """Attachments of a study, kept in its database."""
 
     def __init__(self, study: Study) -> None:
+        self._study = study
         self._record = study._record
 
     def put(self, name: str, data: bytes, mime: str, trial: Named | None = None) -> AttachmentRow:
@@ -229,6 +263,8 @@ class Files:
             raise InvalidValueError(f"an attachment needs a name, got {name!r}")
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InvalidValueError(f"attachment {name!r} must be bytes, got {type(data).__name__}")
+        if not isinstance(mime, str) or not mime:
+            raise InvalidValueError(f"attachment {name!r} needs a type such as 'image/png', got {mime!r}")
         number = None if trial is None else self._record.number(trial)
         with self._record.transaction("attach") as tx:
             if number is not None:
@@ -242,7 +278,7 @@ class Files:
     def list(self, trial: Named | None = None) -> list[AttachmentRow]:
         """What is stored, without the bytes; of one trial or of all."""
         rows = self._record.storage.attachments(self._record.id)
-        number = None if trial is None else self._record.number(trial)
+        number = None if trial is None else self._study.trial(trial).number
         return [row for row in rows if number is None or row.number == number]
 
 

@@ -83,6 +83,9 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
     with runner.heartbeats():
         try:
             while not stopped.is_set():
+                if not runner.free:
+                    runner.wait()
+                    continue
                 row = _orphan(record) or _fresh(study, record, plan, runner.running)
                 if row is not None:
                     runner.run(row)
@@ -148,6 +151,11 @@ class _Runner:
     def running(self) -> int:
         """Trials in flight in this run."""
         return len(self.alive)
+
+    @property
+    def free(self) -> bool:
+        """Can another trial begin now? None is asked for before."""
+        return True
 
     def run(self, row: TrialRow) -> None:
         """Begin one trial."""
@@ -247,10 +255,12 @@ class _Pool(_Runner):
         self.pool: Executor = plan.executor
         self.tasks: dict[int, TrialRow] = {}
 
+    @property
+    def free(self) -> bool:
+        return self.pool.free > 0
+
     def run(self, row: TrialRow) -> None:
         job = _Job(self.plan.fn, row, self.record.space.to_json(), self.record.objectives)
-        while not self.pool.free:
-            self.wait()
         self.alive[row.number] = row
         self.tasks[self.pool.start(_evaluate, job)] = row
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import orjson
 
 from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError
 from workbench.problem import Objective, constraint_from_json, objective_from_json
 from workbench.space import Space
-from workbench.trial import History, Trial, TrialRow, TrialState, dumps, loads
+from workbench.trial import History, Report, Trial, TrialRow, TrialState, dumps, loads
 
 if TYPE_CHECKING:
     from workbench.storage import Storage, StudyRow, Transaction
@@ -54,7 +55,7 @@ class Record:
                 self.constraints,
                 _merge([] if old is None else old.rows, news.rows),
                 feedback=news.feedback,
-                reports=(*(() if old is None else old.reports), *news.reports),
+                reports=_refreshed(() if old is None else old.reports, news.reports),
                 seed=self.seed,
                 budget=self.budget,
                 revision=news.revision,
@@ -70,9 +71,9 @@ class Record:
         """The number of a trial that a caller named."""
         if isinstance(trial, Trial):
             return trial.number
-        if isinstance(trial, bool) or not isinstance(trial, int):
-            raise UnknownTrialError(f"expected a trial or its number, got {trial!r}")
-        return trial
+        if isinstance(trial, bool) or not isinstance(trial, int | np.integer):
+            raise UnknownTrialError(f"expected a trial or its number, got {trial!r}; numbers start at 0")
+        return int(trial)
 
     @property
     def measured(self) -> tuple[Objective, ...]:
@@ -89,14 +90,14 @@ class Record:
 
     def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
         """Store intermediate values of a running trial."""
-        if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
             raise InvalidValueError(f"step must be a whole number >= 0, got {step!r}")
         named = self.named(values)
         with self.transaction("report") as tx:
             state = tx.row(number).state
             if state != TrialState.RUNNING:
                 raise TrialStateError(f"only a running trial can report; trial {number} is {state}")
-            tx.report(number, step, named)
+            tx.report(number, int(step), named)
 
     def should_prune(self, number: int) -> bool:
         """False: this study has no pruning rule."""
@@ -153,6 +154,14 @@ def finite(what: str, value: object) -> float:
             f"{what} must be finite, got {number}; tell a trial that gave no number with state='failed'"
         )
     return number
+
+
+def _refreshed(old: Sequence[Report], new: Sequence[Report]) -> tuple[Report, ...]:
+    """Reports by number, objective and step, new ones in place of old ones."""
+    if not new:
+        return tuple(old)
+    latest = {report[:3]: report for report in (*old, *new)}
+    return tuple(sorted(latest.values(), key=lambda report: (report.number, report.objective, report.step)))
 
 
 def _merge(old: list[TrialRow] | Any, new: list[TrialRow]) -> list[TrialRow]:

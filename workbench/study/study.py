@@ -17,8 +17,8 @@ from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, optimizing, telling
 from workbench.study.doors import Feedback, Files, Model, Plot
-from workbench.study.record import Record
-from workbench.trial import Trial, TrialRow, TrialState, dumps, now, pack_params
+from workbench.study.record import Record, finite
+from workbench.trial import Trial, TrialRow, TrialState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,8 +163,8 @@ class Study:
         began = time.monotonic()
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
-        if timeout is not None and not (isinstance(timeout, int | float) and timeout > 0):
-            raise InvalidValueError(f"timeout must be a number of seconds > 0, got {timeout!r}")
+        if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
+            raise InvalidValueError(f"timeout must be a number of seconds > 0, or None for no limit; got {timeout!r}")
         context = self._context(context or {})
         wish = asking.Wish(
             n=int(n),
@@ -189,25 +189,18 @@ class Study:
     def _prefer(self, prefer: Mapping[str, float]) -> dict[str, float]:
         names = [goal.name for goal in self._record.measured]
         for name, weight in prefer.items():
-            if name not in names or not weight >= 0:
+            if name not in names or finite(f"the weight of {name!r} in prefer=", weight) < 0:
                 raise InvalidValueError(f"prefer= takes weights >= 0 of {names}, got {name!r}: {weight!r}")
-        return dict(prefer)
+        return {name: float(weight) for name, weight in prefer.items()}
 
     def enqueue(self, params: Mapping[str, Any]) -> Trial:
-        """Put a point in front of the queue: the next ask serves it. Missing parameters are drawn."""
-        with self._record.transaction("enqueue") as tx:
-            number = self._record.history().next_number
-            fixed = self.space.complete_fixed(params)
-            X = self.space.sobol(1, self.seed, skip=number, fixed=fixed)
-            point = self.space.check(self.space.decode(X)[0])
-            text, vectors = pack_params(point)
-            drawn = sorted(set(point) - set(params))
-            row = tx.insert([{
-                "state": str(TrialState.WAITING), "params": text, "vectors": vectors,
-                "space_version": self._record.space_version, "origin": "enqueued", "created": now(),
-                "why": "enqueued by the user", "meta": dumps({"drawn": drawn} if drawn else None),
-            }])[0]  # fmt: skip
-        return self._record.trial(row)
+        """Put a point at the end of the queue that the next asks are served from. Missing parameters are drawn.
+
+        Raises:
+            InvalidValueError: for a wrong name or value.
+            InfeasibleSpaceError: if the constraints leave no point with these values.
+        """
+        return self._record.trial(asking.enqueue(self._record, params))
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -251,6 +244,12 @@ class Study:
                 f"state must be 'complete', 'failed', 'infeasible' or 'pruned', got {state!r}; "
                 "use study.reject or study.void for the others"
             )
+        for what, text, states in (("error", error, "failed"), ("reason", reason, "infeasible pruned failed")):
+            if text is not None and (not isinstance(text, str) or target not in states.split()):
+                raise InvalidValueError(
+                    f"{what}= is a text for state={' or '.join(map(repr, states.split()))}, got {text!r} "
+                    f"with state={str(target)!r}; pass str({what}) and that state"
+                )
         if not final and target != TrialState.COMPLETE:
             raise InvalidValueError(f"final=False means that values are still to come; it goes not with state={state!r}")
         if target == TrialState.COMPLETE and values is None:
@@ -313,7 +312,7 @@ class Study:
         until: int | None = None,
         timeout: float | None = None,
         executor: Executor | None = None,
-        catch: Iterable[type[BaseException]] = (),
+        catch: type[BaseException] | Iterable[type[BaseException]] = (),
         callbacks: Iterable[Callable[[Study, Trial], None]] = (),
         progress: bool = True,
     ) -> None:
@@ -335,7 +334,8 @@ class Study:
         if until is None and n_trials is None and timeout is None:
             until = self.budget
         listeners = list(callbacks)
-        plan = optimizing.Plan(fn, n_trials, until, timeout, executor, tuple(catch), listeners)
+        forgiven = (catch,) if isinstance(catch, type) else tuple(catch)
+        plan = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
         with optimizing.progress_bar(self, self._record, plan, shown=progress) as listener:
             listeners.extend(listener)
             optimizing.optimize(self, self._record, plan, self._stopped)
@@ -408,20 +408,27 @@ class Study:
         return [self._record.trial(history.rows[i]) for i in front]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a trial: number, state, parameters, values, times."""
+        """One row a trial: number, state, parameters, values, cost, times (UTC), and "attr:…" for attributes.
+
+        A column of the trial whose name a parameter or a value has taken stands under "trial:…".
+        """
         import pandas as pd
 
+        named = [*self.space.names, *(g.name for g in (*self._record.measured, *self.constraints))]
+        number, state, cost, started, finished = (
+            f"trial:{own}" if own in named else own for own in ("number", "state", "cost", "started", "finished")
+        )
         rows = [
-            {"number": t.number, "state": str(t.state), **t.params, **t.values, "cost": t.cost,
-             "started": t.started, "finished": t.finished, **{f"attr:{k}": v for k, v in t.attrs.items()}}
+            {number: t.number, state: str(t.state), **t.params, **t.values, cost: t.cost,
+             started: t.started, finished: t.finished, **{f"attr:{k}": v for k, v in t.attrs.items()}}
             for t in self.trials
         ]  # fmt: skip
-        columns = ["number", "state", *self.space.names, *(g.name for g in (*self._record.measured, *self.constraints))]
+        columns = [number, state, *named, cost, started, finished]
         extra = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in columns]
         frame = pd.DataFrame(rows, columns=columns + extra)
-        for name in ("started", "finished"):
-            if name in frame:
-                frame[name] = pd.to_datetime(frame[name], unit="s")
+        frame[cost] = frame[cost].astype(float)
+        for name in (started, finished):
+            frame[name] = pd.to_datetime(frame[name].astype(float), unit="s")
         return frame
 
     # -- doors ------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ def observe(
     Raises:
         InvalidValueError: naming what was expected, what came, and the remedy.
     """
+    for what, given in (("gradient", gradient), ("actual", actual)):
+        if given is not None and not isinstance(given, Mapping):
+            raise InvalidValueError(f"{what}= is a mapping by parameter name, such as {{'x': 0.5}}; got {given!r}")
     return Observation(
         {} if values is None else record.named(values),
         {} if sem is None else _sem(record, sem),
@@ -62,31 +65,30 @@ def tell(
         TrialStateError: if the trial was rejected or taken out.
     """
     row = tx.row(number)
-    told = loads(row.outcomes, {})
-    values = told | dict(seen.values)
+    told = _told(row)
+    whole = _joined(told, seen)
     if row.state in _TOLD:
-        if row.state == state and values == told and _repeats(row, seen, error, reason):
+        if row.state == state and whole == told and _repeats(row, seen, error, reason):
             return row
         raise AlreadyTold(
-            f"trial {number} is {row.state} with {_said(row, told)}; now came {state} with "
-            f"{dict(seen.values) or error or reason}. Correct a record with study.amend(trial, values=…, reason=…)"
+            f"trial {number} is {row.state} with {_said(told, row.cost, row.error, row.reason)}; now came {state} "
+            f"with {_said(_joined({}, seen), seen.cost, error, reason)}. {_remedy(row.state)}"
         )
     if row.state not in (TrialState.RUNNING, TrialState.WAITING):
-        raise TrialStateError(f"only a running trial can be told; trial {number} is {row.state}")
-    changed = {name: (told[name], value) for name, value in seen.values.items() if told.get(name, value) != value}
+        raise TrialStateError(
+            f"only a running trial can be told; trial {number} is {row.state}. "
+            "Ask for another one, or add what was measured with study.attach(params, values)"
+        )
+    changed = _differences(told, whole)
     if changed:
         raise AlreadyTold(
-            f"trial {number} was told other values before (old, new): {changed}; correct with study.amend"
+            f"trial {number} was told other values before (old, new): {changed}. Finish it with the first ones, "
+            "then correct it with study.amend(trial, values=…, reason=…)"
         )
     if final and state == TrialState.COMPLETE:
-        _check_whole(record, number, values)
+        _check_whole(record, number, whole["outcomes"])
     _check_actual(record, row, seen)
-    fields: dict[str, Any] = {
-        "outcomes": dumps(values),
-        "sem": dumps(loads(row.sem, {}) | dict(seen.sem)),
-        "gradient": dumps(loads(row.gradient, {}) | dict(seen.gradient)),
-        "actual": dumps(loads(row.actual, {}) | dict(seen.actual)),
-    }
+    fields: dict[str, Any] = {column: dumps(value) for column, value in whole.items()}
     if seen.cost is not None:
         fields["cost"] = seen.cost
     if final:
@@ -114,16 +116,17 @@ def amend(tx: Transaction, record: Record, number: int, seen: Observation, reaso
     """Correct the values of a complete trial; the old ones go to the audit log."""
     row = tx.row(number)
     if row.state != TrialState.COMPLETE:
-        raise TrialStateError(f"only a complete trial can be amended; trial {number} is {row.state}")
-    before = loads(row.outcomes, {})
-    after = before | dict(seen.values)
-    fields: dict[str, Any] = {"outcomes": dumps(after)}
-    if seen.sem:
-        fields["sem"] = dumps(loads(row.sem, {}) | dict(seen.sem))
-    if seen.cost is not None:
-        fields["cost"] = seen.cost
+        raise TrialStateError(
+            f"only a complete trial can be amended; trial {number} is {row.state}. Tell a running one; "
+            "replace another one by study.void and study.attach(params, values)"
+        )
+    _check_actual(record, row, seen)
+    old: dict[str, Any] = {**_told(row), "cost": row.cost}
+    new: dict[str, Any] = {**_joined(_told(row), seen), "cost": row.cost if seen.cost is None else seen.cost}
+    changed = [column for column in new if new[column] != old[column]]
+    before, after = ({_PARTS.get(c, c): side[c] for c in changed} for side in (old, new))
     tx.audit("amend", number, before=before, after=after, reason=_reason(reason))
-    return tx.update(number, **fields)
+    return tx.update(number, **{c: dumps(new[c]) if c in _PARTS else new[c] for c in changed})
 
 
 def void(tx: Transaction, number: int, reason: str) -> TrialRow:
@@ -131,7 +134,8 @@ def void(tx: Transaction, number: int, reason: str) -> TrialRow:
     row = tx.row(number)
     if row.state == TrialState.VOID:
         return row
-    tx.audit("void", number, before={"state": row.state}, after={"state": "void"}, reason=_reason(reason))
+    before = {"state": row.state} | ({} if row.reason is None else {"reason": row.reason})
+    tx.audit("void", number, before=before, after={"state": "void"}, reason=_reason(reason))
     return tx.update(number, state=str(TrialState.VOID), reason=reason, expires=None, finished=row.finished or now())
 
 
@@ -208,20 +212,65 @@ def _gradient(record: Record, gradient: Mapping[str, Any]) -> dict[str, dict[str
     return out
 
 
+# -- what stands in a row, and what comes to it -----------------------------------------------
+
+_PARTS = {"outcomes": "values", "sem": "sem", "gradient": "gradient", "actual": "actual"}
+"""Column of a trial: the part of an observation that it holds."""
+
+Told = dict[str, dict[str, Any]]
+
+
+def _told(row: TrialRow) -> Told:
+    return {column: loads(getattr(row, column), {}) for column in _PARTS}
+
+
+def _joined(told: Told, seen: Observation) -> Told:
+    """What is known once the observation is added, in JSON types as the row holds them."""
+    whole: Told = {}
+    for column, part in _PARTS.items():
+        new = loads(dumps(getattr(seen, part)), {})
+        old = told.get(column, {})
+        whole[column] = old | {name: _deeper(old.get(name), value) for name, value in new.items()}
+    return whole
+
+
+def _deeper(old: Any, new: Any) -> Any:
+    """Slopes of one objective may come one parameter at a time."""
+    return {**old, **new} if isinstance(old, Mapping) and isinstance(new, Mapping) else new
+
+
+def _differences(told: Told, whole: Told) -> dict[str, tuple[Any, Any]]:
+    """Name: (old, new) for everything that was known with another value."""
+    return {
+        name if column == "outcomes" else f"{column} of {name}": (old, whole[column][name])
+        for column in _PARTS
+        for name, old in told[column].items()
+        if _differs(old, whole[column][name])
+    }
+
+
+def _differs(old: Any, new: Any) -> bool:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return any(new[key] != value for key, value in old.items())
+    return bool(old != new)
+
+
 def _repeats(row: TrialRow, seen: Observation, error: str | None, reason: str | None) -> bool:
-    """Does everything that is told now stand in the row already?"""
-    return (
-        {**loads(row.sem, {}), **seen.sem} == loads(row.sem, {})
-        and {**loads(row.gradient, {}), **seen.gradient} == loads(row.gradient, {})
-        and {**loads(row.actual, {}), **seen.actual} == loads(row.actual, {})
-        and seen.cost in (None, row.cost)
-        and error in (None, row.error)
-        and reason in (None, row.reason)
-    )
+    """Does what stands beside the values say the same already?"""
+    return seen.cost in (None, row.cost) and error in (None, row.error) and reason in (None, row.reason)
 
 
-def _said(row: TrialRow, told: Mapping[str, float]) -> str:
-    return str(dict(told) or row.error or row.reason or "no values")
+def _said(told: Told, cost: float | None, error: str | None, reason: str | None) -> str:
+    beside = {_PARTS[column]: value for column, value in told.items() if value and column != "outcomes"}
+    beside |= {k: v for k, v in {"cost": cost, "error": error, "reason": reason}.items() if v is not None}
+    values = told.get("outcomes", {})
+    return ", ".join([str(values), *(f"{key} {value}" for key, value in beside.items())]) if values or beside else "no values"
+
+
+def _remedy(state: str) -> str:
+    if state == TrialState.COMPLETE:
+        return "Correct a record with study.amend(trial, values=…, reason=…)"
+    return "Take it out with study.void(trial, reason=…) and add what holds with study.attach(params, values)"
 
 
 def _reason(reason: str) -> str:

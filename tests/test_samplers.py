@@ -1,0 +1,417 @@
+"""The contract of every sampler, run over every implementation by listing it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from workbench.build import make_sampler, sampler_names
+from workbench.samplers.auto import TABLE
+from workbench.samplers.base import AskRequest, Screen, draw_distinct
+from workbench.trial import History
+
+SAMPLERS = ["random", "sobol", "grid", "gp", "auto"]
+QUIET = wb.Objective("y", noise="none")
+
+KINDS = {
+    "float": wb.Float("a", -2, 3),
+    "log": wb.Float("a", 1e-4, 10, log=True),
+    "step": wb.Float("a", 0, 1, step=0.25),
+    "int": wb.Int("a", -3, 5),
+    "logint": wb.Int("a", 1, 64, log=True),
+    "categorical": wb.Categorical("a", ["p", "q", "r"]),
+    "ordinal": wb.Ordinal("a", [16, 32, 64]),
+    "bool": wb.Bool("a"),
+    "simplex": wb.Simplex("a", names=["u", "v", "w"], total=100, bounds={"u": (10, 60)}),
+    "sparse": wb.Simplex("a", parts=4, max_nonzero=2),
+    "vector": wb.Vector("a", 4),
+    "cube": wb.Vector("a", 3, prior="uniform"),
+    "permutation": wb.Permutation("a", 4),
+    "subset": wb.Subset("a", 5, k=2),
+    "sequence": wb.Sequence("a", "ACGT", 2, 4),
+}
+# What a sampler refuses; everything else it must serve.
+REFUSED = {
+    "gp": {"sparse", "permutation", "subset", "sequence"},
+    "grid": {"vector", "cube"},
+}
+
+
+def study(sampler, space, seed=0, objective=QUIET, **options):
+    return wb.create_study("s", space, [objective], sampler=sampler, seed=seed, **options)
+
+
+def plane(**options):
+    return wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)], **options)
+
+
+def bowl(trial):
+    return (trial["a"] - 0.3) ** 2 + (trial["b"] - 0.6) ** 2
+
+
+def fill(s, n, fn=bowl):
+    for trial in s.ask(n):
+        s.tell(trial, fn(trial))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_registered_name_makes_an_equal_sampler_from_its_own_description(sampler):
+    made = make_sampler(sampler)
+    again = make_sampler({"name": made.name, "options": made.options()})
+    assert type(again) is type(made)
+    assert again.options() == made.options()
+    assert sampler in sampler_names()
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_serves_every_kind_or_refuses_it_with_the_remedy(sampler, kind):
+    space = wb.Space([KINDS[kind], wb.Float("b", 0, 1)])
+    s = study(sampler, space, budget=8)  # a start of two points, so that three asks reach the model
+    if kind in REFUSED.get(sampler, ()):
+        with pytest.raises(wb.UnsupportedError, match="'sobol'"):
+            s.ask()
+        assert s.trials == []
+        return
+    for i in range(3):
+        trial = s.ask()
+        assert space.key(space.check(trial.params)) == space.key(trial.params)
+        s.tell(trial, float(i) ** 2)
+    more = s.ask(2)
+    assert [t.number for t in more] == [3, 4]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_exactly_n_distinct_points_inside_the_constraints(sampler, n):
+    space = wb.Space(
+        [wb.Float("a", 0, 1), wb.Float("b", 0, 1), wb.Int("c", 1, 4), wb.Bool("on"), wb.Float("d", 0, 1, when={"on": True})],
+        constraints=["a + b <= 1.1", "a * c <= 2", "b + d <= 1.4"],
+    )
+    s = study(sampler, space, budget=24)
+    for i, trial in enumerate(s.ask(6)):
+        s.tell(trial, i * 1.0)
+    trials = s.ask(n)
+    assert len(trials) == n
+    for trial in trials:
+        assert space.violations(trial.params) == []
+        assert ("d" in trial.params) == trial["on"]
+    keys = {space.key(t.params) for t in s.trials}
+    assert len(keys) == 6 + n
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_same_seed_same_points_other_seed_other_points(sampler):
+    def points(seed):
+        s = study(sampler, plane(), seed=seed, budget=16)
+        s.optimize(bowl, 7, progress=False)
+        return [t.params for t in s.trials]
+
+    assert points(1) == points(1)
+    if sampler != "grid":
+        assert points(1) != points(2)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_resumed_run_equals_the_uninterrupted_one(sampler, tmp_path):
+    whole = study(sampler, plane(), seed=5, budget=16)
+    whole.optimize(bowl, 9, progress=False)
+    for cut in (1, 5, 8):
+        s = study(sampler, plane(), seed=5, budget=16, storage=tmp_path / f"{cut}.db")
+        s.optimize(bowl, cut, progress=False)
+        again = wb.load_study("s", storage=tmp_path / f"{cut}.db")
+        again.optimize(bowl, 9 - cut, progress=False)
+        assert [(t.params, t.values, t.meta) for t in again.trials] == [(t.params, t.values, t.meta) for t in whole.trials]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_fixed_values_are_kept_exactly(sampler):
+    space = wb.Space([wb.Float("a", 0, 1), wb.Categorical("k", ["p", "q"]), wb.Int("n", 1, 9)])
+    s = study(sampler, space, budget=8)
+    for i, trial in enumerate(s.ask(3)):
+        s.tell(trial, float(i))
+    for trial in s.ask(3, fixed={"a": 0.123, "k": "q"}):
+        assert trial["a"] == 0.123
+        assert trial["k"] == "q"
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_results_out_of_order_and_in_parts_lead_to_the_same_proposal(sampler):
+    def run(order, parts):
+        s = study(sampler, plane(), seed=3, budget=16)
+        trials = s.ask(5)
+        for i in order:
+            if parts:
+                s.tell(trials[i], {"y": bowl(trials[i])}, final=False)
+            s.tell(trials[i], bowl(trials[i]))
+        return s.ask().params
+
+    assert run([0, 1, 2, 3, 4], False) == run([4, 2, 0, 3, 1], False) == run([3, 1, 4, 0, 2], True)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_running_trials_are_seen(sampler):
+    """On a finite space, trials asked for one by one without telling never repeat."""
+    space = wb.Space([wb.Int("a", 0, 3), wb.Categorical("b", ["x", "y"])])
+    s = study(sampler, space, budget=8)
+    fill(s, 2, lambda t: float(t["a"]))
+    for _ in range(6):
+        s.ask()
+    assert len({space.key(t.params) for t in s.trials}) == 8
+    with pytest.raises(wb.ExhaustedSpaceError, match="0 are left"):
+        s.ask()
+    assert len(s.trials) == 8
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_failed_infeasible_and_rejected_points_never_come_again(sampler):
+    space = wb.Space([wb.Int("a", 0, 5), wb.Bool("b")])
+    s = study(sampler, space, budget=8)
+    bad = s.ask(3)
+    s.tell(bad[0], state="failed", error="crash")
+    s.tell(bad[1], state="infeasible", reason="cannot be made")
+    s.reject(bad[2], reason="ugly")
+    shut = {space.key(t.params) for t in bad}
+    for _ in range(9):
+        trial = s.ask()
+        assert space.key(trial.params) not in shut
+        s.tell(trial, float(trial["a"]))
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol", "gp", "auto"])
+@pytest.mark.parametrize(("avoid", "shut"), [("a > 0.5", lambda p, x: p["a"] > 0.5), ("region", None)])
+def test_rejections_that_shut_more_than_a_point_hold(sampler, avoid, shut):
+    s = study(sampler, plane(), budget=12)
+    for i, trial in enumerate(s.ask(3)):
+        s.tell(trial, -trial["a"] + i * 1e-3)  # minimised: pulls towards a = 1
+    rejected = s.ask()
+    s.reject(rejected, reason="no", avoid=avoid)
+    for trial in s.ask(8):
+        if shut is None:
+            assert max(abs(trial[k] - rejected[k]) for k in "ab") > 0.05
+        else:
+            assert not shut(trial.params, rejected)
+
+
+@pytest.mark.parametrize("sampler", ["gp", "auto"])
+def test_timeout_holds_and_the_fall_back_is_noted(sampler, monkeypatch):
+    wb.warm_up()
+    s = study(sampler, plane(), budget=8)
+    fill(s, 4)
+    with pytest.warns(wb.WorkbenchWarning, match="quasi-random point instead"):
+        late = s.ask(2, timeout=1e-6)
+    assert all(t.warnings and t.meta["deadline_hit"] for t in late)
+    assert late[0].params != late[1].params
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", wb.WorkbenchWarning)
+        s.ask(timeout=0.3)
+    assert time.monotonic() - start <= 0.3 + 0.25
+
+
+def test_the_search_returns_what_it_has_when_time_is_over(monkeypatch):
+    """A deadline inside the search gives the best screened point, marked as such."""
+    from workbench.acquisition import maximize
+
+    def over(*arguments):
+        raise wb.DeadlineReached("over")
+
+    s = study("gp", plane(), budget=8)
+    fill(s, 4)
+    monkeypatch.setattr(maximize, "_local_search", over)
+    with pytest.warns(wb.WorkbenchWarning, match="best point found so far"):
+        trial = s.ask()
+    assert trial.meta["acquisition"] == "log_ei"
+    assert trial.meta["deadline_hit"] is True
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(SAMPLERS, 2)))
+def test_takes_over_a_study_that_another_sampler_began(first, second, tmp_path):
+    s = study(first, plane(), seed=2, budget=12, storage=tmp_path / "s.db")
+    s.optimize(bowl, 4, progress=False)
+    running = s.ask()
+    again = wb.load_study("s", storage=tmp_path / "s.db", sampler=second)
+    trials = again.ask(3)
+    assert [t.number for t in trials] == [5, 6, 7]
+    keys = {again.space.key(t.params) for t in again.trials}
+    assert len(keys) == 8
+    assert running.number == 4
+    for trial in [running, *trials]:
+        again.tell(trial, bowl(trial))
+    assert again.best_value <= min(bowl(t) for t in again.trials)
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_near_and_prefer_are_refused_by_samplers_that_would_ignore_them(sampler):
+    s = study(sampler, plane(), budget=8)
+    trial = s.ask()
+    for wish in ({"near": trial}, {"prefer": {"y": 1.0}}):
+        with pytest.raises(wb.UnsupportedError):
+            s.ask(**wish)
+    assert len(s.trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("space", "objectives", "constraints", "what"),
+    [
+        (wb.Space([wb.Float("a", 0, 1), wb.Float("f", 0, 1, role="fidelity", target=1.0)]), [QUIET], [], "fidelity"),
+        (wb.Space([wb.Float("a", 0, 1), wb.Float("e", 0, 1, role="environment")]), [QUIET], [], "environment"),
+        (wb.Space([wb.Float("a", 0, 1), wb.Categorical("t", ["x", "y"], role="task", target="x")]), [QUIET], [], "task"),
+        (plane(), [QUIET, wb.Objective("z")], [], "2 objectives"),
+        (plane(), [QUIET], [wb.Constraint("g", upper=1)], "'g'"),
+        (plane(), [wb.Preference("taste")], [], "preference"),
+        (wb.Space([wb.Vector("z", 100)]), [QUIET], [], "100 columns"),
+    ],
+)  # fmt: skip
+def test_gp_refuses_what_it_cannot_serve_yet(space, objectives, constraints, what):
+    s = wb.create_study("s", space, objectives, constraints, sampler="gp")
+    with pytest.raises(wb.UnsupportedError, match=what):
+        s.ask()
+    assert s.trials == []
+
+
+def test_context_is_served_by_all_and_must_be_given():
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("w", 0, 50, role="context")])
+    for sampler in SAMPLERS:
+        s = study(sampler, space, budget=8)
+        for i in range(4):
+            trial = s.ask(context={"w": 10.0 + i})
+            assert trial["w"] == 10.0 + i
+            s.tell(trial, trial["a"] * trial["w"])
+        with pytest.raises(wb.InvalidValueError, match="w"):
+            s.ask()
+
+
+# -- auto ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("space", "objectives", "constraints", "chosen", "warned"),
+    [
+        (plane(), [QUIET], [], "gp", False),
+        (wb.Space([wb.Categorical("k", ["a", "b", "c"]), wb.Int("n", 1, 5)]), [QUIET], [], "gp", False),
+        (wb.Space([wb.Float("a", 0, 1), wb.Float("w", 0, 1, role="context")]), [QUIET], [], "gp", False),
+        (wb.Space([wb.Sequence("s", "ACGT", 2, 6)]), [QUIET], [], "sobol", False),
+        (wb.Space([wb.Permutation("p", 5), wb.Float("a", 0, 1)]), [QUIET], [], "sobol", False),
+        (plane(), [QUIET, wb.Objective("z")], [], "sobol", True),
+        (plane(), [QUIET], [wb.Constraint("g", upper=0)], "sobol", True),
+        (plane(), [wb.Preference("taste")], [], "sobol", True),
+        (plane(), [QUIET, wb.Preference("taste")], [], "sobol", True),
+    ],
+)  # fmt: skip
+def test_auto_follows_its_table(space, objectives, constraints, chosen, warned):
+    s = wb.create_study("s", space, objectives, constraints, seed=0)
+    context = {p.name: 0.5 for p in space if p.role == "context"}
+    if warned:
+        with pytest.warns(wb.WorkbenchWarning, match="ignore the values told"):
+            trial = s.ask(context=context)
+        assert "ignore the values told" in trial.warnings[0]
+    else:
+        trial = s.ask(context=context)
+        assert trial.warnings == []
+    assert trial.meta["auto"] == chosen
+    assert trial.meta["sampler"] == "auto"
+
+
+def test_every_row_of_the_auto_table_names_a_registered_sampler():
+    assert {rule.sampler for rule in TABLE} <= set(sampler_names())
+    assert TABLE[-1].sampler == "random"
+
+
+# -- the shared helpers -------------------------------------------------------------------------
+
+
+def test_an_exhausted_space_is_repeated_only_when_the_noise_is_stated():
+    space = wb.Space([wb.Int("a", 0, 2)])
+    noisy = study("random", space, objective=wb.Objective("y", noise=0.5))
+    fill(noisy, 3, lambda t: float(t["a"]))
+    again = noisy.ask(4)
+    assert all("replicate" in t.meta for t in again)
+    counts = sorted([t["a"] for t in again].count(v) for v in range(3))
+    assert counts == [1, 1, 2]  # the least measured first
+    unknown = study("random", space, objective=wb.Objective("y"))
+    fill(unknown, 3, lambda t: float(t["a"]))
+    with pytest.raises(wb.ExhaustedSpaceError, match="state the noise"):
+        unknown.ask()
+
+
+def test_optimize_ends_with_a_warning_when_the_space_is_used_up():
+    s = study("sobol", wb.Space([wb.Int("a", 0, 4)]))
+    with pytest.warns(wb.WorkbenchWarning, match="stopped early"):
+        s.optimize(lambda t: float(t["a"]), 10, progress=False)
+    assert sorted(t["a"] for t in s.trials) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_left_of_a_nearly_full_space_is_found_by_enumeration():
+    """2,000 points, all but three taken: blind drawing would need hundreds of tries."""
+    space = wb.Space([wb.Int("a", 0, 1999)])
+    s = study("random", space)
+    left = {7, 1000, 1999}
+    points = [{"a": i} for i in range(2000) if i not in left]
+    with s._record.transaction("fill") as tx:
+        tx.insert([{"state": "complete", "params": f'{{"a":{p["a"]}}}', "outcomes": '{"y":0.0}'} for p in points])
+    assert {t["a"] for t in s.ask(3)} == left
+
+
+def test_screen_compares_bit_for_bit_and_treats_minus_zero_as_zero():
+    space = wb.Space([wb.Int("a", -1, 1), wb.Int("b", 0, 1)])
+    s = study("random", space)
+    s.attach({"a": -1, "b": 0}, 1.0)
+    screen = Screen(s.history())
+    X = np.array([[-0.0, 0.0], [0.5, 0.0], [0.0, 1.0]])
+    assert screen.admits(X).tolist() == [False, True, True]
+
+
+def test_draw_distinct_follows_the_sequence():
+    space = plane()
+    history = History.of(space, [QUIET], [], [], seed=3)
+    request = AskRequest(history, 5, np.random.default_rng(0), first=4)
+    points, repeats = draw_distinct(request, lambda start, count: space.sobol(count, 3, skip=start))
+    np.testing.assert_array_equal(points, space.sobol(5, 3, skip=4))
+    assert repeats == [None] * 5
+
+
+# -- grid --------------------------------------------------------------------------------------------
+
+
+def test_the_grid_visits_every_combination_once_and_ends_with_the_count():
+    space = wb.Space(
+        [wb.Float("a", 0, 1), wb.Bool("on"), wb.Int("n", 1, 2, when={"on": True})], constraints=["a + n <= 2.5"]
+    )
+    s = study(wb.GridSampler(levels={"a": 3}), space)
+    expected = {(a, on, n) for a in (0.0, 0.5, 1.0) for on, n in ((False, None), (True, 1), (True, 2)) if a + (n or 0) <= 2.5}
+    trials = s.ask(len(expected))
+    assert {(t["a"], t["on"], t.params.get("n")) for t in trials} == expected
+    with pytest.raises(wb.ExhaustedSpaceError, match=f"0 are left of the {len(expected)}"):
+        s.ask()
+
+
+def test_the_grid_of_a_mixture_sums_to_the_total():
+    s = study(wb.GridSampler(levels=5), wb.Space([wb.Simplex("m", names=["a", "b", "c"], total=20)]))
+    trials = s.ask(15)  # compositions of 4 quarters into 3 parts: C(6, 2)
+    assert len({tuple(t["m"].values()) for t in trials}) == 15
+    assert all(sum(t["m"].values()) == pytest.approx(20, abs=1e-12) for t in trials)
+    with pytest.raises(wb.ExhaustedSpaceError):
+        s.ask()
+
+
+@pytest.mark.parametrize("levels", [1, True, {"a": 1}])
+def test_a_grid_of_one_level_is_refused(levels):
+    with pytest.raises(wb.InvalidValueError, match="at least 2 levels"):
+        wb.GridSampler(levels=levels)
+
+
+def test_sobol_is_keyed_by_number_so_that_two_askers_get_one_sequence():
+    one = study("sobol", plane(), seed=9)
+    together = [t.params for t in one.ask(8)]
+    other = study("sobol", plane(), seed=9)
+    apart = [other.ask().params for _ in range(8)]
+    assert together == apart

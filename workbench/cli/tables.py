@@ -1,0 +1,104 @@
+"""Trials as text and tables in a terminal. Nothing a user wrote is markup or steers the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from workbench.plots import theme
+from workbench.problem import Objective
+from workbench.study import Study
+from workbench.trial import Trial
+
+_FRONT = 10  # rows of a front
+_COLUMNS = 6  # parameters beside the values in a table of trials
+
+
+def console() -> Console:
+    """Standard output without markup, emoji codes or colours of its own making."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def plain(value: object) -> str:
+    """Text that cannot steer a terminal: control characters other than line breaks become "�"."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in str(value))
+
+
+def place(storage: str) -> str:
+    """A database as a person named it, a password hidden."""
+    if "://" not in storage:
+        return storage
+    from sqlalchemy import make_url
+
+    return make_url(storage).render_as_string(hide_password=True)
+
+
+def measured(study: Study) -> list[Objective]:
+    """The objectives that have values."""
+    return [goal for goal in study.objectives if isinstance(goal, Objective)]
+
+
+def readings(study: Study, trial: Trial) -> list[str]:
+    """Measured quantities of one trial, "loss 0.12 mm"."""
+    units = {goal.name: goal.unit for goal in (*measured(study), *study.constraints)}
+    return [plain(f"{name} {theme.quantity(value, units.get(name))}") for name, value in trial.values.items()]
+
+
+def print_best(out: Console, study: Study) -> None:
+    """The best trial as a table of its values and settings, or the front, or why there is neither."""
+    from workbench.report import headline
+
+    history = study.history()
+    if not history.counted.any():
+        out.print(plain(headline(history)))
+    elif len(measured(study)) == 1:
+        out.print(_best(study))
+    else:
+        out.print(plain(headline(history)))
+        front = study.pareto_trials
+        out.print(trials(study, front[:_FRONT]))
+        if len(front) > _FRONT:
+            out.print(f"and {len(front) - _FRONT} more on the front")
+
+
+def _best(study: Study) -> Table:
+    best = study.best_trial
+    table = Table(title=f"Best of {theme.count(len(study.trials), 'trial')}: number {best.number}", **_look())
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    units = {goal.name: goal.unit for goal in (*measured(study), *study.constraints)}
+    for name, value in best.values.items():
+        table.add_row(_cell(name), _cell(theme.wording(value), "bold"), _cell(units.get(name) or ""))
+    table.add_section()
+    for name, value in best.params.items():
+        unit = study.space[name].unit if name in study.space.names else None
+        table.add_row(_cell(name), _cell(theme.wording(value)), _cell(unit or ""))
+    return table
+
+
+def trials(study: Study, shown: Sequence[Trial]) -> Table:
+    """One row a trial: number, state, values, the first parameters."""
+    goals = [goal.name for goal in (*measured(study), *study.constraints)]
+    knobs = study.space.names[:_COLUMNS]
+    table = Table(**_look())
+    for head in ("trial", "state", *goals, *knobs):
+        table.add_column(_cell(theme.shorten(head, 20)), justify="left" if head == "state" else "right")
+    for trial in shown:
+        cells: list[Any] = [trial.values.get(goal) for goal in goals] + [trial.params.get(knob) for knob in knobs]
+        worded = ["–" if value is None else theme.wording(value) for value in cells]
+        table.add_row(str(trial.number), str(trial.state), *map(_cell, worded))
+    return table
+
+
+def _look() -> dict[str, Any]:
+    return {"box": box.SIMPLE_HEAD, "title_justify": "left", "title_style": "bold", "show_edge": False}
+
+
+def _cell(text: str, style: str = "") -> Text:
+    return Text(plain(text), style=style)
