@@ -152,7 +152,9 @@ def spaces(draw: st.DrawFn) -> Space:
         when = None
         if parents and draw(st.booleans()):
             parent = draw(st.sampled_from(parents))
-            when = {parent.name: draw(st.lists(st.sampled_from(list(parent.values())), min_size=1, max_size=2))}
+            when = {
+                parent.name: draw(st.lists(st.sampled_from(list(parent.values())), min_size=1, max_size=2))
+            }
         parameters.append(draw(kinds)(f"p{i}", when))
     return Space(parameters)
 
@@ -293,31 +295,49 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         "'a' twice",
     ),
     "unknown parent": (
-        lambda: Space([Bool("deep"), Bool("x", when={"dep": True})]), SpaceError, "did you mean 'deep'"
+        lambda: Space([Bool("deep"), Bool("x", when={"dep": True})]),
+        SpaceError,
+        "did you mean 'deep'",
     ),
     "later parent": (
-        lambda: Space([Bool("x", when={"y": True}), Bool("y")]), SpaceError, "Declare the parent first"
+        lambda: Space([Bool("x", when={"y": True}), Bool("y")]),
+        SpaceError,
+        "Declare the parent first",
     ),
     "own parent": (lambda: Space([Bool("x", when={"x": True})]), SpaceError, "declared before it"),
     "continuous parent": (
-        lambda: Space([Float("y", 0, 1), Bool("x", when={"y": 1})]), SpaceError, "single discrete values"
+        lambda: Space([Float("y", 0, 1), Bool("x", when={"y": 1})]),
+        SpaceError,
+        "single discrete values",
     ),
     "structured parent": (
-        lambda: Space([Permutation("y", 2), Bool("x", when={"y": [(0, 1)]})]), SpaceError, "single discrete"
+        lambda: Space([Permutation("y", 2), Bool("x", when={"y": [(0, 1)]})]),
+        SpaceError,
+        "single discrete",
     ),
     "impossible value": (
-        lambda: Space([Int("y", 0, 3), Bool("x", when={"y": 4})]), SpaceError, "cannot take"
+        lambda: Space([Int("y", 0, 3), Bool("x", when={"y": 4})]),
+        SpaceError,
+        "cannot take",
     ),
     "wrong type": (lambda: Space([Bool("y"), Bool("x", when={"y": 1})]), SpaceError, "cannot take"),
-    "unknown in constraint": (lambda: Space([Float("x", 0, 1)], ["y <= 1"]), ConstraintError, "numeric names"),
+    "unknown in constraint": (
+        lambda: Space([Float("x", 0, 1)], ["y <= 1"]),
+        ConstraintError,
+        "numeric names",
+    ),
     "category in constraint": (
-        lambda: Space([Categorical("c", ["a"])], ["c <= 1"]), ConstraintError, "there are none"
+        lambda: Space([Categorical("c", ["a"])], ["c <= 1"]),
+        ConstraintError,
+        "there are none",
     ),
     "one text": (lambda: Space([Float("x", 0, 1)], "x <= 1"), ConstraintError, "a list of constraints"),
     "call": (lambda: Space([Float("x", 0, 1)], ["exp(x) <= 1"]), ConstraintError, "function call"),
     "out of reach": (lambda: Space([Float("x", 0, 1)], ["x >= 2"]), InfeasibleSpaceError, "x from 0 to 1"),
     "equality out of reach": (
-        lambda: Space([Int("k", 0, 3), Float("x", 0, 1)], ["x + k == 5"]), InfeasibleSpaceError, "leaves none"
+        lambda: Space([Int("k", 0, 3), Float("x", 0, 1)], ["x + k == 5"]),
+        InfeasibleSpaceError,
+        "leaves none",
     ),
     "constant": (lambda: Space([Float("x", 0, 1)], ["x - x >= 1"]), InfeasibleSpaceError, "leaves none"),
     "together": (
@@ -327,7 +347,9 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     ),
     "chain": (lambda: Space([Float("x", 0, 1)], ["0.7 <= x <= 0.3"]), InfeasibleSpaceError, "together"),
     "mixture": (
-        lambda: Space([Simplex("m", parts=3)], ["m_0 + m_1 + m_2 <= 0.9"]), InfeasibleSpaceError, "together"
+        lambda: Space([Simplex("m", parts=3)], ["m_0 + m_1 + m_2 <= 0.9"]),
+        InfeasibleSpaceError,
+        "together",
     ),
     "json": (lambda: Space.from_json({"parameters": []}), SpaceError, "with parameters and constraints"),
 }
@@ -348,7 +370,9 @@ def test_a_contradiction_over_conditional_names_is_vacuous() -> None:
 
 
 def test_feasible_agrees_with_violations() -> None:
-    space = everything(("x + 2*depth <= 12", "x * t <= 200", "a + b >= 40", "momentum <= size / 100", "bias <= x"))
+    space = everything(
+        ("x + 2*depth <= 12", "x * t <= 200", "a + b >= 40", "momentum <= size / 100", "bias <= x")
+    )
     X = everything(()).uniform(400, np.random.default_rng(1))
     ok = space.feasible(X)
     assert 0.05 < ok.mean() < 0.95

@@ -62,7 +62,12 @@ def test_chain_gives_one_constraint_a_link() -> None:
 
 
 def test_undefined_is_violated_without_a_warning() -> None:
-    for source, x in (("1 / x <= 5", 0.0), ("x ** 0.5 <= 5", -1.0), ("1e300 ** 2 * x <= 5", 0.0), ("x**-1 <= 5", 0.0)):
+    for source, x in (
+        ("1 / x <= 5", 0.0),
+        ("x ** 0.5 <= 5", -1.0),
+        ("1e300 ** 2 * x <= 5", 0.0),
+        ("x**-1 <= 5", 0.0),
+    ):
         (constraint,) = parse(source, NAMES)
         assert constraint.violation(columns(x=x)).tolist() == [math.inf]
         assert not constraint.satisfied(columns(x=x)).any()
@@ -98,7 +103,10 @@ def test_linear_form_is_exact(source: str, linear: tuple[dict[str, float], float
     assert constraint.linear == linear
 
 
-@given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-9, 9)), min_size=1, max_size=8), st.integers(-9, 9))
+@given(
+    st.lists(st.tuples(st.sampled_from(NAMES), st.integers(-9, 9)), min_size=1, max_size=8),
+    st.integers(-9, 9),
+)
 @settings(deadline=None)
 def test_linear_form_agrees_with_the_values(terms: list[tuple[str, int]], limit: int) -> None:
     (constraint,) = parse(" + ".join(f"{a}*{name}" for name, a in terms) + f" <= {limit}", NAMES)

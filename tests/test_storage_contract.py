@@ -262,9 +262,7 @@ def test_reports(storage: Storage, study: StudyRow) -> None:
 def test_feedback_log(storage: Storage, study: StudyRow) -> None:
     add(storage, study, {}, {}, {})
     with storage.transaction(study.id, "feedback") as tx:
-        first = tx.feedback(
-            kind="rank", groups=[[2], [0, 1]], of=[0, 1, 2], rater="kim", confidence=0.9, question=0
-        )
+        first = tx.feedback(kind="rank", groups=[[2], [0, 1]], of=[0, 1, 2], rater="kim", confidence=0.9, question=0)
         second = tx.feedback(kind="undo", undoes=0, created=5.0)
         assert tx.feedback_log() == (first, second)
     assert first == FeedbackRecord(
@@ -357,9 +355,7 @@ def test_sampler_state_is_replaced(storage: Storage, study: StudyRow) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, UnknownTrialError])
-def test_any_exception_undoes_everything(
-    storage: Storage, study: StudyRow, error: type[BaseException]
-) -> None:
+def test_any_exception_undoes_everything(storage: Storage, study: StudyRow, error: type[BaseException]) -> None:
     rows = add(storage, study, {})
 
     def fail_at_the_end() -> None:

@@ -215,9 +215,7 @@ def test_unusable_urls_keep_the_password(url: str, said: str) -> None:
 # -- refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "form", ["sqlite:///file:{}?mode=ro&uri=true", "file:{}?mode=ro", "sqlite:///{}?mode=ro"]
-)
+@pytest.mark.parametrize("form", ["sqlite:///file:{}?mode=ro&uri=true", "file:{}?mode=ro", "sqlite:///{}?mode=ro"])
 @pytest.mark.parametrize("in_use", [False, True])
 def test_read_only(path: Path, form: str, in_use: bool) -> None:
     writer = Storage(path)
@@ -360,6 +358,19 @@ def test_eight_processes_create_one_file(path: Path) -> None:
     storage = Storage(path)
     assert sorted(summary.name for summary in storage.studies()) == [f"own {worker}" for worker in range(8)]
     assert all(summary.counts == {"running": 3} for summary in storage.studies())
+
+
+def test_opening_a_new_file_waits_for_another_that_does(path: Path) -> None:
+    """SQLite itself gives up at once when it shall switch to WAL and another connection is writing."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.1, lambda: other.execute("ROLLBACK"))
+    end.start()
+    storage = Storage(path)
+    end.join()
+    other.close()
+    assert settings(storage)[1] == "wal"
+    storage.close()
 
 
 def test_eight_processes_write_one_study(storage: Storage, study: StudyRow, path: Path) -> None:

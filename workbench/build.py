@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from workbench import bundle
-from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError
+from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError, WorkbenchError
 from workbench.problem import Constraint, Objective, Preference, check_goals
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
@@ -20,7 +20,7 @@ from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSamp
 from workbench.space import Space
 from workbench.storage import Storage, StudySummary
 from workbench.study import Study
-from workbench.trial import dumps
+from workbench.trial import dumps, loads
 
 Spec = str | Mapping[str, Any] | Sampler
 
@@ -148,7 +148,7 @@ def load_study(name: str, *, storage: str | Path | Storage, sampler: Spec | None
     """
     store = _open(storage)
     row = store.study(name)
-    spec = orjson.loads(row.sampler) if sampler is None else sampler
+    spec = loads(row.sampler, "auto") if sampler is None else sampler
     return Study(store, row, make_sampler(spec), make_sampler)
 
 
@@ -162,10 +162,30 @@ def delete_study(name: str, *, storage: str | Path | Storage) -> None:
     _open(storage).delete_study(name)
 
 
-def import_study(path: str | Path, *, storage: str | Path | Storage | None = None, name: str | None = None) -> Study:
-    """Read a bundle that `study.export` wrote into a storage, under its own or another name."""
+def import_study(
+    path: str | Path,
+    *,
+    storage: str | Path | Storage | None = None,
+    name: str | None = None,
+    sampler: Spec | None = None,
+) -> Study:
+    """Read a bundle that `study.export` wrote into a storage, all of it or nothing.
+
+    Args:
+        name: Another name for the study.
+        sampler: What proposes from now on; the study's own when absent.
+    Raises:
+        BundleError: if the file is damaged or of a newer version.
+        StudyExistsError: if the name is taken.
+        UnsupportedError: if the study's own sampler is not known here.
+    """
     store = _open(storage)
-    return load_study(bundle.read(store, Path(path), name), storage=store)
+    made = bundle.read(store, Path(path), name)
+    try:
+        return load_study(made, storage=store, sampler=sampler)
+    except WorkbenchError:
+        store.delete_study(made)
+        raise
 
 
 def warm_up() -> None:

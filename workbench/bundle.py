@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from workbench.errors import BundleError, WorkbenchError
 from workbench.problem import constraint_from_json, objective_from_json
 from workbench.space import Space
-from workbench.trial import TrialRow, TrialState, dumps
+from workbench.trial import TrialRow, TrialState, dumps, unpack_params
 
 if TYPE_CHECKING:
     from workbench.storage import Storage, Transaction
@@ -42,7 +42,7 @@ class _Study(_Part):
     objectives: list[dict[str, Any]] = Field(min_length=1)
     constraints: list[dict[str, Any]] | None = None
     sampler: dict[str, Any] | None = None
-    seed: int | None = None
+    seed: int = Field(ge=0)
     budget: int | None = None
     baseline: Any = None
     pruner: Any = None
@@ -266,24 +266,47 @@ def _parse(path: Path) -> _Bundle:
 
 
 def _check(bundle: _Bundle) -> None:
-    for space in bundle.spaces:
-        Space.from_json(space)
-    for goal in bundle.study.objectives:
-        objective_from_json(goal)
-    for limit in bundle.study.constraints or ():
-        constraint_from_json(limit)
-    n = len(bundle.trials)
+    spaces = [Space.from_json(space) for space in bundle.spaces]
+    names = {objective_from_json(goal).name for goal in bundle.study.objectives}
+    names |= {constraint_from_json(limit).name for limit in bundle.study.constraints or ()}
     for i, trial in enumerate(bundle.trials):
         TrialState(trial.state)
-        if trial.number != i or not 1 <= trial.space_version <= len(bundle.spaces):
+        if trial.number != i or not 1 <= trial.space_version <= len(spaces):
             raise BundleError(f"trial at position {i} has number {trial.number} and space version {trial.space_version}")
-    named = [r.number for r in bundle.reports] + [a.number for a in bundle.attachments if a.number is not None]
-    named += [number for entry in bundle.feedback for number in entry.of]
-    named += [number for question in bundle.questions for number in question.trials]
-    if unknown := sorted({number for number in named if not 0 <= number < n}):
-        raise BundleError(f"it names trials {unknown[:5]} of only {n}")
+        _check_trial(trial, spaces[trial.space_version - 1], names)
+    _check_references(bundle)
     for attachment in bundle.attachments:
         base64.b64decode(attachment.data, validate=True)
+
+
+def _check_trial(trial: _Trial, space: Space, names: set[str]) -> None:
+    vectors = None if trial.vectors is None else base64.b64decode(trial.vectors, validate=True)
+    widths = sum(space[name].width for name in trial.params if name in space and space[name].kind == "vector")
+    if len(vectors or b"") != 8 * widths:
+        raise BundleError(f"trial {trial.number} has {len(vectors or b'')} bytes of vectors, expected {8 * widths}")
+    space.check(unpack_params(orjson.dumps(trial.params).decode(), vectors, space), bounds=False)
+    if unknown := set(trial.outcomes or ()) - names:
+        raise BundleError(f"trial {trial.number} has values of {sorted(unknown)}, expected some of {sorted(names)}")
+
+
+def _check_references(bundle: _Bundle) -> None:
+    """Raise unless every number that one part names exists in the other."""
+    trials: list[int | None] = [*(r.number for r in bundle.reports), *(n for q in bundle.questions for n in q.trials)]
+    trials += [*(a.number for a in bundle.attachments), *(a.number for a in bundle.audit)]
+    entries: list[int | None] = [q.answered for q in bundle.questions]
+    questions: list[int | None] = []
+    for i, entry in enumerate(bundle.feedback):
+        trials += [*entry.of, *(number for group in entry.groups for number in group)]
+        questions.append(entry.question)
+        if entry.undoes is not None and not 0 <= entry.undoes < i:
+            raise BundleError(f"feedback {i} undoes feedback {entry.undoes}, which is none before it")
+    for what, named, n in (
+        ("trials", trials, len(bundle.trials)),
+        ("feedback", entries, len(bundle.feedback)),
+        ("questions", questions, len(bundle.questions)),
+    ):
+        if unknown := sorted({number for number in named if number is not None and not 0 <= number < n}):
+            raise BundleError(f"it names {what} {unknown[:5]} of only {n}")
 
 
 def _fill(tx: Transaction, bundle: _Bundle) -> None:

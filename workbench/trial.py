@@ -163,7 +163,7 @@ class Owner:
         return orjson.dumps(fields).decode()
 
     def known_dead(self) -> bool:
-        """True only when it is certain that the process is gone: same machine, other boot or no such process."""
+        """True only when the process is certainly gone: same machine, other boot or no such process."""
         if self.host != socket.gethostname():
             return False
         if self.boot != _boot_id():
@@ -183,7 +183,7 @@ def _boot_id() -> str:
 
 
 def _process_start(pid: int) -> str | None:
-    """A mark that tells this process from a later one of the same number; None if there is no such process."""
+    """A mark that tells a process from a later one of the same number; None if there is no such process."""
     if Path("/proc/self/stat").exists():
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -498,8 +498,8 @@ class History:
         objectives, constraints = tuple(objectives), tuple(constraints)
         measured = [goal for goal in objectives if isinstance(goal, Objective)]
         n, kept = len(rows), 0 if previous is None else len(previous.rows)
-        shapes = {"X": (space.width,), "Y": (len(measured),), "sem": (len(measured),)}
-        shapes |= {"C": (sum(len(limit.bounds) for limit in constraints),), "cost": ()}
+        m, c = len(measured), sum(len(limit.bounds) for limit in constraints)
+        shapes: dict[str, tuple[int, ...]] = {"X": (space.width,), "Y": (m,), "sem": (m,), "C": (c,), "cost": ()}
         arrays = {name: np.full((n, *shape), np.nan) for name, shape in shapes.items()}
         states = np.zeros(n, dtype=np.int8)
         if previous is None:
@@ -579,13 +579,14 @@ class History:
     @property
     def feasible(self) -> NDArray[np.bool_]:
         """Complete, and every measured limit holds, shape (n,)."""
-        return self.complete & np.all(self.C <= 0, axis=1)  # a limit that was not measured does not hold
+        held: NDArray[np.bool_] = np.all(self.C <= 0, axis=1)  # a limit that was not measured does not hold
+        return self.complete & held
 
-    @property
+    @functools.cached_property
     def counted(self) -> NDArray[np.bool_]:
-        """Feasible, inside the space, at the target fidelity and task: what best and front choose from, shape (n,).
+        """What best and front choose from: feasible, inside bounds and known constraints, at the target, shape (n,).
 
-        Inside means the bounds and the known constraints both.
+        At the target: of every fidelity and task parameter.
         """
         counted = self.feasible & inside(self.space, self.X) & at_target(self.space, self.X)
         if self.space.constraints:
@@ -650,8 +651,8 @@ class History:
 
     def avoided(self) -> Iterator[tuple[int, str]]:
         """Rows and rules of rejected trials: "point", "region" or a condition in the words of the space."""
-        for i in np.flatnonzero(self.rejected):
-            yield int(i), self.rows[i].avoid or "point"
+        for i in np.flatnonzero(self.rejected).tolist():
+            yield i, self.rows[i].avoid or "point"
 
 
 def undone(log: Sequence[FeedbackRecord]) -> set[int]:
@@ -682,7 +683,9 @@ def _encode(space: Space, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
     return space.encode(params)
 
 
-def _columns(told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]) -> NDArray[np.float64]:
+def _columns(
+    told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]
+) -> NDArray[np.float64]:
     """Values sign * (value - origin) by name, shape (n, number of columns), NaN where not told."""
     out = np.full((len(told), len(columns)), np.nan)
     for j, (name, sign, origin) in enumerate(columns):

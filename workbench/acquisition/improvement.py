@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
+from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import LogExpectedImprovement
 from botorch.acquisition.logei import qLogExpectedImprovement
 from botorch.acquisition.objective import GenericMCObjective
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _SAMPLES = 128  # quasi-random base samples; what BoTorch and Optuna use at this size
 
 
-class Encoded(AcquisitionFunction):  # type: ignore[misc]  # BoTorch's base class is untyped
+class Encoded(AcquisitionFunction):
     """An acquisition function of model inputs as one of encoded points: inactive columns do not count."""
 
     def __init__(self, inner: AcquisitionFunction, inputs: Inputs) -> None:

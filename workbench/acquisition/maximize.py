@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from botorch.acquisition import AcquisitionFunction
-from botorch.optim import optimize_acqf, optimize_acqf_mixed_alternating
+from botorch.acquisition.acquisition import AcquisitionFunction
+from botorch.optim.optimize import optimize_acqf
+from botorch.optim.optimize_mixed import optimize_acqf_mixed_alternating
 from torch import Tensor
 
 from workbench.errors import DeadlineReached
 from workbench.models.inputs import Inputs
+from workbench.space import Simplex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +109,7 @@ def maximize(
     return Candidate(pool[best], float(values[best]), late)
 
 
-class _Timed(AcquisitionFunction):  # type: ignore[misc]  # BoTorch's base class is untyped
+class _Timed(AcquisitionFunction):
     """Raises `DeadlineReached` instead of a value once the time is over."""
 
     def __init__(self, inner: AcquisitionFunction, deadline: float | None) -> None:
@@ -125,7 +127,7 @@ class _Timed(AcquisitionFunction):  # type: ignore[misc]  # BoTorch's base class
 def _values(acquisition: AcquisitionFunction, X: Array) -> Array:
     """Acquisition values, shape (n,), at encoded points (n, d) with NaN where inactive."""
     with torch.no_grad():
-        blocks = [acquisition(block[:, None, :]) for block in torch.from_numpy(X).split(_BATCH)]
+        blocks = [acquisition(torch.from_numpy(X[i : i + _BATCH, None, :])) for i in range(0, len(X), _BATCH)]
     return torch.cat(blocks).numpy() if blocks else np.empty(0)
 
 
@@ -142,7 +144,7 @@ def _screening_points(region: Region, rng: np.random.Generator, around: Array, n
 def _spray(region: Region, rng: np.random.Generator, around: Array, n: int) -> Array:
     """n perturbations of good points, near and far; each choice is redrawn with probability 1/d."""
     inputs, d = region.inputs, region.space.width
-    X = _filled(inputs, around[rng.integers(len(around), size=n)])
+    X: Array = _filled(inputs, around[rng.integers(len(around), size=n)])
     low, high = inputs.bounds.numpy()
     sd = rng.choice(_SPRAY, size=(n, 1)) * (high - low)
     X = np.clip(X + rng.normal(size=X.shape) * sd, low, high)
@@ -228,7 +230,8 @@ def _local_search(acquisition: AcquisitionFunction, region: Region, starts: Arra
 
 def _held_columns(region: Region) -> dict[int, float]:
     """Columns with one possible value: fixed by the caller, or of a parameter that has only one."""
-    space, held = region.space, {}
+    space = region.space
+    held: dict[int, float] = {}
     for p in space:
         columns = range(*space.slices[p.name].indices(space.width))
         if p.name in region.fixed:
@@ -261,7 +264,7 @@ def _linear(space: Space, discrete: set[int]) -> tuple[Linear, Linear]:
             continue
         (equalities if constraint.equality else inequalities).append(row)
     for p in space:
-        if p.kind == "simplex":
+        if isinstance(p, Simplex):
             columns = torch.arange(space.slices[p.name].start, space.slices[p.name].stop)
             equalities.append((columns, torch.ones(len(columns), dtype=torch.float64), 1.0))
             low, high = p.limits
@@ -274,12 +277,12 @@ def _linear(space: Space, discrete: set[int]) -> tuple[Linear, Linear]:
 
 def _affine_variables(space: Space) -> dict[str, tuple[int, float, float]]:
     """Variable -> (column, value at 0, value at 1) for variables that are affine in one column."""
-    affine = {}
+    affine: dict[str, tuple[int, float, float]] = {}
     for p in space:
         start = space.slices[p.name].start
         if p.when:
             continue
-        if p.kind == "simplex":
+        if isinstance(p, Simplex):
             affine |= {name: (start + i, 0.0, p.total) for i, name in enumerate(p.variables)}
         elif p.kind in ("float", "int", "bool") and not getattr(p, "log", False):
             low, high = p.quantities(np.array([[0.0], [1.0]]))[:, 0]

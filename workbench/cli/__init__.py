@@ -64,32 +64,30 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except WorkbenchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        from workbench.cli.tables import plain
+
+        print(f"Error: {plain(error)}", file=sys.stderr)
         raise typer.Exit(REFUSED) from error
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917  - typer makes options of them
     problem: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:NAME", help="A problem, or a function without arguments that makes one."
-        ),
+        typer.Argument(metavar="MODULE:NAME", help="A problem, or a function without arguments that makes one."),
     ],
-    trials: Annotated[int, typer.Option(min=1, help="Finished trials wanted in total.")] = 40,
+    trials: Annotated[int, typer.Option(min=1, metavar="N", help="Finished trials wanted in total.")] = 40,
     study: Annotated[str | None, typer.Option(metavar="NAME", help="Default: the problem's name.")] = None,
     storage: Storage = "workbench.db",
     sampler: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME", help="What proposes from now on. Default: the study's own; auto for a new one."
-        ),
+        typer.Option(metavar="NAME", help="What proposes from now on. Default: the study's own; auto for a new one."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(min=0, help="Source of all randomness of a new study, which keeps it. Default: 0."),
+        typer.Option(min=0, metavar="N", help="Source of all randomness of a new study, which keeps it. Default: 0."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Trials at a time, each in its own process.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Trials at a time, each in its own process.")] = 1,
     report: Annotated[
         Path | None, typer.Option(help="Write an HTML report here.", dir_okay=False, metavar="PATH")
     ] = None,
@@ -106,7 +104,7 @@ def run(
     \b
     Example:
       workbench run problems.synthetic:branin --trials 30 --storage demo.db --report demo.html
-    """  # noqa: D301
+    """
     with _refusing():
         from workbench.cli import running
 
@@ -126,7 +124,7 @@ def show(
     \b
     Example:
       workbench show branin --storage demo.db
-    """  # noqa: D301
+    """
     with _refusing():
         from workbench.cli import showing
 

@@ -64,8 +64,7 @@ def _import(module: str, reference: str) -> ModuleType:
                 f"packages; {_near(error.name, _neighbours(error.name))}"
             ) from error
         raise ProblemError(
-            f"{reference!r}: importing {module!r} needs the module {error.name!r}, which is not installed; "
-            "install it"
+            f"{reference!r}: importing {module!r} needs the module {error.name!r}, which is not installed; install it"
         ) from error
     except (Exception, SystemExit) as error:  # a script that runs at import may end in sys.exit
         raise ProblemError(
@@ -95,13 +94,10 @@ def _make(found: Any, reference: str) -> Problem:
         made = found()
     except Exception as error:
         raise ProblemError(
-            f"{reference!r}: calling it without arguments raised {type(error).__name__}: {error}; "
-            "mend the function"
+            f"{reference!r}: calling it without arguments raised {type(error).__name__}: {error}; mend the function"
         ) from error
     if not _is_problem(made):
-        raise ProblemError(
-            f"{reference!r}: expected a function that makes a problem, but it made {_described(made)}"
-        )
+        raise ProblemError(f"{reference!r}: expected a function that makes a problem, but it made {_described(made)}")
     problem: Problem = made
     return problem
 

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -116,7 +116,8 @@ def _open(order: Order, problem: Problem) -> Study:
             f"study {name!r} has seed {study.seed} and keeps it, got --seed {order.seed}; leave --seed out, "
             "or begin another study with --study NAME"
         )
-    return study if order.sampler else load_study(name, storage=store)
+    own = load_study(name, storage=store)
+    return own if order.sampler in (None, own.sampler.name) else study
 
 
 def _finished(study: Study) -> int:
@@ -134,6 +135,10 @@ class _Evaluation:
 
     def __call__(self, trial: Trial) -> Mapping[str, float]:
         return _loaded(self.reference).evaluate(trial.params)
+
+
+def _here(problem: Problem) -> Callable[[Trial], Mapping[str, float]]:
+    return lambda trial: problem.evaluate(trial.params)
 
 
 @functools.cache
@@ -159,9 +164,7 @@ class _Listener:
 def _evaluate(study: Study, problem: Problem, order: Order) -> int:
     """Run the missing trials; says what happened when it cannot run all of them."""
     listener = _Listener(order.trials)
-    fn: Callable[[Trial], Mapping[str, float]] = lambda trial: problem.evaluate(trial.params)  # noqa: E731
-    if order.workers > 1:
-        fn = _Evaluation(order.reference)
+    fn = _Evaluation(order.reference) if order.workers > 1 else _here(problem)
     forgiven = (Exception,) if order.keep_going else ()
     try:
         with Processes(order.workers) if order.workers > 1 else nullcontext() as pool:
@@ -199,10 +202,14 @@ def _spoken_warnings() -> Iterator[None]:
     """Print the workbench's warnings as sentences; those of other packages as they are."""
     usual = warnings.showwarning
 
-    def speak(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
-        file: TextIO | None = None, line: str | None = None,
-    ) -> None:  # fmt: skip
+    def speak(  # noqa: PLR0917  - the signature of warnings.showwarning
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, WorkbenchWarning):
             print(f"Warning: {message}", file=sys.stderr)
         else:
@@ -248,8 +255,8 @@ def _write_report(study: Study, path: Path, continue_with: str) -> Path:
         return write_report(study, path, predict=study.model().predictor(), continue_with=continue_with)
     except OSError as error:
         raise StorageError(
-            f"the report could not be written to {str(path)!r}: {error.strerror or error}; all trials are stored, "
-            "the same command with another --report writes it"
+            f"the report could not be written to {str(path)!r}: {error.strerror or error}; all trials "
+            "are stored; the same command with another --report writes it"
         ) from error
 
 

@@ -43,9 +43,15 @@ def measured(study: Study) -> list[Objective]:
     return [goal for goal in study.objectives if isinstance(goal, Objective)]
 
 
+def _units(study: Study) -> dict[str, str | None]:
+    """Unit of every measured quantity, objectives first."""
+    goals = {goal.name: goal.unit for goal in measured(study)}
+    return goals | {limit.name: limit.unit for limit in study.constraints}
+
+
 def readings(study: Study, trial: Trial) -> list[str]:
     """Measured quantities of one trial, "loss 0.12 mm"."""
-    units = {goal.name: goal.unit for goal in (*measured(study), *study.constraints)}
+    units = _units(study)
     return [plain(f"{name} {theme.quantity(value, units.get(name))}") for name, value in trial.values.items()]
 
 
@@ -68,11 +74,15 @@ def print_best(out: Console, study: Study) -> None:
 
 def _best(study: Study) -> Table:
     best = study.best_trial
-    table = Table(title=f"Best of {theme.count(len(study.trials), 'trial')}: number {best.number}", **_look())
+    table = Table(
+        title=f"Best of {theme.count(len(study.trials), 'trial')}: number {best.number}",
+        show_header=False,
+        **_look(),
+    )
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    units = {goal.name: goal.unit for goal in (*measured(study), *study.constraints)}
+    units = _units(study)
     for name, value in best.values.items():
         table.add_row(_cell(name), _cell(theme.wording(value), "bold"), _cell(units.get(name) or ""))
     table.add_section()
@@ -84,7 +94,7 @@ def _best(study: Study) -> Table:
 
 def trials(study: Study, shown: Sequence[Trial]) -> Table:
     """One row a trial: number, state, values, the first parameters."""
-    goals = [goal.name for goal in (*measured(study), *study.constraints)]
+    goals = list(_units(study))
     knobs = study.space.names[:_COLUMNS]
     table = Table(**_look())
     for head in ("trial", "state", *goals, *knobs):

@@ -89,7 +89,8 @@ class GPSampler(Sampler):
                 chosen = {x.tobytes() for x in flight}
 
                 def admits(X: Array, chosen: set[bytes] = chosen) -> NDArray[np.bool_]:
-                    return screen.admits(X) & np.array([x.tobytes() not in chosen for x in X], dtype=bool)
+                    new: NDArray[np.bool_] = np.array([x.tobytes() not in chosen for x in X], dtype=bool)
+                    return screen.admits(X) & new
 
                 region = Region(history.space, surrogate.inputs, request.fixed, admits, request.deadline)
                 pending = np.array(flight).reshape(-1, history.space.width)

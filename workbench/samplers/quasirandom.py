@@ -11,6 +11,7 @@ from workbench.samplers.base import KINDS, ROLES, AskRequest, Proposal, Sampler,
 from workbench.space.geometry import grid
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 # They ignore what was measured, so no goal is beyond them; staying near a trial or weighing goals is.

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 _PILOT = 1024
 _ENOUGH = 8  # accepted of the pilot: a candidate costs about 1/100 of a point by hit-and-run
-_REMEMBERED = 256  # blocks, and polytopes, kept by a plan
+_CHAIN_PILOT, _CHAIN_ENOUGH = 64, 4  # below one in 16, levels are rounded at random
+_REMEMBERED = 2**20  # numbers in the blocks kept by a plan, 8 MiB
+_POLYTOPES = 256  # kept by a plan
 _SETTLING = 32
 
 
@@ -127,6 +129,8 @@ class Plan:
         self._relaxation = _Relaxation(space, pinned)
         self._blocks: dict[tuple[int, int], Array] = {}
         self.blind = not space.constraints or self._pilot() >= _ENOUGH or not self._relaxation.rows
+        if not self.blind and self._relaxation.stepped and self._chain_pilot() < _CHAIN_ENOUGH:
+            self._relaxation = _Relaxation(space, pinned, at_random=True)
 
     def take(self, source: Source, n: int, skip: int) -> Array:
         """Return n points after the first skip accepted ones, X (n, D)."""
@@ -177,7 +181,7 @@ class Plan:
             X = self._relaxation.replaced(X, source, block)
         rows = X[self._space.feasible(X)]
         if key is not None:
-            if len(self._blocks) >= _REMEMBERED:
+            if sum(kept.size for kept in list(self._blocks.values())) + rows.size > _REMEMBERED:
                 self._blocks.clear()
             self._blocks[key] = rows
         return rows
@@ -185,6 +189,11 @@ class Plan:
     def _pilot(self) -> int:
         X = self._base(Sobol(0).draw(self.draws, 0, _PILOT))
         return int(self._space.feasible(X).sum())
+
+    def _chain_pilot(self) -> int:
+        source = Sobol(0)
+        X = self._base(source.draw(self.draws, 0, _CHAIN_PILOT))
+        return int(self._space.feasible(self._relaxation.replaced(X, source, 0)).sum())
 
     def _base(self, U: Array) -> Array:
         """Map uniforms to points, constraints left aside."""
@@ -221,7 +230,7 @@ class _Fixed:
         return hash(self._key)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _remembered(space: Space, fixed: _Fixed) -> Plan:
     return Plan(space, fixed.values)
 
@@ -231,13 +240,18 @@ class _Relaxation:
 
     Equally spaced levels count as continuous over their cells, half a step beyond either end, with each
     inequality loosened by half a step of each level: every admissible level keeps its whole cell, so that
-    rounding and testing again leaves the uniform distribution. Other numbers (log scales, ordinals,
-    parents of conditional parameters, levels under an equality that continuous numbers can meet) are held:
-    each distinct set of held values has a polytope of its own and the frequency it has without constraints.
+    rounding and testing again leaves the uniform distribution. Where too few survive the test (many levels
+    under one tight constraint), `at_random` keeps the constraints as they are and rounds up or down at
+    random instead: every point can still come out, but no longer equally often.
+
+    Other numbers (log scales, ordinals, parents of conditional parameters, levels under an equality that
+    continuous numbers can meet) are held: each distinct set of held values has a polytope of its own and
+    the frequency it has without constraints.
     """
 
-    def __init__(self, space: Space, pinned: Mapping[str, Any]) -> None:
+    def __init__(self, space: Space, pinned: Mapping[str, Any], at_random: bool = False) -> None:
         self._space = space
+        self._at_random = at_random
         self.rows = linear_rows(space.constraints)
         used = {name for row in self.rows for name in row.coefficients}
         parents = {parent for p in space.parameters for parent in p.when or ()}
@@ -250,13 +264,20 @@ class _Relaxation:
         rigid = _rigid(self.rows, list(free.values()))
         self._moved = [p for p in free.values() if p.name not in rigid]
         self._held = [p for p in owners if p not in self._moved]
+        held = {v for p in self._held for v in p.variables}
+        self._decided = [c for c in space.constraints if held >= set(c.names)]
         self._polytopes: dict[Hashable, _Group | None] = {}
         if not self._moved:
             self.rows = []
 
+    @property
+    def stepped(self) -> bool:
+        """Whether some of the moved parameters have levels."""
+        return any(p.numeric is not None and p.numeric.spacing for p in self._moved)
+
     def replaced(self, X: Array, source: Source, block: int) -> Array:
         """Return X (n, D) with the moved parameters drawn anew; rows of empty polytopes are left out."""
-        X = X.copy()
+        X = X[self._possible(X)]
         signatures = self._signatures(X)
         kept = np.zeros(len(X), dtype=bool)
         _, first, label = np.unique(signatures, axis=0, return_index=True, return_inverse=True)
@@ -265,10 +286,18 @@ class _Relaxation:
             rows = np.flatnonzero(label.ravel() == group)
             solved = self._group(signatures[rows[0]])
             if solved is not None:
-                V = solved.draw(len(rows), source.chain_seed(block, number))
+                seed = source.chain_seed(block, number)
                 kept[rows] = True
-                self._put(X, rows, solved.names, V)
+                self._put(X, rows, solved, seed)
         return X[kept]
+
+    def _possible(self, X: Array) -> npt.NDArray[np.bool_]:
+        """Return which rows meet the constraints that held numbers alone decide."""
+        held = {v: c for p in self._held for v, c in zip(p.variables, self._block_of(X, p).T, strict=True)}
+        possible = np.ones(len(X), dtype=bool)
+        for constraint in self._decided:
+            possible &= constraint.satisfied(held)
+        return possible
 
     def _signatures(self, X: Array) -> Array:
         """Return what tells polytopes apart, (n, s): held numbers (NaN inactive), and who is present."""
@@ -294,7 +323,7 @@ class _Relaxation:
     def _group(self, signature: Array) -> _Group | None:
         key = signature.tobytes()
         if key not in self._polytopes:
-            if len(self._polytopes) >= _REMEMBERED:
+            if len(self._polytopes) >= _POLYTOPES:
                 self._polytopes.clear()
             self._polytopes[key] = self._solved(signature)
         return self._polytopes[key]
@@ -311,7 +340,7 @@ class _Relaxation:
                 continue
             totals += [total_row(p.numeric)] if p.numeric.total is not None else []
             for v, a, b in zip(p.numeric.names, p.numeric.low, p.numeric.high, strict=True):
-                half[v] = p.numeric.spacing / 2
+                half[v] = 0.0 if self._at_random else p.numeric.spacing / 2
                 if value[v]:
                     moved.append(v)
                     low.append(a - half[v])
@@ -325,11 +354,15 @@ class _Relaxation:
         solved = polytope(*stacked([*rows, *totals], moved, bottom, top))
         return None if solved is None else _Group(tuple(moved), bottom, top - bottom, solved)
 
-    def _put(self, X: Array, rows: npt.NDArray[np.intp], names: Sequence[str], V: Array) -> None:
-        column = dict(zip(names, V.T, strict=True))
+    def _put(self, X: Array, rows: npt.NDArray[np.intp], group: _Group, seed: int) -> None:
+        """Draw a group's rows of X in place."""
+        column = dict(zip(group.names, group.draw(len(rows), seed).T, strict=True))
+        rng = np.random.default_rng([seed, 1])
         for p in self._moved:
             if any(v in column for v in p.variables):
                 numbers = np.stack([column.get(v, np.zeros(len(rows))) for v in p.variables], axis=1)
+                if self._at_random and p.numeric is not None and p.numeric.spacing:
+                    numbers += p.numeric.spacing * (rng.random(numbers.shape) - 0.5)
                 X[rows, self._space.slices[p.name]] = p.place(numbers)
 
 

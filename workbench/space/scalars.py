@@ -487,9 +487,7 @@ def _check_range(parameter: Parameter, low: float, high: float, log: Any) -> Non
 def _positive_step(parameter: Parameter, step: Any) -> float:
     number = finite(step, f"{parameter.name}: step")
     if number <= 0:
-        raise SpaceError(
-            f"{parameter.kind} parameter {parameter.name!r}: expected step > 0, got {step!r}."
-        )
+        raise SpaceError(f"{parameter.kind} parameter {parameter.name!r}: expected step > 0, got {step!r}.")
     return number
 
 

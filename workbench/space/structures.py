@@ -65,17 +65,12 @@ class Permutation(Opaque):
         return tuple(self.items[i] for i in places)
 
     def _encode(self, values: AnySequence[Any]) -> Array:
-        index = {item: i for i, item in enumerate(self.items)}
-        rows = np.array([[index[item] for item in value] for value in values], dtype=np.float64)
-        if rows.shape != (len(values), len(self.items)):
-            raise ValueError("not one of each item")
-        return rows
+        return _indices(values, self.items, len(self.items)).astype(np.float64)
 
     def _decode(self, X: Array) -> list[Any]:
         # Ranks leave a permutation as it is and turn any other row into the nearest order.
         ranks = np.argsort(np.argsort(X, axis=1, kind="stable"), axis=1, kind="stable")
-        items = self.items
-        return [tuple(items[i] for i in row) for row in ranks.tolist()]
+        return _tuples(self.items, ranks)
 
     @property
     def _draws(self) -> int:
@@ -135,18 +130,13 @@ class Subset(Opaque):
         return tuple(self.items[i] for i in sorted(places))
 
     def _encode(self, values: AnySequence[Any]) -> Array:
-        index = {item: i for i, item in enumerate(self.items)}
         rows = np.zeros((len(values), len(self.items)))
-        picked = np.array([[index[item] for item in value] for value in values], dtype=np.int64)
-        if picked.shape != (len(values), self.k):
-            raise ValueError("not k items")
-        np.put_along_axis(rows, picked, 1.0, axis=1)
+        np.put_along_axis(rows, _indices(values, self.items, self.k), 1.0, axis=1)
         return rows
 
     def _decode(self, X: Array) -> list[Any]:
         chosen = np.sort(np.argsort(-X, axis=1, kind="stable")[:, : self.k], axis=1)
-        items = self.items
-        return [tuple(items[i] for i in row) for row in chosen.tolist()]
+        return _tuples(self.items, chosen)
 
     @property
     def _draws(self) -> int:
@@ -294,6 +284,22 @@ def _places(value: Any, items: AnySequence[Any]) -> list[int] | None:
     found = [lookup(item, index) for item in value]
     places = [place for place in found if place is not None]
     return places if len(places) == len(found) else None
+
+
+def _indices(values: AnySequence[Any], items: AnySequence[Any], length: int) -> Indices:
+    """Return the item indices (n, length) of n selections. Raises ValueError, KeyError on others."""
+    if any(len(value) != length for value in values):
+        raise ValueError("not as many items")
+    index = {item: i for i, item in enumerate(items)}
+    found = map(index.__getitem__, chain.from_iterable(values))
+    return np.fromiter(found, np.int64, len(values) * length).reshape(len(values), length)
+
+
+def _tuples(items: AnySequence[Any], indices: Indices) -> list[Any]:
+    """Return the selections behind item indices (n, length)."""
+    named = np.empty(len(items), dtype=object)
+    named[:] = items
+    return list(map(tuple, named[indices].tolist()))
 
 
 def _listed(items: AnySequence[Any]) -> str:

@@ -29,7 +29,7 @@ class Record:
         self.storage = storage
         self.id = row.id
         self.name = row.name
-        self.seed: int = row.seed
+        self.seed: int = row.seed or 0
         self.budget: int | None = row.budget
         self.created: float = row.created
         self.space = Space.from_json(orjson.loads(row.space))
@@ -79,6 +79,11 @@ class Record:
     def measured(self) -> tuple[Objective, ...]:
         """Objectives that a tell gives values of."""
         return tuple(goal for goal in self.objectives if isinstance(goal, Objective))
+
+    @property
+    def told_names(self) -> list[str]:
+        """Names of what a tell gives values of: measured objectives, then constraints."""
+        return [goal.name for goal in self.measured] + [limit.name for limit in self.constraints]
 
     # -- writing -----------------------------------------------------------------------
 
@@ -130,7 +135,7 @@ class Record:
                 f"a bare number is the value of the only measured objective; this study measures {names}: "
                 f"give a mapping by name, got {values!r}"
             )
-        known = [goal.name for goal in (*self.measured, *self.constraints)]
+        known = self.told_names
         for name in raw:
             if name not in known:
                 raise InvalidValueError(f"values are named {', '.join(map(repr, known))}; got {name!r}")

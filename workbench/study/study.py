@@ -414,7 +414,7 @@ class Study:
         """
         import pandas as pd
 
-        named = [*self.space.names, *(g.name for g in (*self._record.measured, *self.constraints))]
+        named = [*self.space.names, *self._record.told_names]
         number, state, cost, started, finished = (
             f"trial:{own}" if own in named else own for own in ("number", "state", "cost", "started", "finished")
         )

@@ -158,7 +158,7 @@ def reject(tx: Transaction, record: Record, number: int, reason: str, avoid: str
 
 
 def _check_whole(record: Record, number: int | None, values: Mapping[str, float]) -> None:
-    wanted = [goal.name for goal in (*record.measured, *record.constraints)]
+    wanted = record.told_names
     missing = [name for name in wanted if name not in values]
     judged = any(isinstance(goal, Preference) for goal in record.objectives)
     if missing:
@@ -182,7 +182,8 @@ def _check_actual(record: Record, row: TrialRow, seen: Observation) -> None:
 
 def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:
     errors = record.named(sem)
-    noiseless = {goal.name for goal in (*record.measured, *record.constraints) if goal.noise == "none"}
+    noiseless = {goal.name for goal in record.measured if goal.noise == "none"}
+    noiseless |= {limit.name for limit in record.constraints if limit.noise == "none"}
     for name, value in errors.items():
         if value < 0:
             raise InvalidValueError(f"the standard error of {name!r} must be >= 0, got {value}")
@@ -261,10 +262,10 @@ def _repeats(row: TrialRow, seen: Observation, error: str | None, reason: str | 
 
 
 def _said(told: Told, cost: float | None, error: str | None, reason: str | None) -> str:
-    beside = {_PARTS[column]: value for column, value in told.items() if value and column != "outcomes"}
+    beside: dict[str, Any] = {_PARTS[column]: value for column, value in told.items() if value and column != "outcomes"}
     beside |= {k: v for k, v in {"cost": cost, "error": error, "reason": reason}.items() if v is not None}
-    values = told.get("outcomes", {})
-    return ", ".join([str(values), *(f"{key} {value}" for key, value in beside.items())]) if values or beside else "no values"
+    said = [str(told["outcomes"])] if told.get("outcomes") else []
+    return ", ".join([*said, *(f"{key} {value}" for key, value in beside.items())]) or "no values"
 
 
 def _remedy(state: str) -> str:

@@ -1,0 +1,105 @@
+"""README and examples do what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import workbench as wb
+from workbench.cli import app
+from workbench.study import Feedback, Model, Plot
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SLOW_EXAMPLES = {"optimize_digits.py"}  # trains classifiers; the others end within seconds
+_LIMIT = 240  # seconds; four times what the slowest takes on a busy machine
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the README in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def script(path: Path, *words: str) -> str:
+    """Run a script as a person would, warnings as errors except what other packages say of themselves."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error::UserWarning", str(path), *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=_LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_has_code_in_both_languages() -> None:
+    assert len(blocks("python")) >= 1
+    assert len(blocks("sh")) >= 2
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_of_the_readme_runs(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "block.py"
+    path.write_text(blocks("python")[number])
+    assert script(path).startswith(f"{wb.load_study('first', storage='first.db').best_trial.number} ")
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("sh") if "workbench " in block])
+def test_shell_of_the_readme_runs(block: str) -> None:
+    for line in block.splitlines():
+        program, *words = shlex.split(line, comments=True)
+        assert program == "workbench"
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+
+
+def test_make_targets_of_the_readme_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", README, re.MULTILINE))
+    assert named <= targets
+    assert {"demo", "test"} <= named
+
+
+DOORS = {
+    "wb": wb,
+    "study": wb.Study,
+    "trial": wb.Trial,
+    "study.feedback": Feedback,
+    "study.plot": Plot,
+    "study.model()": Model,
+}
+
+
+def test_the_translation_table_names_only_what_exists() -> None:
+    rows = re.findall(r"^\| .* \| .* \| (.*) \|$", README.partition("| Optuna | Ax |")[2], re.MULTILINE)
+    table = " ".join(rows)
+    names = re.findall(r"\b(wb|study|trial)((?:\.\w+(?:\(\))?)+)", table)
+    assert len(names) > 30
+    for owner, path in names:
+        steps = path.strip(".").split(".")
+        assert hasattr(DOORS[owner], steps[0].removesuffix("()")), f"{owner}{path}"
+        if len(steps) > 1:
+            assert hasattr(DOORS[f"{owner}.{steps[0]}"], steps[1].removesuffix("()")), f"{owner}{path}"
+
+
+def test_rooms_of_the_readme_are_the_rooms() -> None:
+    table = README.partition("## The house")[2].partition("Beside it")[0]
+    named = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))))
+    package = Path(wb.__file__).parent
+    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert named == {room for room in rooms if not room.startswith("__")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.name, marks=[pytest.mark.slow] if path.name in SLOW_EXAMPLES else [])
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ],
+)
+def test_example_runs(name: str) -> None:
+    assert script(ROOT / "examples" / name).strip()

@@ -1,0 +1,293 @@
+"""What people say about trials: kept as said, taken back by new entries, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench as wb
+from workbench.rankings import pairs, ranking
+from workbench.study import Study
+
+TASTE = wb.Preference("taste")
+
+
+def judged(*goals: wb.Objective | wb.Preference, n: int = 6, **options: Any) -> Study:
+    """A study over two parameters with n running trials."""
+    space = wb.Space([wb.Float("x", 0, 1), wb.Categorical("hue", ["red", "blue"])])
+    study = wb.create_study("demo", space, goals or (TASTE,), sampler="sobol", seed=2, **options)
+    if n:
+        study.ask(n)
+    return study
+
+
+def states(study: Study) -> str:
+    """One letter a trial."""
+    return "".join(t.state[0] for t in study.trials)
+
+
+# -- the maths of rankings -----------------------------------------------------------------
+
+
+def test_rankings_state_pairs_and_ties_none() -> None:
+    assert list(pairs(ranking([[3], [1, 2], [0]]))) == [(3, 1), (3, 2), (3, 0), (1, 0), (2, 0)]
+    assert list(pairs(ranking([[1, 2]]))) == []
+    assert ranking(iter([(1,), {2}]), [0, 1, 2]) == ((1,), (2,))
+
+
+# -- judgements ----------------------------------------------------------------------------
+
+
+def test_rank_keeps_order_ties_rater_and_confidence() -> None:
+    study = judged()
+    a, b, c, d = study.trials[:4]
+    entry = study.feedback.rank([[a], [b, c], [3]], rater="kim", confidence=0.75)
+    assert (entry.id, entry.kind, entry.groups, entry.of) == (0, "rank", ((0,), (1, 2), (3,)), (0, 1, 2, 3))
+    assert (entry.rater, entry.confidence, entry.question, entry.undoes) == ("kim", 0.75, None, None)
+    assert entry.created > 0
+    assert study.feedback.log == study.feedback.standing == (entry,)
+    assert study.history().feedback == (entry,)
+    assert states(study) == "ccccrr"
+    assert d.state == "running"  # a snapshot stays what it was
+    assert study.trial(d).finished is not None
+
+
+def test_what_was_shown_but_not_ranked_is_judged_too() -> None:
+    study = judged()
+    entry = study.feedback.rank([[4], [1]], of=[1, 2, 4])
+    assert (entry.groups, entry.of) == (((4,), (1,)), (1, 2, 4))
+    assert states(study) == "rccrcr"
+
+
+def test_compare_and_pick_best() -> None:
+    study = judged()
+    first = study.feedback.compare(study.trials[1], 0, rater="ann")
+    second = study.feedback.pick_best(2, of=[1, 2, study.trials[3]], confidence=1.0)
+    assert (first.kind, first.groups, first.of) == ("compare", ((1,), (0,)), (1, 0))
+    assert (second.kind, second.groups, second.of) == ("best", ((2,),), (1, 2, 3))
+    assert [e.rater for e in study.feedback.log] == ["ann", ""]
+    assert states(study) == "ccccrr"
+
+
+def test_raters_may_contradict_each_other() -> None:
+    study = judged()
+    study.feedback.compare(0, 1, rater="ann")
+    study.feedback.compare(1, 0, rater="kim")
+    assert [e.groups for e in study.feedback.standing] == [((0,), (1,)), ((1,), (0,))]
+
+
+def test_a_trial_with_measured_goals_is_finished_by_tell_only() -> None:
+    study = judged(wb.Objective("loss"), TASTE)
+    study.feedback.rank([[0], [1]])
+    assert states(study) == "rrrrrr"
+    study.tell(0, 1.0)
+    study.feedback.undo(0)
+    assert states(study) == "crrrrr"
+    assert study.best_trial.number == 0
+    limited = judged(TASTE, n=0)
+    limited = wb.create_study("l", limited.space, [TASTE], [wb.Constraint("m", upper=1)], sampler="sobol", seed=1)
+    limited.ask(2)
+    limited.feedback.rank([[0], [1]])
+    assert states(limited) == "rr"
+    limited.tell(0, {"m": 0.5})
+    assert states(limited) == "cr"
+
+
+def test_there_is_no_best_trial_by_feedback_alone() -> None:
+    study = judged()
+    study.feedback.rank([[0], [1]])
+    for read in ("best_trial", "best_value", "best_params"):
+        with pytest.raises(wb.TrialStateError, match=r"judged by people.*study\.model\(\)\.recommend\(\)"):
+            getattr(study, read)
+    with pytest.raises(wb.TrialStateError, match="front"):
+        study.pareto_trials  # noqa: B018
+    with pytest.raises(wb.InvalidValueError, match=r"study\.feedback"):
+        study.tell(2, {})
+    assert states(study) == "ccrrrr"
+
+
+# -- undo ----------------------------------------------------------------------------------
+
+
+def test_undo_is_a_new_entry_and_reopens_trials() -> None:
+    study = judged()
+    first = study.feedback.rank([[0], [1], [2]], rater="kim")
+    second = study.feedback.compare(2, 3)
+    undo = study.feedback.undo(first, rater="kim")
+    assert (undo.kind, undo.undoes, undo.rater, undo.groups, undo.of) == ("undo", 0, "kim", (), ())
+    assert study.feedback.log == (first, second, undo)
+    assert study.feedback.standing == study.history().feedback == (second,)
+    assert states(study) == "rrccrr"  # trial 2 stands in the other entry still
+    assert study.trial(0).finished is None
+    redo = study.feedback.undo(undo)
+    assert study.feedback.standing == (first, second)
+    assert states(study) == "ccccrr"
+    study.feedback.undo(redo.id)
+    assert states(study) == "rrccrr"
+    study.feedback.undo(1)
+    assert states(study) == "rrrrrr"
+    assert len(study.feedback.log) == 6
+
+
+def test_undo_leaves_trials_that_were_taken_out() -> None:
+    study = judged()
+    study.feedback.rank([[0], [1]])
+    study.void(0, reason="blurred")
+    study.feedback.undo(0)
+    assert states(study) == "vrrrrr"
+    study.feedback.undo(1)
+    assert states(study) == "vcrrrr"
+
+
+# -- questions -----------------------------------------------------------------------------
+
+
+def test_a_question_stays_the_same_until_it_is_answered(tmp_path: Path) -> None:
+    study = judged(n=0, storage=tmp_path / "demo.db")
+    question = study.feedback.next_question(k=4)
+    assert [t.number for t in question.trials] == [0, 1, 2, 3]
+    assert states(study) == "rrrr"
+    for other in (study, wb.load_study("demo", storage=tmp_path / "demo.db")):
+        again = other.feedback.next_question(k=2)
+        assert (again.id, again.trials) == (question.id, question.trials)
+    assert len(study.trials) == 4
+    a, b, c, d = question.trials
+    entry = question.answer([[a], [b, c], [d]], rater="kim", confidence=0.9)
+    assert (entry.kind, entry.question, entry.groups, entry.rater) == ("rank", 0, ((0,), (1, 2), (3,)), "kim")
+    assert states(study) == "cccc"
+    following = study.feedback.next_question(k=3)
+    assert (following.id, [t.number for t in following.trials]) == (1, [4, 5, 6])
+
+
+def test_a_question_shows_what_nobody_judged_and_asks_for_the_rest() -> None:
+    study = judged(n=3)
+    study.feedback.compare(0, 1)
+    assert [t.number for t in study.feedback.next_question(k=3).trials] == [2, 3, 4]
+    assert judged(n=6).feedback.next_question(k=2)._row.trials == (4, 5)
+
+
+def test_answers_may_leave_trials_unordered() -> None:
+    study = judged(n=0)
+    entry = study.feedback.next_question(k=4).answer([[2], [0]])
+    assert (entry.groups, entry.of) == (((2,), (0,)), (0, 1, 2, 3))
+    assert states(study) == "cccc"
+
+
+def test_skip_and_none_acceptable() -> None:
+    study = judged(n=0)
+    skipped = study.feedback.next_question(k=2).skip(rater="kim")
+    assert (skipped.kind, skipped.groups, skipped.of, skipped.rater) == ("skip", (), (0, 1), "kim")
+    assert states(study) == "rr"  # a skip judges nothing
+    question = study.feedback.next_question(k=2)
+    assert question._row.trials == (2, 3)
+    refused = question.none_acceptable()
+    assert (refused.kind, refused.groups, refused.of) == ("none_acceptable", (), (2, 3))
+    assert states(study) == "rrcc"
+    assert study.feedback.next_question(k=2).id == 2
+
+
+@pytest.mark.parametrize("close", ["answer", "skip", "none_acceptable"])
+def test_a_question_is_answered_once(close: str) -> None:
+    study = judged(n=0)
+    question, same = study.feedback.next_question(k=2), study.feedback.next_question(k=2)
+    question.answer([[0], [1]])
+    with pytest.raises(wb.FeedbackError, match=r"question 0 is answered already by feedback 0.*undo\(0\)"):
+        same.answer([[1], [0]]) if close == "answer" else getattr(same, close)()
+    assert len(study.feedback.log) == 1
+
+
+def test_undoing_an_answer_brings_back_the_very_same_pictures() -> None:
+    study = judged(n=0)
+    first = study.feedback.next_question(k=3)
+    shown = [t.params for t in first.trials]
+    answer = first.answer([[0], [1], [2]])
+    second = study.feedback.next_question(k=3)
+    undo = study.feedback.undo(answer)
+    again = study.feedback.next_question(k=3)
+    assert (again.id, [t.params for t in again.trials]) == (first.id, shown)
+    assert len(study.trials) == 6
+    study.feedback.undo(undo)
+    assert study.feedback.next_question(k=3).id == second.id
+    undo = study.feedback.undo(study.feedback.log[-1])
+    other = study.feedback.next_question(k=3).answer([[2], [1], [0]])
+    assert other.question == first.id
+    with pytest.raises(wb.FeedbackError, match=rf"feedback 0 answered question 0.*feedback {other.id}.*undo {other.id}"):
+        study.feedback.undo(undo)
+    assert study.feedback.standing == (other,)
+    study.feedback.undo(study.feedback.next_question(k=3).skip())
+    assert study.feedback.next_question(k=3).id == second.id
+
+
+def test_a_question_is_dropped_when_a_trial_of_it_is_taken_out() -> None:
+    study = judged(n=0)
+    question = study.feedback.next_question(k=2)
+    study.reject(0, reason="blurred")
+    following = study.feedback.next_question(k=2)
+    assert (following.id, following._row.trials) == (1, (1, 2))
+    with pytest.raises(wb.FeedbackError, match="trial 0 is rejected"):
+        question.answer([[0], [1]])
+
+
+# -- bad input -----------------------------------------------------------------------------
+
+
+def ask_question(study: Study) -> Any:
+    return study.feedback.next_question(k=3)
+
+
+BAD: list[tuple[Callable[[Study], object], type[wb.WorkbenchError], str]] = [
+    (lambda s: s.feedback.rank([[0], [99]]), wb.UnknownTrialError, "99"),
+    (lambda s: s.feedback.rank([[0], [-1]]), wb.UnknownTrialError, "-1"),
+    (lambda s: s.feedback.rank([[0], ["1"]]), wb.UnknownTrialError, "'1'"),  # type: ignore[list-item]
+    (lambda s: s.feedback.rank([[0], [1, 0]]), wb.FeedbackError, r"ranked twice: \[0\]"),
+    (lambda s: s.feedback.rank([[0], []]), wb.FeedbackError, "empty"),
+    (lambda s: s.feedback.rank([]), wb.FeedbackError, "at least two"),
+    (lambda s: s.feedback.rank([[0]]), wb.FeedbackError, r"at least two.*\[0\]"),
+    (lambda s: s.feedback.rank([0, 1]), wb.FeedbackError, r"group of trials such as \[\[best\]"),  # type: ignore[list-item]
+    (lambda s: s.feedback.rank(s.trials[:2]), wb.FeedbackError, "group of trials"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.rank([[0], "12"]), wb.FeedbackError, "group of trials"),  # type: ignore[list-item]
+    (lambda s: s.feedback.rank([[0], [1]], of=[0, 2]), wb.FeedbackError, r"shown trials \[0, 2\].*\[1\]"),
+    (lambda s: s.feedback.rank([[0], [1]], of=[0, 1, 1]), wb.FeedbackError, "shown once"),
+    (lambda s: s.feedback.rank([[0], [1]], of=[0, 1, 99]), wb.UnknownTrialError, "99"),
+    (lambda s: s.feedback.rank([[0], [1]], confidence=0.0), wb.FeedbackError, r"\(0, 1\], got 0"),
+    (lambda s: s.feedback.rank([[0], [1]], confidence=1.5), wb.FeedbackError, "1.5"),
+    (lambda s: s.feedback.rank([[0], [1]], confidence=float("nan")), wb.InvalidValueError, "nan"),
+    (lambda s: s.feedback.rank([[0], [1]], confidence="high"), wb.InvalidValueError, "high"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.rank([[0], [1]], rater=3), wb.FeedbackError, "rater must be a name, got 3"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.rank([[0], [4]]), wb.FeedbackError, "trial 4 is rejected"),
+    (lambda s: s.feedback.rank([[0], [5]]), wb.FeedbackError, "trial 5 is void"),
+    (lambda s: s.feedback.rank([[0], [6]]), wb.FeedbackError, "trial 6 is waiting"),
+    (lambda s: s.feedback.compare(0, 0), wb.FeedbackError, "ranked twice"),
+    (lambda s: s.feedback.compare([0], 1), wb.UnknownTrialError, r"\[0\]"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.pick_best(0, of=[0]), wb.FeedbackError, "at least two"),
+    (lambda s: s.feedback.pick_best(0, of=[1, 2]), wb.FeedbackError, r"got 0 of \(1, 2\)"),
+    (lambda s: s.feedback.pick_best(0, of=[0, 0]), wb.FeedbackError, "at least two"),
+    (lambda s: s.feedback.pick_best(0, of=3), wb.FeedbackError, "group of trials"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.undo(7), wb.FeedbackError, "no feedback entry 7; this study has 2"),
+    (lambda s: s.feedback.undo(0), wb.FeedbackError, "undone already; undo that undo"),
+    (lambda s: s.feedback.undo("0"), wb.FeedbackError, "'0'"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.undo(True), wb.FeedbackError, "True"),
+    (lambda s: s.feedback.undo(1, rater=None), wb.FeedbackError, "None"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.next_question(1), wb.FeedbackError, "at least 2 trials, got k=1"),
+    (lambda s: s.feedback.next_question(2.0), wb.FeedbackError, r"k=2\.0"),  # type: ignore[arg-type]
+    (lambda s: ask_question(s).answer([[1], [9]]), wb.FeedbackError, r"\[9\]"),
+    (lambda s: ask_question(s).answer([[1]]), wb.FeedbackError, "at least two"),
+    (lambda s: ask_question(s).skip(rater=1), wb.FeedbackError, "rater"),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "said"), BAD, ids=range(len(BAD)))
+def test_bad_feedback_changes_nothing(call: Callable[[Study], object], kind: type[Exception], said: str) -> None:
+    study = judged(n=6)
+    study.reject(4, reason="r")
+    study.void(5, reason="r")
+    study.enqueue({"x": 0.5})
+    study.feedback.undo(study.feedback.compare(0, 1))
+    study.feedback.next_question(k=3)
+    before = (study.trials, study.feedback.log, study._record.storage.questions(study._record.id))
+    with pytest.raises(kind, match=said):
+        call(study)
+    assert (study.trials, study.feedback.log, study._record.storage.questions(study._record.id)) == before
