@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from crash import tasks
@@ -22,7 +22,8 @@ from crash.client import PATIENCE, Server
 from crash.tasks import GOAL, NAME, Log
 
 import workbench as wb
-from workbench.executor import Processes
+from workbench.errors import ExecutorError
+from workbench.executor import Channel, Done, Event, Executor
 from workbench.storage import Storage
 from workbench.study import optimizing
 
@@ -249,16 +250,13 @@ def test_two_hundred_kills(tmp_path: Path) -> None:
     assert kills == {"random": 60, "sobol": 60, "grid": 60, "gp": 20}
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_every_named_point_is_reached(server: Server, tmp_path: Path, point: str) -> None:
-    victim = Victim(server, tmp_path / "v", "optimize", "random", 3)
-    if point.startswith("takeover"):
-        assert victim.die_at("objective:begin")
-    assert victim.die_at(point)
+def test_every_named_point_is_reached(server: Server, tmp_path: Path) -> None:
+    victim = Victim(server, tmp_path / "v", "optimize", "random", 30)
+    for point in POINTS:
+        assert victim.die_at(point), point
     victim.finish()
-    storage = Storage(victim.path)
-    assert [row.state for row in storage.rows(storage.study(NAME).id)] == ["complete"] * 3
-    storage.close()
+    assert victim.kills == len(POINTS) == 33
+    assert len(record(victim.path)["rows"]) == 30
 
 
 def _loops(server: Server, folder: Path, sampler: str, until: int, kills: int) -> None:
@@ -426,7 +424,7 @@ def test_heartbeats_keep_a_slow_trial(server: Server, path: Path, monkeypatch: p
     child, go = begin_slowly(server, path, heartbeat=0.05, expiry=1.0)
     monkeypatch.setattr(optimizing, "EXPIRY", 1.0)
     began = time.monotonic()
-    while time.monotonic() - began < 1.5:  # longer than a trial lives that nobody keeps alive
+    while time.monotonic() - began < 1.3:  # longer than a trial lives that nobody keeps alive
         study.optimize(x, n_trials=0, progress=False)
         time.sleep(0.05)
     go.touch()
@@ -450,18 +448,54 @@ def test_without_heartbeats_the_first_tell_wins(server: Server, path: Path) -> N
     assert json.loads(late.after or "") == {"attempt": 1, "state": "complete", "values": {"v": -1.0}, "error": None}
 
 
+class Lazy(Executor):
+    """Two places for tasks, which begin and end in `wait`, one at a time."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[int, Callable[[], Any]]] = []
+        self._count = 0
+        self.closed = False
+
+    @property
+    def free(self) -> int:
+        return 0 if self.closed else 2 - len(self._queue)
+
+    def start(self, fn: Callable[[Any, Channel], Any], argument: Any) -> int:
+        if not self.free:
+            raise ExecutorError("no place is free")
+        self._count += 1
+        self._queue.append((self._count, lambda: fn(argument, cast(Channel, None))))
+        return self._count
+
+    def wait(self, timeout: float | None = None) -> list[Event]:
+        task, work = self._queue.pop(0)
+        return [Done(task, work())]
+
+    def reply(self, task: int, answer: Any) -> None:
+        raise NotImplementedError
+
+    def kill(self, task: int) -> None:
+        self._queue = [entry for entry in self._queue if entry[0] != task]
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_a_run_does_not_take_its_own_trials_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As after a suspended machine wakes up: the expiry is over before the first heartbeat."""
     monkeypatch.setattr(optimizing, "EXPIRY", 0.0)
     study = make(path)
-    with Processes(workers=2) as pool:
-        study.optimize(tasks_x, n_trials=4, executor=pool, progress=False)
+    study.optimize(x, n_trials=4, executor=Lazy(), progress=False)
     assert [(t.state, t.attempt) for t in study.trials] == [("complete", 1)] * 4
 
 
-def tasks_x(trial: wb.Trial) -> float:
-    time.sleep(0.1)
-    return float(trial["x"])
+def test_an_executor_that_takes_nothing_ends_the_run(path: Path) -> None:
+    study, pool = make(path), Lazy()
+    pool.close()
+    with pytest.raises(ExecutorError):
+        study.optimize(x, n_trials=1, executor=pool, progress=False)
+    study.optimize(x, n_trials=1, progress=False)
+    assert [(t.state, t.attempt) for t in study.trials] == [("complete", 2), ("complete", 1)]
 
 
 def test_heartbeats_stop_with_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

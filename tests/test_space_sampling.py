@@ -137,7 +137,7 @@ MILD: dict[str, Space] = {
 
 @pytest.mark.parametrize("space", MILD.values(), ids=MILD.keys())
 def test_chains_agree_with_rejection(space: Space) -> None:
-    n = 2_000
+    n = 1_200
     A, B = quantities(space, chained(space, n)), quantities(space, rejected(space, 20 * n))
     assert A.shape[0] == n
     # By the rule of `thinning` neighbours correlate by at most 1/e, so that n points of a chain are worth
@@ -155,7 +155,7 @@ def test_chains_agree_with_rejection(space: Space) -> None:
 
 def test_levels_on_the_boundary_keep_their_share() -> None:
     space = Space([Int("k", 0, 3), Int("l", 0, 3)], ["k + l <= 3"])
-    n = 2_000
+    n = 1_200
     points = space.decode(chained(space, n))
     counts = Counter((point["k"], point["l"]) for point in points)
     # Ten admissible pairs, equally likely; neighbours of a chain correlate, hence the 0.46 as above.
@@ -167,11 +167,11 @@ def test_a_round_polytope_contains_what_it_should() -> None:
     # The triangle x + y <= 1 of the unit square: mean (1/3, 1/3).
     solved = polytope(np.array([[1.0, 1.0]]), np.array([1.0]), np.empty((0, 2)), np.empty(0))
     assert solved is not None
-    t = solved.draw(2_000, 7)
+    t = solved.draw(1_000, 7)
     assert t.min() >= 0
     assert t.sum(axis=1).max() <= 1
     # sd of a coordinate sqrt(1/18); five standard errors at 0.46 n.
-    assert np.abs(t.mean(axis=0) - 1 / 3).max() < 5 * math.sqrt(1 / 18 / (0.46 * 2_000))
+    assert np.abs(t.mean(axis=0) - 1 / 3).max() < 5 * math.sqrt(1 / 18 / (0.46 * 1_000))
 
 
 def test_polytopes_without_an_interior() -> None:
@@ -256,6 +256,14 @@ def test_roles() -> None:
         space.sobol(1, 0)
     with pytest.raises(InvalidValueError, match="heat: expected its present value"):
         space.uniform(1, np.random.default_rng(0))
+
+
+def test_chains_keep_to_the_samples_of_the_environment() -> None:
+    noise = Float("noise", 0, 1, role="environment", samples=[0.01, 0.02])
+    space = Space([Float("x", 0, 100), Float("y", 0, 100), noise], ["x + y + noise <= 1"])
+    points = space.decode(space.sobol(20, 0))
+    assert {point["noise"] for point in points} == {0.01, 0.02}
+    assert all(space.violations(point) == [] for point in points)
 
 
 def test_a_context_that_cannot_exist_is_not_asked_for() -> None:

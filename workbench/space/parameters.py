@@ -181,7 +181,7 @@ class Parameter(ABC):
     @property
     def draws(self) -> int:
         """Uniform numbers that `from_uniform` needs for one value."""
-        return 1 if self._has_scenarios else self._draws
+        return 1 if self.has_scenarios else self._draws
 
     @final
     def check(self, value: Any, *, bounds: bool = False) -> Any:
@@ -236,7 +236,7 @@ class Parameter(ABC):
     @final
     def from_uniform(self, U: Array) -> Array:
         """Map uniforms U (n, draws) in [0, 1) to encoded columns (n, width) by inverse CDF."""
-        if not self._has_scenarios:
+        if not self.has_scenarios:
             return self._sample(U)
         values = list(self.values()) if self.samples is None else list(self.samples)
         weights = np.ones(len(values)) if self.weights is None else np.asarray(self.weights)
@@ -287,7 +287,8 @@ class Parameter(ABC):
         return json.dumps(self.to_json(), sort_keys=True)
 
     @property
-    def _has_scenarios(self) -> bool:
+    def has_scenarios(self) -> bool:
+        """Whether its values are drawn from samples= or with weights=."""
         return self.samples is not None or self.weights is not None
 
     def _field_to_json(self, name: str, value: Any) -> Any:
@@ -326,7 +327,7 @@ class Parameter(ABC):
                 f"expected target= for the roles fidelity and task and for no other; got role={self.role!r}, "
                 f"target={self.target!r}. State the value that results are about."
             )
-        if self._has_scenarios and self.role != "environment":
+        if self.has_scenarios and self.role != "environment":
             raise self._error(
                 f"expected weights= and samples= only with role='environment', got role={self.role!r}."
             )

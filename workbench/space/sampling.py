@@ -244,9 +244,9 @@ class _Relaxation:
     under one tight constraint), `at_random` keeps the constraints as they are and rounds up or down at
     random instead: every point can still come out, but no longer equally often.
 
-    Other numbers (log scales, ordinals, parents of conditional parameters, levels under an equality that
-    continuous numbers can meet) are held: each distinct set of held values has a polytope of its own and
-    the frequency it has without constraints.
+    Other numbers (log scales, ordinals, parents of conditional parameters, samples and weights, levels
+    under an equality that continuous numbers can meet) are held: each distinct set of held values has a
+    polytope of its own and the frequency it has without constraints.
     """
 
     def __init__(self, space: Space, pinned: Mapping[str, Any], at_random: bool = False) -> None:
@@ -256,10 +256,11 @@ class _Relaxation:
         used = {name for row in self.rows for name in row.coefficients}
         parents = {parent for p in space.parameters for parent in p.when or ()}
         owners = [p for p in space.parameters if used & set(p.variables)]
+        bound = {p.name for p in owners if p.has_scenarios} | parents | set(pinned)
         free = {
             p.name: p
             for p in owners
-            if p.numeric and p.numeric.spacing is not None and p.name not in parents and p.name not in pinned
+            if p.name not in bound and p.numeric is not None and p.numeric.spacing is not None
         }
         rigid = _rigid(self.rows, list(free.values()))
         self._moved = [p for p in free.values() if p.name not in rigid]

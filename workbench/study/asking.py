@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -69,11 +70,12 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
                 late = "the time given to this ask was over before other asks let it begin"
                 history = record.history()
                 try:
-                    return _write(record, wish, _waiting(history, wish.n), lambda n: _stopgap(record, wish, n, late))
+                    waiting = _waiting(history, wish)
+                    return _write(record, wish, waiting, lambda n: _stopgap(record, wish, n, late))
                 except _Overtaken:
                     continue
             history = record.history()
-            waiting = _waiting(history, wish.n)
+            waiting = _waiting(history, wish)
             drafts = _proposals(record, sampler, wish, history, wish.n - len(waiting))
             try:
                 return _write(record, wish, waiting, lambda n: drafts[:n], fence, _packed_state(sampler))
@@ -118,8 +120,15 @@ def _claim(tx: Transaction, number: int, claim: Mapping[str, Any]) -> TrialRow:
     return tx.update(number, **claim)
 
 
-def _waiting(history: History, n: int) -> list[int]:
-    return [int(number) for number in history.numbers[history.in_state(TrialState.WAITING)][:n]]
+def _waiting(history: History, wish: Wish) -> list[int]:
+    """The first waiting trials that have the fixed values; the others stay in the queue."""
+    queue = (int(i) for i in np.flatnonzero(history.in_state(TrialState.WAITING)))
+    fitting = (i for i in queue if not wish.fixed or _has(history.params(i), wish.fixed))
+    return list(islice(fitting, wish.n))
+
+
+def _has(params: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
+    return all(key in params and np.array_equal(params[key], value) for key, value in fixed.items())
 
 
 def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
@@ -244,13 +253,13 @@ def _lease(record: Record, deadline: float | None, turn: threading.Lock) -> Iter
             return
         done = threading.Event()
         keeper = threading.Thread(target=_renew, args=(record, fence, done), daemon=True)
-        keeper.start()
         try:
+            keeper.start()
             yield fence
         finally:
             done.set()
-            keeper.join()
             record.storage.release_lease(record.id, fence)
+        keeper.join()
     finally:
         turn.release()
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,8 +29,6 @@ from workbench.trial import Observation, Owner, Trial, TrialRow, TrialState, now
 if TYPE_CHECKING:
     from workbench.study.record import Record
     from workbench.study.study import Study
-
-log = logging.getLogger("workbench")
 
 EXPIRY = 300.0  # seconds without a heartbeat after which a trial may be taken over
 HEARTBEAT = 30.0
@@ -80,13 +77,10 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
     """
     runner = _Here(study, record, plan) if plan.executor is None else _Pool(study, record, plan)
     stopped.clear()
-    with runner.heartbeats():
-        try:
+    try:
+        with runner.heartbeats():
             while not stopped.is_set():
-                if not runner.free:
-                    runner.wait()
-                    continue
-                row = _orphan(record) or _fresh(study, record, plan, runner.running)
+                row = _next(study, record, plan, runner) if runner.free or not runner.running else None
                 if row is not None:
                     runner.run(row)
                 elif not runner.running:
@@ -94,8 +88,18 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
                 else:
                     runner.wait()
             runner.drain()
-        finally:
-            runner.release()
+    finally:
+        runner.release()  # after the last heartbeat, which would undo it
+
+
+def _next(study: Study, record: Record, plan: Plan, runner: _Runner) -> TrialRow | None:
+    """An orphan, else a new trial, else None."""
+    began = now()
+    try:
+        return _orphan(record, runner.alive) or _fresh(study, record, plan, runner.running)
+    except (KeyboardInterrupt, SystemExit):
+        runner.adopt(began)
+        raise
 
 
 def _fresh(study: Study, record: Record, plan: Plan, running: int) -> TrialRow | None:
@@ -112,10 +116,14 @@ def _fresh(study: Study, record: Record, plan: Plan, running: int) -> TrialRow |
     return row
 
 
-def _orphan(record: Record) -> TrialRow | None:
-    """Take over the first running trial whose optimising process is gone: same number, one attempt more."""
+def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
+    """Take over the first running trial whose optimising process is gone: same number, one attempt more.
+
+    Args:
+        alive: Trials of this run, which are no orphans even if a suspended machine let them expire.
+    """
     history, at = record.history(), now()
-    orphans = [row for row in _running(history.rows) if _orphaned(row, at)]
+    orphans = [row for row in _running(history.rows) if row.number not in alive and _orphaned(row, at)]
     if not orphans:
         return None
     with record.transaction("takeover") as tx:
@@ -170,11 +178,27 @@ class _Runner:
         while self.running:
             self.wait()
 
+    def adopt(self, began: float) -> None:
+        """Find the trial that was written for this run since `began`, before its number got here."""
+        owner = Owner.current().to_json()
+        for row in _running(self.record.history().rows):
+            if row.owner == owner and row.expires is not None and (row.started or 0.0) >= began:
+                self.alive.setdefault(row.number, row)
+
     def release(self) -> None:
-        """Give the trials in flight back, so that the next run takes them over at once."""
-        for number in list(self.alive):
-            self.record.storage.heartbeat(self.record.id, number, Owner.current().to_json(), 0.0)
-            del self.alive[number]
+        """Give the trials in flight back, so that the next run takes them over at once.
+
+        This raises the revision, unlike a heartbeat: a process that has read the record already
+        must learn of it.
+        """
+        if not self.alive:
+            return
+        owner, numbers = Owner.current().to_json(), list(self.alive)
+        self.alive.clear()
+        with self.record.transaction("release") as tx:
+            for row in map(tx.row, numbers):
+                if row.state == TrialState.RUNNING and row.owner == owner:
+                    tx.update(row.number, expires=0.0)
 
     @contextmanager
     def heartbeats(self) -> Iterator[None]:
@@ -215,17 +239,16 @@ class _Runner:
             raise error if error is not None else ExecutorError(f"trial {row.number} failed: {text}")
 
     def _write(self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None) -> None:
-        self.alive.pop(row.number, None)
         try:
-            with self.record.transaction("tell") as tx:
-                told = telling.tell(tx, self.record, row.number, seen, state, error=error)
+            told = telling.tell(self.record, row.number, seen, state, error=error)
         except AlreadyTold as conflict:
+            self.alive.pop(row.number, None)
             with self.record.transaction("late") as tx:
                 after = {"attempt": row.attempt, "state": str(state), "values": dict(seen.values), "error": error}
                 tx.audit("late result", row.number, after=after, reason=str(conflict))
             warnings.warn(f"a late result went to the audit log: {conflict}", WorkbenchWarning, stacklevel=4)
             return
-        log.info("trial %d %s %s", told.number, told.state, dict(seen.values) or (error or "").strip()[:200])
+        self.alive.pop(row.number, None)
         for callback in self.plan.callbacks:
             callback(self.study, self.record.trial(told))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -138,7 +139,11 @@ class Record:
         known = self.told_names
         for name in raw:
             if name not in known:
-                raise InvalidValueError(f"values are named {', '.join(map(repr, known))}; got {name!r}")
+                near = difflib.get_close_matches(str(name), known, n=1)
+                raise InvalidValueError(
+                    f"values are named {', '.join(map(repr, known))}; got {name!r}: "
+                    + (f"did you mean {near[0]!r}?" if near else "leave it out, or keep it with trial.set_attr")
+                )
         return {name: finite(f"the value of {name!r}", value) for name, value in raw.items()}
 
 
@@ -149,14 +154,15 @@ def finite(what: str, value: object) -> float:
         InvalidValueError: if it is no number, NaN or infinite.
     """
     if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, str | bytes):
-        raise InvalidValueError(f"{what} must be a number, got {value!r} of type {type(value).__name__}")
+        raise InvalidValueError(f"{what} must be a number, got {value!r} of type {type(value).__name__}; pass a float")
     try:
         number = float(value)
     except (TypeError, ValueError) as error:
-        raise InvalidValueError(f"{what} must be one number, got {value!r}") from error
+        raise InvalidValueError(f"{what} must be one number, got {value!r}; pass one float") from error
     if number != number or number in (float("inf"), float("-inf")):
         raise InvalidValueError(
-            f"{what} must be finite, got {number}; tell a trial that gave no number with state='failed'"
+            f"{what} must be finite, got {number}; leave it out, or tell a trial that gave no number "
+            "with state='failed'"
         )
     return number
 

@@ -165,6 +165,9 @@ class Study:
             raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
         if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
             raise InvalidValueError(f"timeout must be a number of seconds > 0, or None for no limit; got {timeout!r}")
+        for what, given in (("fixed", fixed), ("context", context), ("prefer", prefer)):
+            if given is not None and not isinstance(given, Mapping):
+                raise InvalidValueError(f"{what}= is a mapping by name, such as {{'x': 0.5}}; got {given!r}")
         context = self._context(context or {})
         wish = asking.Wish(
             n=int(n),
@@ -256,8 +259,7 @@ class Study:
             raise InvalidValueError("a complete trial needs values; give them, or state='failed' or 'infeasible'")
         seen = telling.observe(self._record, values, sem=sem, gradient=gradient, cost=cost, actual=actual)
         number = self._record.number(trial)
-        with self._record.transaction("tell") as tx:
-            row = telling.tell(tx, self._record, number, seen, target, final=final, error=error, reason=reason)
+        row = telling.tell(self._record, number, seen, target, final=final, error=error, reason=reason)
         return self._renewed(trial, row)
 
     def attach(self, params: Mapping[str, Any], values: float | Mapping[str, float], **details: Any) -> Trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now
 
 if TYPE_CHECKING:
     from workbench.storage import Transaction
+
+log = logging.getLogger("workbench")
 
 _TOLD = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.INFEASIBLE}
 
@@ -45,7 +48,6 @@ def observe(
 
 
 def tell(
-    tx: Transaction,
     record: Record,
     number: int,
     seen: Observation,
@@ -55,7 +57,7 @@ def tell(
     error: str | None = None,
     reason: str | None = None,
 ) -> TrialRow:
-    """Write one observation into a running or waiting trial.
+    """Write one observation into a running or waiting trial, in one transaction, and log one line.
 
     An equal repetition of what was told is no error and changes nothing.
 
@@ -64,6 +66,16 @@ def tell(
         InvalidValueError: if a final tell misses an objective or a constraint.
         TrialStateError: if the trial was rejected or taken out.
     """
+    with record.transaction("tell") as tx:
+        row = _tell(tx, record, number, seen, state, final, error, reason)
+    log.info("study %r: trial %d %s %s", record.name, number, row.state, row.outcomes or (error or reason or "")[:200])
+    return row
+
+
+def _tell(
+    tx: Transaction, record: Record, number: int, seen: Observation, state: TrialState,
+    final: bool, error: str | None, reason: str | None,
+) -> TrialRow:  # fmt: skip
     row = tx.row(number)
     told = _told(row)
     whole = _joined(told, seen)
@@ -99,6 +111,9 @@ def tell(
 def attach(tx: Transaction, record: Record, params: Mapping[str, Any], seen: Observation) -> TrialRow:
     """Add a trial that was run elsewhere. Points outside the bounds are kept as data."""
     point = record.space.check(params, bounds=False)
+    for name in seen.actual:
+        if name not in point:
+            raise InvalidValueError(f"actual= names {name!r}, which is inactive at {params!r}; leave it out")
     _check_whole(record, None, seen.values)
     text, vectors = pack_params(point)
     at = now()
@@ -165,7 +180,7 @@ def _check_whole(record: Record, number: int | None, values: Mapping[str, float]
         which = "an attached trial" if number is None else f"trial {number}"
         raise InvalidValueError(
             f"{which} needs values of {', '.join(map(repr, wanted))}; missing: {', '.join(map(repr, missing))}. "
-            "Tell the rest too, or pass final=False if more is to come"
+            + ("Give all of them" if number is None else "Tell the rest too, or pass final=False if more is to come")
         )
     if judged and not wanted:
         raise InvalidValueError("this study measures nothing: judge its trials through study.feedback")
@@ -177,7 +192,7 @@ def _check_actual(record: Record, row: TrialRow, seen: Observation) -> None:
     params = unpack_params(row.params, row.vectors, record.space)
     for name in seen.actual:
         if name not in params:
-            raise InvalidValueError(f"actual= names {name!r}, which is inactive in trial {row.number}")
+            raise InvalidValueError(f"actual= names {name!r}, which is inactive in trial {row.number}; leave it out")
 
 
 def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:
@@ -186,7 +201,7 @@ def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:
     noiseless |= {limit.name for limit in record.constraints if limit.noise == "none"}
     for name, value in errors.items():
         if value < 0:
-            raise InvalidValueError(f"the standard error of {name!r} must be >= 0, got {value}")
+            raise InvalidValueError(f"the standard error of {name!r} must be >= 0, got {value}; give a standard deviation")
         if name in noiseless:
             raise InvalidValueError(
                 f"{name!r} is declared noise='none', but came with a standard error of {value}; "
@@ -204,10 +219,10 @@ def _gradient(record: Record, gradient: Mapping[str, Any]) -> dict[str, dict[str
     out: dict[str, dict[str, float]] = {}
     for objective, slopes in by_objective.items():
         if objective not in names:
-            raise InvalidValueError(f"a gradient belongs to one of {names}, got {objective!r}")
+            raise InvalidValueError(f"a gradient belongs to one of {names}, got {objective!r}; leave it out")
         for name, slope in slopes.items():
             if not isinstance(record.space[name], Float):
-                raise InvalidValueError(f"only a Float has a slope; {name!r} is none")
+                raise InvalidValueError(f"only a Float has a slope, got one for {name!r}; leave it out")
             if slope == slope:  # NaN means not known
                 out.setdefault(objective, {})[name] = finite(f"the slope of {objective!r} in {name!r}", slope)
     return out
