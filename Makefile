@@ -6,7 +6,7 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
 TYPED := workbench/errors.py workbench/space workbench/pareto.py workbench/rankings.py workbench/problem.py \
   workbench/trial.py workbench/storage workbench/migrations workbench/models workbench/study workbench/build.py
 
@@ -39,10 +39,12 @@ clean:  ## remove what was built and cached, and the demo; .venv stays
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	@echo "Installing into $(VENV); this happens once and takes a few minutes ..."
+	@echo "Installing into $(VENV); this happens once and takes a few minutes."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) -c constraints.txt setuptools
+	@echo "  torch, the largest part ..."
 	@$(PIP) -c constraints.txt "$(TORCH)"
+	@echo "  everything else ..."
 	@$(PIP) -c constraints.txt --no-build-isolation -e ".[dev]"
 	@touch $@
 	@echo "Installed."

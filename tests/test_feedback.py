@@ -48,7 +48,7 @@ def test_rank_keeps_order_ties_rater_and_confidence() -> None:
     assert (entry.id, entry.kind, entry.groups, entry.of) == (0, "rank", ((0,), (1, 2), (3,)), (0, 1, 2, 3))
     assert (entry.rater, entry.confidence, entry.question, entry.undoes) == ("kim", 0.75, None, None)
     assert entry.created > 0
-    assert study.feedback.log == study.feedback.standing == (entry,)
+    assert [*study.feedback.log] == [*study.feedback.standing] == [entry]
     assert study.history().feedback == (entry,)
     assert states(study) == "ccccrr"
     assert d.state == "running"  # a snapshot stays what it was
@@ -118,12 +118,12 @@ def test_undo_is_a_new_entry_and_reopens_trials() -> None:
     second = study.feedback.compare(2, 3)
     undo = study.feedback.undo(first, rater="kim")
     assert (undo.kind, undo.undoes, undo.rater, undo.groups, undo.of) == ("undo", 0, "kim", (), ())
-    assert study.feedback.log == (first, second, undo)
-    assert study.feedback.standing == study.history().feedback == (second,)
+    assert [*study.feedback.log] == [first, second, undo]
+    assert [*study.feedback.standing] == [*study.history().feedback] == [second]
     assert states(study) == "rrccrr"  # trial 2 stands in the other entry still
     assert study.trial(0).finished is None
     redo = study.feedback.undo(undo)
-    assert study.feedback.standing == (first, second)
+    assert [*study.feedback.standing] == [first, second]
     assert states(study) == "ccccrr"
     study.feedback.undo(redo.id)
     assert states(study) == "rrccrr"
@@ -214,7 +214,9 @@ def test_undoing_an_answer_brings_back_the_very_same_pictures() -> None:
     undo = study.feedback.undo(study.feedback.log[-1])
     other = study.feedback.next_question(k=3).answer([[2], [1], [0]])
     assert other.question == first.id
-    with pytest.raises(wb.FeedbackError, match=rf"feedback 0 answered question 0.*feedback {other.id}.*undo {other.id}"):
+    with pytest.raises(
+        wb.FeedbackError, match=rf"feedback 0 answered question 0.*feedback {other.id}.*undo {other.id}"
+    ):
         study.feedback.undo(undo)
     assert study.feedback.standing == (other,)
     study.feedback.undo(study.feedback.next_question(k=3).skip())

@@ -333,6 +333,7 @@ def test_failures_push_the_search_away():
     assert s.best_params["a"] > 0.5
 
 
+@pytest.mark.slow
 def test_branin_in_30_evaluations():
     """Median over 3 seeds within 0.05 of the optimum 0.397887 (random search: about 1 above)."""
     space = wb.Space([wb.Float("x1", -5, 10), wb.Float("x2", 0, 15)])

@@ -498,9 +498,14 @@ def test_an_executor_that_takes_nothing_ends_the_run(path: Path) -> None:
     assert [(t.state, t.attempt) for t in study.trials] == [("complete", 2), ("complete", 1)]
 
 
+def slow_x(trial: wb.Trial) -> float:
+    time.sleep(0.05)
+    return x(trial)
+
+
 def test_heartbeats_stop_with_the_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optimizing, "HEARTBEAT", 0.01)
     before = threading.active_count()
     study = make(path)
-    study.optimize(lambda trial: (time.sleep(0.05), x(trial))[1], n_trials=2, progress=False)
+    study.optimize(slow_x, n_trials=2, progress=False)
     assert threading.active_count() == before

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import json
 import time
 import warnings
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import workbench as wb
+from workbench import build
 from workbench.build import make_sampler, sampler_names
 from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
@@ -40,6 +43,12 @@ REFUSED = {
     "gp": {"sparse", "permutation", "subset", "sequence"},
     "grid": {"vector", "cube"},
 }
+
+
+@pytest.fixture(autouse=True)
+def light_search(monkeypatch):
+    """What is asserted here does not depend on how hard the GP searches."""
+    monkeypatch.setitem(build._SAMPLERS, "gp", functools.partial(wb.GPSampler, restarts=2, raw_samples=48))
 
 
 def study(sampler, space, seed=0, objective=QUIET, **options):
@@ -198,8 +207,22 @@ def test_rejections_that_shut_more_than_a_point_hold(sampler, avoid, shut):
             assert not shut(trial.params, rejected)
 
 
+def test_a_record_too_large_for_the_time_is_not_even_begun():
+    """One step of a fit to 1,500 trials takes longer than the 0.3 s allowed, and cannot be interrupted."""
+    wb.warm_up()
+    s = study("gp", plane())
+    with s._record.transaction("fill") as tx:
+        points = s.space.decode(s.space.sobol(1500, 0))
+        tx.insert([{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points])
+    s.history()
+    start = time.monotonic()
+    with pytest.warns(wb.WorkbenchWarning, match="quasi-random point instead"):
+        s.ask(timeout=0.3)
+    assert time.monotonic() - start <= 0.3 + 0.25
+
+
 @pytest.mark.parametrize("sampler", ["gp", "auto"])
-def test_timeout_holds_and_the_fall_back_is_noted(sampler, monkeypatch):
+def test_timeout_holds_and_the_fall_back_is_noted(sampler):
     wb.warm_up()
     s = study(sampler, plane(), budget=8)
     fill(s, 4)

@@ -39,8 +39,8 @@ def simple(
     **options: Any,
 ) -> Study:
     space = space or wb.Space([wb.Float("x", 0, 1)])
-    options = {"sampler": "sobol", "seed": 3} | options
-    return wb.create_study("demo", space, objectives or (wb.Objective("loss"),), constraints, **options)
+    settings: dict[str, Any] = {"sampler": "sobol", "seed": 3} | options
+    return wb.create_study("demo", space, objectives or (wb.Objective("loss"),), constraints, **settings)
 
 
 def audit(study: Study) -> list[Any]:
@@ -216,7 +216,9 @@ def test_tell_another_end(state: str) -> None:
 
 
 def test_partial_tells_add_up() -> None:
-    study = simple(wb.Objective("loss"), wb.Objective("speed", "maximize"), constraints=(wb.Constraint("memory", upper=8),))
+    study = simple(
+        wb.Objective("loss"), wb.Objective("speed", "maximize"), constraints=(wb.Constraint("memory", upper=8),)
+    )
     trial = study.ask()
     study.tell(trial, {"loss": 0.3}, sem={"loss": 0.1}, gradient={"loss": {"x": 2.0}}, final=False)
     assert (trial.state, trial.values) == ("running", {"loss": 0.3})
@@ -394,7 +396,9 @@ def test_reject_only_what_is_open() -> None:
 
 
 def test_best_is_feasible_and_follows_the_direction() -> None:
-    study = simple(wb.Objective("y", "maximize"), constraints=(wb.Constraint("m", upper=8.0), wb.Constraint("p", lower=1.0)))
+    study = simple(
+        wb.Objective("y", "maximize"), constraints=(wb.Constraint("m", upper=8.0), wb.Constraint("p", lower=1.0))
+    )
     for y, m, p in ((9.0, 9.0, 2.0), (8.0, 7.0, 0.5), (5.0, 8.0, 1.0), (5.0, 2.0, 3.0), (1.0, 1.0, 5.0)):
         study.tell(study.ask(), {"y": y, "m": m, "p": p})
     assert study.best_trial.number == 2  # the earliest of equals, on both limits
@@ -478,7 +482,9 @@ def same_history(a: wb.History, b: wb.History) -> None:
 
 def test_a_refreshed_history_equals_a_fresh_one(tmp_path: Path) -> None:
     path = tmp_path / "demo.db"
-    study = simple(wb.Objective("loss"), constraints=(wb.Constraint("m", lower=0, upper=1),), space=mixed(), storage=path, budget=9)
+    study = simple(
+        wb.Objective("loss"), constraints=(wb.Constraint("m", lower=0, upper=1),), space=mixed(), storage=path, budget=9
+    )
     reader = wb.load_study("demo", storage=path)
     steps: list[Callable[[], object]] = [
         lambda: study.ask(3),

@@ -57,10 +57,10 @@ if TYPE_CHECKING:
     from workbench.build import load_study as load_study
     from workbench.build import make_sampler as make_sampler
     from workbench.build import warm_up as warm_up
+    from workbench.errors import *  # noqa: F403
     from workbench.errors import AlreadyTold as AlreadyTold
     from workbench.errors import WorkbenchError as WorkbenchError
     from workbench.errors import WorkbenchWarning as WorkbenchWarning
-    from workbench.errors import *  # noqa: F403
     from workbench.executor import Processes as Processes
     from workbench.problem import Constraint as Constraint
     from workbench.problem import Objective as Objective

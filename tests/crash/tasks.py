@@ -8,8 +8,6 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +52,7 @@ def rehearse(sampler: str) -> None:
 def value(trial: wb.Trial) -> float:
     """A smooth function with two dents."""
     params = trial.params
-    return math.sin(9 * params["x"]) + (params["k"] - 0.4) ** 2 + 0.1 * sum(params.get("z", ()))
+    return float(math.sin(9 * params["x"]) + (params["k"] - 0.4) ** 2 + 0.1 * sum(params.get("z", ())))
 
 
 # -- runs that are killed -----------------------------------------------------------------
@@ -96,8 +94,9 @@ class Fuse:
 
 
 def optimize(
-    path: str, sampler: str, until: int, log: str, point: str | None = None, count: int = 1, budget: int | None = None
-) -> None:
+    path: str, sampler: str, until: int, log: str,
+    *, point: str | None = None, count: int = 1, budget: int | None = None,
+) -> None:  # fmt: skip
     """Run `study.optimize` until so many trials are finished, or until the kill.
 
     The objective reports, sets an attribute and now and then fails, so that every kind of write takes part.
@@ -139,11 +138,11 @@ def _hurry(point: str) -> float:
             time.sleep(0.05)
             return propose(*args)
 
-        asking._proposals = slowly
+        asking._proposals = slowly  # type: ignore[assignment]
     return 0.0
 
 
-def ask_and_tell(path: str, sampler: str, until: int, log: str, point: str | None = None, count: int = 1) -> None:
+def ask_and_tell(path: str, sampler: str, until: int, log: str, *, point: str | None = None, count: int = 1) -> None:
     """A loop of one's own that first tells the trials that are running."""
     fuse, notes = Fuse(point, count), Log(log)
     storage = Storage(path)
@@ -179,6 +178,7 @@ def gather(path: str, go: str, size: int, tell: bool) -> dict[str, Any]:
         except wb.ExhaustedSpaceError as error:
             return {"numbers": mine, "error": str(error)}
         mine.append(trial.number)
+        time.sleep(0.01)  # an evaluation, in which the others have their turn
         if tell:
             made.tell(trial, float(trial.number))
     return {"numbers": mine, "error": None}
@@ -262,13 +262,13 @@ def ask_in_time(path: str, go: str, timeout: float) -> dict[str, Any]:
         began = time.monotonic()
         trial = made.ask(timeout=timeout)
         seconds = time.monotonic() - began
-    plain: Callable[[Mapping[str, Any]], dict[str, Any]] = partial(_without_arrays)
     said = [str(w.message) for w in caught if issubclass(w.category, wb.WorkbenchWarning)]
-    return {"seconds": seconds, "number": trial.number, "params": plain(trial.params), "warnings": said}
-
-
-def _without_arrays(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: [float(x) for x in value] if hasattr(value, "shape") else value for key, value in params.items()}
+    return {
+        "seconds": seconds,
+        "number": trial.number,
+        "x": trial["x"] if "x" in trial.params else None,
+        "warnings": said,
+    }
 
 
 def _paces(heartbeat: float | None, expiry: float | None) -> None:

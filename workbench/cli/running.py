@@ -173,9 +173,10 @@ def _evaluate(study: Study, problem: Problem, order: Order) -> int:
         _say_stopped(study, order)
         return INTERRUPTED
     except Exception:
-        if listener.last is None or listener.last.state != TrialState.FAILED:
+        last = None if order.keep_going else listener.last  # a forgiven failure is not what ended the run
+        if last is None or last.state != TrialState.FAILED:
             raise
-        _say_failed(listener.last)
+        _say_failed(last)
         return FAILED
     return 0
 
@@ -211,7 +212,7 @@ def _spoken_warnings() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, WorkbenchWarning):
-            print(f"Warning: {message}", file=sys.stderr)
+            print(f"Warning: {tables.plain(message)}", file=sys.stderr)
         else:
             usual(message, category, filename, lineno, file, line)
 
@@ -244,8 +245,9 @@ def _conclude(study: Study, order: Order, before: int) -> None:
     if order.report is not None:
         text = f"# Python\n{python}\n\n# shell\n{shell}\n{further}"
         console.print(f"Report: {_write_report(study, order.report, text)}")
-    console.print(f"\nMore trials:\n  {further}\nLook at the study:\n  {shell}\nGo on from Python:")
-    console.print("\n".join(f"  {line}" for line in python.splitlines()))
+    indented = "\n".join(f"  {line}" for line in python.splitlines())
+    advice = f"More trials:\n  {further}\nLook at the study:\n  {shell}\nGo on from Python:\n{indented}"
+    console.print(f"\n{tables.plain(advice)}")
 
 
 def _write_report(study: Study, path: Path, continue_with: str) -> Path:

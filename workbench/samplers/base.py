@@ -169,7 +169,7 @@ class Sampler(ABC):
 
 
 KINDS = frozenset(
-    "float int categorical ordinal bool simplex vector permutation subset sequence".split()
+    ["float", "int", "categorical", "ordinal", "bool", "simplex", "vector", "permutation", "subset", "sequence"]
 )  # fmt: skip
 ROLES = frozenset({"fidelity", "environment", "task", "context"})
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from workbench.errors import DeadlineReached, LeaseLostError, SamplerError, WorkbenchWarning
-from workbench.samplers.base import AskRequest, Proposal, Sampler
+from workbench.samplers.base import AskRequest, Proposal, Sampler, draw_distinct
 from workbench.study.record import Record
 from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from workbench.storage import Transaction
     from workbench.trial import History
 
@@ -66,21 +69,22 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
     """
     while True:
         with _lease(record, wish.deadline, turn) as fence:
-            if fence is None:
-                late = "the time given to this ask was over before other asks let it begin"
-                history = record.history()
-                try:
-                    waiting = _waiting(history, wish)
-                    return _write(record, wish, waiting, lambda n: _stopgap(record, wish, n, late))
-                except _Overtaken:
-                    continue
-            history = record.history()
-            waiting = _waiting(history, wish)
-            drafts = _proposals(record, sampler, wish, history, wish.n - len(waiting))
             try:
-                return _write(record, wish, waiting, lambda n: drafts[:n], fence, _packed_state(sampler))
+                return _serve(record, sampler, wish, fence)
             except (LeaseLostError, _Overtaken):
                 continue  # the record has moved on under these proposals: ask anew
+
+
+def _serve(record: Record, sampler: Sampler, wish: Wish, fence: int | None) -> list[TrialRow]:
+    history = record.history()
+    waiting = _waiting(history, wish)
+    n = wish.n - len(waiting)
+    if fence is not None:
+        drafts = _proposals(record, sampler, wish, history, n)
+        return _write(record, wish, waiting, drafts, fence=fence, state=_packed_state(sampler))
+    late = "the time given to this ask was over before other asks let it begin"
+    drafts = _stopgap(record, wish, history, n, late) if n else []
+    return _write(record, wish, waiting, drafts, first=history.next_number)
 
 
 class _Overtaken(Exception):
@@ -94,11 +98,13 @@ def _write(
     record: Record,
     wish: Wish,
     waiting: Sequence[int],
-    drafts: Callable[[int], Sequence[Draft]],
+    drafts: Sequence[Draft],
+    *,
     fence: int | None = None,
     state: tuple[str, bytes] | None = None,
+    first: int | None = None,
 ) -> list[TrialRow]:
-    fresh = drafts(wish.n - len(waiting)) if wish.n > len(waiting) else []
+    """One transaction. What is written without a fence needs the number `first` that it was drawn for."""
     at = now()
     claim = {
         "state": str(TrialState.RUNNING), "started": at, "owner": Owner.current().to_json(), "attempt": 1,
@@ -108,8 +114,10 @@ def _write(
         if fence is not None:
             tx.check_fence(fence)
         rows = [_claim(tx, number, claim) for number in waiting]
-        rows += tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in fresh])
-        if state is not None and fresh:
+        rows += tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in drafts])
+        if first is not None and drafts and rows[len(waiting)].number != first:
+            raise _Overtaken
+        if state is not None and drafts:
             tx.save_state(state[0], rows[-1].number, state[1])
     return rows
 
@@ -174,7 +182,8 @@ def _proposals(record: Record, sampler: Sampler, wish: Wish, history: History, n
         request.check_deadline()
         proposals = sampler.ask(request)
     except DeadlineReached:
-        return _stopgap(record, wish, n, f"sampler {sampler.name!r} had no candidate within the time given")
+        late = f"sampler {sampler.name!r} had no candidate within the time given"
+        return _stopgap(record, wish, history, n, late)
     if len(proposals) != n:
         raise SamplerError(f"sampler {sampler.name!r} was asked for {n} proposals and gave {len(proposals)}")
     note = {"sampler": sampler.name, "rng": [record.seed, first]}
@@ -204,17 +213,25 @@ def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapp
     }  # fmt: skip
 
 
-def _stopgap(record: Record, wish: Wish, n: int, why: str) -> list[Draft]:
+def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> list[Draft]:
     """Quasi-random points keyed by seed, number and owner: no two late asks give the same."""
-    first = record.history().next_number
-    owner = Owner.current()
-    key = [record.seed, first, owner.pid, *owner.started.encode(), threading.get_ident() & 0xFFFF]
+    first = history.next_number
+    owner = f"{Owner.current().to_json()} {threading.get_native_id()}"
+    key = [record.seed, first, int.from_bytes(sha256(owner.encode()).digest()[:6])]  # exact in JSON
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
-    X = record.space.sobol(n, seed, fixed=wish.fixed)
-    warning = f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one"
+
+    def draw(start: int, count: int) -> NDArray[np.float64]:
+        return record.space.sobol(count, seed, skip=start - first, fixed=wish.fixed)
+
+    request = AskRequest(history=history, n=n, rng=np.random.default_rng(key), first=first, fixed=wish.fixed)
+    warnings = (f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one",)
     note = {"sampler": "sobol", "deadline_hit": True, "rng": key}
-    why = "time was over: quasi-random point"
-    return [_draft(record, wish, Proposal(x, why=why, warnings=(warning,)), "sobol", note) for x in X]
+    drafts = []
+    for x, repeat in zip(*draw_distinct(request, draw), strict=True):
+        meta = {} if repeat is None else {"replicate": repeat}
+        proposal = Proposal(x, meta, "time was over: quasi-random point", warnings=warnings)
+        drafts.append(_draft(record, wish, proposal, "sobol", note))
+    return drafts
 
 
 def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -17,6 +17,7 @@ from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, optimizing, telling
 from workbench.study.doors import Feedback, Files, Model, Plot
+from workbench.study.progress import progress_bar
 from workbench.study.record import Record, finite
 from workbench.trial import Trial, TrialRow, TrialState
 
@@ -338,7 +339,7 @@ class Study:
         listeners = list(callbacks)
         forgiven = (catch,) if isinstance(catch, type) else tuple(catch)
         plan = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
-        with optimizing.progress_bar(self, self._record, plan, shown=progress) as listener:
+        with progress_bar(self._record, plan, shown=progress) as listener:
             listeners.extend(listener)
             optimizing.optimize(self, self._record, plan, self._stopped)
 

@@ -1,0 +1,73 @@
+"""The live bar of a run: finished of wanted, the best so far, time gone and left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from workbench.study.optimizing import Plan
+from workbench.study.record import Record
+
+if TYPE_CHECKING:
+    from workbench.study.study import Study
+    from workbench.trial import Trial
+
+
+@contextmanager
+def progress_bar(record: Record, plan: Plan, *, shown: bool) -> Iterator[list[Callable[[Study, Trial], None]]]:
+    """Show the bar while the block runs.
+
+    Args:
+        shown: False to show nothing. Nothing is shown either where nobody can watch: output that is
+            neither an interactive terminal nor a notebook.
+    Yields:
+        The callbacks that move the bar.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not shown or not (console.is_terminal or console.is_jupyter):
+        yield []
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[best]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    done, total = _extent(record, plan)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("trials", total=total, completed=done, best=best_so_far(record))
+
+        def moved(study: Study, trial: Trial) -> None:
+            bar.update(task, advance=1, best=best_so_far(record))
+
+        yield [moved]
+
+
+def _extent(record: Record, plan: Plan) -> tuple[int, int | None]:
+    """Where the bar begins and ends."""
+    if plan.until is None:
+        return 0, plan.n_trials
+    done = int(record.history().finished.sum())
+    return done, plan.until if plan.n_trials is None else min(plan.until, done + plan.n_trials)
+
+
+def best_so_far(record: Record) -> str:
+    """The best value and its trial in a few words; "" where no single trial is best."""
+    if len(record.measured) != 1:
+        return ""
+    history = record.history()
+    row = history.best()
+    if row is None:
+        return "no value yet"
+    trial = record.trial(history.rows[row])
+    return f"best {trial.value:.6g} (trial {trial.number})"
