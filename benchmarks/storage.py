@@ -24,7 +24,7 @@ def tell_overhead(folder: Path, tells: int) -> dict[str, float]:
     space = wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(6)])
     study = wb.create_study("tells", space, [wb.Objective("y")], sampler="random", storage=folder / "a.db", seed=0)
     bare = sqlite3.connect(folder / "b.db", isolation_level=None)
-    bare.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (i INTEGER PRIMARY KEY, v TEXT)")
+    bare.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (i INTEGER PRIMARY KEY, v)")
     trials = study.ask(tells)
     told, committed = [], []
     for i, trial in enumerate(trials):

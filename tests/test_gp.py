@@ -74,7 +74,9 @@ def test_posterior_equals_the_textbook_and_the_noise_is_the_stated_one(noise, de
     got_mu, got_sd = gp.posterior(query)
     # The noise-free system has a condition number of about n / 1e-6, so 1e-16 becomes 1e-9.
     np.testing.assert_allclose(got_mu[:, 0], output.mean + output.scale * mu, atol=1e-7 * output.scale)
-    np.testing.assert_allclose(got_sd[:, 0] ** 2, output.scale**2 * np.maximum(variance, 0), atol=1e-7 * output.scale**2)
+    np.testing.assert_allclose(
+        got_sd[:, 0] ** 2, output.scale**2 * np.maximum(variance, 0), atol=1e-7 * output.scale**2
+    )
 
 
 def test_unknown_noise_is_learnt_from_replicates():
@@ -225,9 +227,15 @@ def test_the_search_reaches_the_maximum_of_a_dense_grid():
 
 
 def test_the_search_equals_enumeration_on_a_discrete_space():
-    space = wb.Space([wb.Int("n", 0, 11), wb.Categorical("k", ["p", "q", "r"]), wb.Bool("on"), wb.Ordinal("o", [1, 10, 100])])
+    space = wb.Space(
+        [wb.Int("n", 0, 11), wb.Categorical("k", ["p", "q", "r"]), wb.Bool("on"), wb.Ordinal("o", [1, 10, 100])]
+    )
     points = [
-        {"n": n, "k": k, "on": on, "o": o} for n in range(12) for k in "pqr" for on in (False, True) for o in (1, 10, 100)
+        {"n": n, "k": k, "on": on, "o": o}
+        for n in range(12)
+        for k in "pqr"
+        for on in (False, True)
+        for o in (1, 10, 100)
     ]
 
     def value(p):
@@ -264,7 +272,9 @@ def test_constrained_search_stays_inside_and_near_the_best(constraints):
 
 
 def test_the_search_of_a_mixture_stays_on_the_simplex():
-    space = wb.Space([wb.Simplex("m", names=["u", "v", "w"], total=100, bounds={"u": (10, 60)}), wb.Int("n", 1, 3)], ["v <= 2*w"])
+    space = wb.Space(
+        [wb.Simplex("m", names=["u", "v", "w"], total=100, bounds={"u": (10, 60)}), wb.Int("n", 1, 3)], ["v <= 2*w"]
+    )
 
     def value(p):
         return (p["m"]["u"] - 40) ** 2 / 1e3 + (p["m"]["v"] - 30) ** 2 / 1e3 + p["n"]
@@ -297,7 +307,13 @@ def test_attached_runs_replace_the_start():
 
 @pytest.mark.parametrize(
     "values",
-    [[3.0, 3.0, 3.0, 3.0], [1e12, 2e12, -1e12, 5e11], [1e-12, 2e-12, 3e-12, -1e-12], [0.0, 0.1, 0.2, 1e9], [1.0, 2.0, 0.5, 1.5]],
+    [
+        [3.0, 3.0, 3.0, 3.0],
+        [1e12, 2e12, -1e12, 5e11],
+        [1e-12, 2e-12, 3e-12, -1e-12],
+        [0.0, 0.1, 0.2, 1e9],
+        [1.0, 2.0, 0.5, 1.5],
+    ],
     ids=["equal", "huge", "tiny", "outlier", "plain"],
 )
 def test_degenerate_data_give_an_answer(values):

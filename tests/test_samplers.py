@@ -99,7 +99,13 @@ def test_serves_every_kind_or_refuses_it_with_the_remedy(sampler, kind):
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_exactly_n_distinct_points_inside_the_constraints(sampler, n):
     space = wb.Space(
-        [wb.Float("a", 0, 1), wb.Float("b", 0, 1), wb.Int("c", 1, 4), wb.Bool("on"), wb.Float("d", 0, 1, when={"on": True})],
+        [
+            wb.Float("a", 0, 1),
+            wb.Float("b", 0, 1),
+            wb.Int("c", 1, 4),
+            wb.Bool("on"),
+            wb.Float("d", 0, 1, when={"on": True}),
+        ],
         constraints=["a + b <= 1.1", "a * c <= 2", "b + d <= 1.4"],
     )
     s = study(sampler, space, budget=24)
@@ -135,7 +141,9 @@ def test_a_resumed_run_equals_the_uninterrupted_one(sampler, tmp_path):
         s.optimize(bowl, cut, progress=False)
         again = wb.load_study("s", storage=tmp_path / f"{cut}.db")
         again.optimize(bowl, 9 - cut, progress=False)
-        assert [(t.params, t.values, t.meta) for t in again.trials] == [(t.params, t.values, t.meta) for t in whole.trials]
+        assert [(t.params, t.values, t.meta) for t in again.trials] == [
+            (t.params, t.values, t.meta) for t in whole.trials
+        ]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -213,7 +221,9 @@ def test_a_record_too_large_for_the_time_is_not_even_begun():
     s = study("gp", plane())
     with s._record.transaction("fill") as tx:
         points = s.space.decode(s.space.sobol(1500, 0))
-        tx.insert([{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points])
+        tx.insert(
+            [{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points]
+        )
     s.history()
     start = time.monotonic()
     with pytest.warns(wb.WorkbenchWarning, match="quasi-random point instead"):
@@ -410,7 +420,9 @@ def test_the_grid_visits_every_combination_once_and_ends_with_the_count():
         [wb.Float("a", 0, 1), wb.Bool("on"), wb.Int("n", 1, 2, when={"on": True})], constraints=["a + n <= 2.5"]
     )
     s = study(wb.GridSampler(levels={"a": 3}), space)
-    expected = {(a, on, n) for a in (0.0, 0.5, 1.0) for on, n in ((False, None), (True, 1), (True, 2)) if a + (n or 0) <= 2.5}
+    expected = {
+        (a, on, n) for a in (0.0, 0.5, 1.0) for on, n in ((False, None), (True, 1), (True, 2)) if a + (n or 0) <= 2.5
+    }
     trials = s.ask(len(expected))
     assert {(t["a"], t["on"], t.params.get("n")) for t in trials} == expected
     with pytest.raises(wb.ExhaustedSpaceError, match=f"0 are left of the {len(expected)}"):

@@ -150,7 +150,9 @@ class StudyMachine(RuleBasedStateMachine):
     def ask(self, k: int, single: bool) -> None:
         pending = [i for i, t in enumerate(self.trials) if t.state in ("running", "waiting")]
         waiting = [i for i in pending if self.trials[i].state == "waiting"][: 1 if single else k]
-        known = {self.space.key(t.params) for t in self.trials if t.state != "void" and t.inside}
+        open_ended = {"complete", "pruned"} if self.space.size() is None else set()  # these may be measured again
+        taken = [t for t in self.trials if t.state not in {"void", *open_ended} and t.inside]
+        known = {self.space.key(t.params) for t in taken}
         fresh = (1 if single else k) - len(waiting)
         self.spy.pending = None
         try:
@@ -165,7 +167,7 @@ class StudyMachine(RuleBasedStateMachine):
         for t in asked[len(waiting) :]:
             assert self.space.violations(self.space.check(t.params)) == []
             assert self.space.key(t.params) not in known  # never twice
-            known.add(self.space.key(t.params))
+            known |= set() if open_ended else {self.space.key(t.params)}
             assert not any(name in t.params and t[name] > bound + 1e-9 for name, bound in self.shut.values())
             self.trials.append(Expected(t.params))
 
@@ -387,12 +389,10 @@ class StudyMachine(RuleBasedStateMachine):
         assert all(a.id + 1 == b.id for a, b in pairwise(log))
 
     def worth(self, e: Expected) -> tuple[float, ...]:
-        return tuple(
-            -max(0.0, abs(e.values[g.name] - g.target) - g.tolerance)
-            if g.target is not None
-            else g.sign * e.values[g.name]
-            for g in self.measured
-        )
+        def utility(goal: wb.Objective, y: float) -> float:
+            return goal.sign * y if goal.target is None else -max(0.0, abs(y - goal.target) - goal.tolerance)
+
+        return tuple(utility(goal, e.values[goal.name]) for goal in self.measured)
 
     @invariant()
     def best_is_as_expected(self) -> None:
@@ -408,13 +408,12 @@ class StudyMachine(RuleBasedStateMachine):
             and all(s * (e.values[c.name] - b) <= 0 for c in self.limits for s, b in c.bounds)
         ]
         worth = {i: self.worth(self.trials[i]) for i in fine}
-        front = [
-            i
-            for i in fine
-            if not any(
-                worth[j] != worth[i] and all(p >= q for p, q in zip(worth[j], worth[i], strict=True)) for j in fine
-            )
-        ]
+
+        def beaten(i: int) -> bool:
+            others = (worth[j] for j in fine if worth[j] != worth[i])
+            return any(all(p >= q for p, q in zip(other, worth[i], strict=True)) for other in others)
+
+        front = [i for i in fine if not beaten(i)]
         assert [t.number for t in self.study.pareto_trials] == front
         if len(self.measured) == 1 and fine:
             assert self.study.best_trial.number == front[0]

@@ -17,7 +17,7 @@ from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import GPSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
-from workbench.space import Space
+from workbench.space import Float, Space
 from workbench.storage import Storage, StudySummary
 from workbench.study import Study
 from workbench.trial import dumps, loads
@@ -51,7 +51,7 @@ def make_sampler(spec: Spec) -> Sampler:
         return spec
     name, options = _named(spec)
     if name == "auto":
-        return AutoSampler({key: maker for key, maker in _SAMPLERS.items()})
+        return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
         return GPSampler(acquisition=_ACQUISITIONS[name])
     if name not in _SAMPLERS:
@@ -127,7 +127,11 @@ def create_study(
         if not load_if_exists:
             raise
         row = store.study(name)
-        declared = {"space": space.to_json(), "objectives": [g.to_json() for g in goals], "constraints": [c.to_json() for c in limits]}
+        declared = {
+            "space": space.to_json(),
+            "objectives": [g.to_json() for g in goals],
+            "constraints": [c.to_json() for c in limits],
+        }
         for key, value in declared.items():
             stored = orjson.loads(getattr(row, key) or "[]")
             if stored != orjson.loads(_text(value)):
@@ -190,7 +194,7 @@ def import_study(
 
 def warm_up() -> None:
     """Load and exercise what a first ask would otherwise wait for, so that `timeout` holds from then on."""
-    space = Space.from_json({"parameters": [{"kind": "float", "name": "x", "low": 0.0, "high": 1.0}], "constraints": []})
+    space = Space([Float("x", 0.0, 1.0)])
     study = create_study("warm-up", space, [Objective("y")], sampler="gp", seed=0)
     for x in (0.1, 0.4, 0.7, 0.9):
         study.attach({"x": x}, (x - 0.5) ** 2)

@@ -151,9 +151,7 @@ class Preference:
     def __post_init__(self) -> None:
         _check_name(self.name, "preference")
         if self.over not in ("design", "outcomes"):
-            raise ProblemError(
-                f"preference {self.name!r}: over must be 'design' or 'outcomes', got {self.over!r}"
-            )
+            raise ProblemError(f"preference {self.name!r}: over must be 'design' or 'outcomes', got {self.over!r}")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping from which `objective_from_json` makes an equal value."""
@@ -246,9 +244,7 @@ def _check_noise(name: str, noise: object) -> None:
     if noise in ("unknown", "none"):
         return
     if isinstance(noise, bool) or not isinstance(noise, int | float) or not math.isfinite(noise) or noise <= 0:
-        raise ProblemError(
-            f"noise of {name!r} must be 'unknown', 'none' or a standard deviation > 0, got {noise!r}"
-        )
+        raise ProblemError(f"noise of {name!r} must be 'unknown', 'none' or a standard deviation > 0, got {noise!r}")
 
 
 def _check_finite(name: str, field: str, value: object) -> None:

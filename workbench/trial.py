@@ -102,7 +102,7 @@ class Report(NamedTuple):
 
 def dumps(value: object) -> str | None:
     """JSON text of a structured field; None for an empty one."""
-    if value is None or value == {} or value == [] or value == ():
+    if value is None or value in ({}, [], ()):
         return None
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
 
@@ -683,9 +683,7 @@ def _encode(space: Space, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
     return space.encode(params)
 
 
-def _columns(
-    told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]
-) -> NDArray[np.float64]:
+def _columns(told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]) -> NDArray[np.float64]:
     """Values sign * (value - origin) by name, shape (n, number of columns), NaN where not told."""
     out = np.full((len(told), len(columns)), np.nan)
     for j, (name, sign, origin) in enumerate(columns):

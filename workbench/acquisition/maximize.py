@@ -201,7 +201,8 @@ def _local_search(acquisition: AcquisitionFunction, region: Region, starts: Arra
     space, inputs = region.space, region.inputs
     held = _held_columns(region)
     discrete = {c: v for c, v in _discrete_columns(space).items() if c not in held}
-    categorical = {c: [float(i) for i in range(int(inputs.bounds[1, c]) + 1)] for c in inputs.categorical if c not in held}
+    choices = {c: range(int(inputs.bounds[1, c]) + 1) for c in inputs.categorical if c not in held}
+    categorical = {c: [float(i) for i in indices] for c, indices in choices.items()}
     if len(held) == space.width:
         return starts
     inequalities, equalities = _linear(space, set(discrete) | set(categorical))
@@ -224,8 +225,8 @@ def _local_search(acquisition: AcquisitionFunction, region: Region, starts: Arra
         options={"maxiter": 100},
         **common,
     )
-    ends = found.detach()[:, 0].numpy()
-    return ends
+    results: Array = found.detach()[:, 0].numpy()
+    return results
 
 
 def _held_columns(region: Region) -> dict[int, float]:

@@ -107,9 +107,7 @@ class GaussianProcesses(Surrogate):
         self._measured = history.measured
 
     @classmethod
-    def fit(
-        cls, history: History, *, deadline: float | None = None, shun_failures: bool = False
-    ) -> GaussianProcesses:
+    def fit(cls, history: History, *, deadline: float | None = None, shun_failures: bool = False) -> GaussianProcesses:
         """Fit by maximum a posteriori.
 
         Args:
@@ -181,9 +179,7 @@ def _fit_one(
     )
     left = None if deadline is None else _time_to_fit(deadline - time.monotonic(), len(y))
     if len(y) > 1:
-        fit_gpytorch_mll(
-            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left}
-        )
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left})
     model.eval()
     model.requires_grad_(False)
     return GaussianProcess(model, mean, scale)

@@ -216,9 +216,7 @@ class Screen:
         return admitted
 
 
-def draw_distinct(
-    request: AskRequest, draw: Callable[[int, int], Array]
-) -> tuple[Array, list[int | None]]:
+def draw_distinct(request: AskRequest, draw: Callable[[int, int], Array]) -> tuple[Array, list[int | None]]:
     """The first n admissible points of a sequence, no two equal in a finite space.
 
     Args:
@@ -267,9 +265,7 @@ def _what_is_left(request: AskRequest, screen: Screen, found: Array) -> tuple[Ar
 
 def _fewest_repeats(X: Array, n: int) -> list[int]:
     """Indices of n rows to measure again, the least measured first, earliest first among equals."""
-    _, first, inverse, counts = np.unique(
-        _as_keys(X), return_index=True, return_inverse=True, return_counts=True
-    )
+    _, first, counts = np.unique(_as_keys(X), return_index=True, return_counts=True)
     chosen = []
     for _ in range(n):
         k = min(range(len(counts)), key=lambda k: (counts[k], first[k]))
@@ -295,4 +291,3 @@ def _as_keys(X: Array) -> NDArray[Any]:
     if rows.shape[1] == 0 or len(rows) == 0:
         return np.empty(len(rows), dtype="V8")
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-

@@ -130,9 +130,11 @@ class GPSampler(Sampler):
 
         points, repeats = draw_distinct(replace(request, n=n), draw)
         return [
-            Proposal(x, {} if r is None else {"replicate": r}, "what is left of the space" if r is None else f"measures trial {r} again")
-            for x, r in zip(points, repeats, strict=True)
-        ]  # fmt: skip
+            Proposal(x, why="what is left of the space")
+            if repeat is None
+            else Proposal(x, {"replicate": repeat}, f"the space is used up: measures trial {repeat} again")
+            for x, repeat in zip(points, repeats, strict=True)
+        ]
 
 
 def start_size(history: History) -> int:

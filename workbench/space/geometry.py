@@ -115,14 +115,18 @@ def grid(
             space[name]  # raises for an unknown name
     missing = [p.name for p in space if p.role == "context" and p.name not in fixed]
     if missing:
-        raise InvalidValueError(f"expected the context {', '.join(missing)} to be given; pass context={{{missing[0]!r}: …}} to ask")
+        raise InvalidValueError(
+            f"expected the context {', '.join(missing)} to be given; pass context={{{missing[0]!r}: …}} to ask"
+        )
     axes = {p.name: [fixed[p.name]] if p.name in fixed else _axis(p, levels) for p in space}
     for point in _walk(space, axes, 0, {}):
         if not space.violations(point):
             yield point
 
 
-def _walk(space: Space, axes: Mapping[str, Sequence[Any]], depth: int, point: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _walk(
+    space: Space, axes: Mapping[str, Sequence[Any]], depth: int, point: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
     """Combinations of the parameters from `depth` on, each inactive one left out."""
     if depth == len(space.parameters):
         yield dict(point)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def finite(what: str, value: object) -> float:
         number = float(value)
     except (TypeError, ValueError) as error:
         raise InvalidValueError(f"{what} must be one number, got {value!r}; pass one float") from error
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         raise InvalidValueError(
             f"{what} must be finite, got {number}; leave it out, or tell a trial that gave no number "
             "with state='failed'"

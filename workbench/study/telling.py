@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +224,7 @@ def _gradient(record: Record, gradient: Mapping[str, Any]) -> dict[str, dict[str
         for name, slope in slopes.items():
             if not isinstance(record.space[name], Float):
                 raise InvalidValueError(f"only a Float has a slope, got one for {name!r}; leave it out")
-            if slope == slope:  # NaN means not known
+            if not (isinstance(slope, float) and math.isnan(slope)):  # NaN means not known
                 out.setdefault(objective, {})[name] = finite(f"the slope of {objective!r} in {name!r}", slope)
     return out
 
