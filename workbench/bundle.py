@@ -30,7 +30,9 @@ _JSON_COLUMNS = (
     "params", "outcomes", "sem", "gradient", "actual", "meta", "predicted", "measure", "warnings",
     "attrs", "tags", "owner",
 )  # fmt: skip
-_STUDY_JSON = ("objectives", "constraints", "sampler", "baseline", "pruner", "prior_studies", "settings", "tags", "attrs")
+_STUDY_JSON = (
+    "objectives", "constraints", "sampler", "baseline", "pruner", "prior_studies", "settings", "tags", "attrs",
+)  # fmt: skip
 
 
 class _Part(BaseModel):
@@ -148,7 +150,9 @@ def write(storage: Storage, name: str, path: Path) -> Path:
     try:
         handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise BundleError(f"cannot write {path}: {error.strerror}; give a path in a folder that can be written") from error
+        raise BundleError(
+            f"cannot write {path}: {error.strerror}; give a path in a folder that can be written"
+        ) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -272,7 +276,9 @@ def _check(bundle: _Bundle) -> None:
     for i, trial in enumerate(bundle.trials):
         TrialState(trial.state)
         if trial.number != i or not 1 <= trial.space_version <= len(spaces):
-            raise BundleError(f"trial at position {i} has number {trial.number} and space version {trial.space_version}")
+            raise BundleError(
+                f"trial at position {i} has number {trial.number} and space version {trial.space_version}"
+            )
         _check_trial(trial, spaces[trial.space_version - 1], names)
     _check_references(bundle)
     for attachment in bundle.attachments:

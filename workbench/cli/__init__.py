@@ -71,7 +71,7 @@ def _refusing() -> Iterator[None]:
 
 
 @app.command()
-def run(  # noqa: PLR0917  - typer makes options of them
+def run(
     problem: Annotated[
         str,
         typer.Argument(metavar="MODULE:NAME", help="A problem, or a function without arguments that makes one."),

@@ -203,7 +203,7 @@ def _spoken_warnings() -> Iterator[None]:
     """Print the workbench's warnings as sentences; those of other packages as they are."""
     usual = warnings.showwarning
 
-    def speak(  # noqa: PLR0917  - the signature of warnings.showwarning
+    def speak(
         message: Warning | str,
         category: type[Warning],
         filename: str,

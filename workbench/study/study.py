@@ -187,7 +187,9 @@ class Study:
         roles = {p.name for p in self.space if p.role == "context"}
         wrong = [name for name in context if name not in roles]
         if wrong:
-            raise InvalidValueError(f"context= takes parameters with role='context' ({sorted(roles)}), got {wrong}; use fixed=")
+            raise InvalidValueError(
+                f"context= takes parameters with role='context' ({sorted(roles)}), got {wrong}; use fixed="
+            )
         return dict(context)
 
     def _prefer(self, prefer: Mapping[str, float]) -> dict[str, float]:
@@ -255,7 +257,9 @@ class Study:
                     f"with state={str(target)!r}; pass str({what}) and that state"
                 )
         if not final and target != TrialState.COMPLETE:
-            raise InvalidValueError(f"final=False means that values are still to come; it goes not with state={state!r}")
+            raise InvalidValueError(
+                f"final=False means that values are still to come; it goes not with state={state!r}"
+            )
         if target == TrialState.COMPLETE and values is None:
             raise InvalidValueError("a complete trial needs values; give them, or state='failed' or 'infeasible'")
         seen = telling.observe(self._record, values, sem=sem, gradient=gradient, cost=cost, actual=actual)
@@ -379,12 +383,15 @@ class Study:
                 "this study is judged by people only, so no trial has a value; ask the model: study.model().recommend()"
             )
         if len(measured) > 1:
-            raise TrialStateError(f"with {len(measured)} objectives there is no single best trial; use study.pareto_trials")
+            raise TrialStateError(
+                f"with {len(measured)} objectives there is no single best trial; use study.pareto_trials"
+            )
         history = self._record.history()
         row = history.best()
         if row is None:
             done = int(history.complete.sum())
-            why = "none is complete" if done == 0 else f"none of the {done} complete ones is feasible and inside the space"
+            none = f"none of the {done} complete ones is feasible and inside the space"
+            why = "none is complete" if done == 0 else none
             raise TrialStateError(f"study {self.name!r} has no best trial yet: of its {len(history)} trials {why}")
         return self._record.trial(history.rows[row])
 

@@ -202,7 +202,9 @@ def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:
     noiseless |= {limit.name for limit in record.constraints if limit.noise == "none"}
     for name, value in errors.items():
         if value < 0:
-            raise InvalidValueError(f"the standard error of {name!r} must be >= 0, got {value}; give a standard deviation")
+            raise InvalidValueError(
+                f"the standard error of {name!r} must be >= 0, got {value}; give a standard deviation"
+            )
         if name in noiseless:
             raise InvalidValueError(
                 f"{name!r} is declared noise='none', but came with a standard error of {value}; "
@@ -215,7 +217,9 @@ def _gradient(record: Record, gradient: Mapping[str, Any]) -> dict[str, dict[str
     names = [goal.name for goal in record.measured]
     nested = all(isinstance(slopes, Mapping) for slopes in gradient.values())
     if not nested and len(names) != 1:
-        raise InvalidValueError(f"with objectives {names} a gradient is {{objective: {{parameter: slope}}}}, got {gradient!r}")
+        raise InvalidValueError(
+            f"with objectives {names} a gradient is {{objective: {{parameter: slope}}}}, got {gradient!r}"
+        )
     by_objective: Mapping[str, Mapping[str, Any]] = gradient if nested else {names[0]: gradient}
     out: dict[str, dict[str, float]] = {}
     for objective, slopes in by_objective.items():
