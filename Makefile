@@ -20,10 +20,10 @@ demo: $(VENV)/.installed  ## tune a real classifier: 40 trials into demo.db, a r
 	@$(BIN)/workbench run problems.learning:digits_svm --trials 40 --sampler gp --storage demo.db --report demo.html
 
 test: $(VENV)/.installed  ## run the fast tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2
 
 test-slow: $(VENV)/.installed  ## run the tests that take minutes
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 lint: $(VENV)/.installed  ## check style, and types of the foundation
 	@$(BIN)/ruff check .

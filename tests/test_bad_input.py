@@ -381,5 +381,5 @@ def test_an_exhausted_grid_says_so(path: Path) -> None:
     assert dump(path) == before
     study.ask()
     for sampler in ("sobol", "random", "grid"):
-        with pytest.raises(wb.ExhaustedSpaceError, match=r"(left: the 4 trials|0 are left of the 4)"):
+        with pytest.raises(wb.ExhaustedSpaceError, match=r"0 are left"):
             study.ask(sampler=sampler)

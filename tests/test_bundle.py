@@ -49,7 +49,7 @@ def rich(**options: Any) -> Study:
     trials[0].set_attr("lot", {"id": [1, None, "ä"]})
     study.amend(1, values={"loss": 5.0}, reason="typo")
     study.void(2, reason="copy")
-    study.feedback.rank([[0], [1, 3]], of=[0, 1, 3, 4], rater="kim", confidence=0.9)
+    study.feedback.rank([[0], [1, 3]], of=[0, 1, 3, 5], rater="kim", confidence=0.9)
     study.feedback.next_question(k=2).answer([[9], [7]])
     study.feedback.undo(0)
     study.feedback.next_question(k=3)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash.client import PATIENCE, Child, Server
+from crash.client import PATIENCE, Child, Server, limit
 from crash.tasks import GOAL, NAME
 
 import workbench as wb
@@ -28,6 +28,12 @@ BOARD = wb.Space([wb.Int("row", 1, 8), wb.Int("column", 1, 8)])
 LINE = wb.Space([wb.Float("x", 0, 1)])
 ELSEWHERE = Owner("another-host.invalid", "boot", 1, "1")
 PROMPT = 5.0  # seconds; far below every lease (30 s) and expiry (300 s), far above the work
+
+
+@pytest.fixture(autouse=True)
+def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    with limit(600 if request.node.get_closest_marker("slow") else 120):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -413,6 +419,7 @@ def test_the_lease_is_renewed_while_a_sampler_thinks(path: Path, monkeypatch: py
     rivals: list[int | None] = []
 
     def think(_: AskRequest) -> None:
+        assert not any(rivals)
         until = time.monotonic() + 0.6
         while time.monotonic() < until:
             rivals.append(storage.acquire_lease(study._record.id, ELSEWHERE, 30.0))

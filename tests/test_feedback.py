@@ -180,12 +180,12 @@ def test_skip_and_none_acceptable() -> None:
     study = judged(n=0)
     skipped = study.feedback.next_question(k=2).skip(rater="kim")
     assert (skipped.kind, skipped.groups, skipped.of, skipped.rater) == ("skip", (), (0, 1), "kim")
-    assert states(study) == "rr"  # a skip judges nothing
+    assert states(study) == "cc"  # an entry names them: they are not in flight any more
     question = study.feedback.next_question(k=2)
     assert question._row.trials == (2, 3)
     refused = question.none_acceptable()
     assert (refused.kind, refused.groups, refused.of) == ("none_acceptable", (), (2, 3))
-    assert states(study) == "rrcc"
+    assert states(study) == "cccc"
     assert study.feedback.next_question(k=2).id == 2
 
 

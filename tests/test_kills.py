@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 from crash import tasks
-from crash.client import PATIENCE, Server
+from crash.client import PATIENCE, Server, limit
 from crash.tasks import GOAL, NAME, Log
 
 import workbench as wb
@@ -41,6 +41,12 @@ _ONCE = ("create_study", "takeover")  # reached at most once in a child, at its 
 
 # What may differ between a killed run and an uninterrupted one.
 _FREE = {"created", "started", "finished", "owner", "expires", "attempt", "revision"}
+
+
+@pytest.fixture(autouse=True)
+def bounded(request: pytest.FixtureRequest) -> Iterator[None]:
+    with limit(600 if request.node.get_closest_marker("slow") else 120):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -343,6 +343,12 @@ class Trial:
         return dict(loads(self._row.predicted, {}))
 
     @property
+    def measure(self) -> tuple[str, ...] | None:
+        """Names of the objectives and constraints to measure; None for all of them."""
+        names = loads(self._row.measure)
+        return None if names is None else tuple(names)
+
+    @property
     def warnings(self) -> list[str]:
         """What the ask had to warn about."""
         return list(loads(self._row.warnings, []))

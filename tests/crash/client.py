@@ -9,12 +9,34 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 PATIENCE = 60.0  # seconds; a limit for a hang only, on the slowest machine
 TESTS = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def limit(seconds: int) -> Iterator[None]:
+    """Raise in the main thread when the block takes longer: a broken lease must not hang the tests."""
+
+    def late(signum: int, frame: object) -> None:
+        raise TimeoutError(f"the test was still at work after {seconds} s")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Child:

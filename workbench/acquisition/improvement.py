@@ -7,7 +7,8 @@ units of the surrogate, and maximised.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,7 +46,9 @@ class Encoded(AcquisitionFunction):
         return values
 
 
-def log_ei(gp: GaussianProcesses, history: History, pending: Array, seed: int) -> tuple[Encoded, float | None]:
+def log_ei(
+    gp: GaussianProcesses, history: History, pending: Array, seed: int, context: Mapping[str, Any] | None = None
+) -> tuple[Encoded, float | None]:
     """Log expected improvement of the only measured objective, trials in flight integrated out.
 
     Without noise the incumbent is the best value seen; with noise it is the best posterior mean
@@ -58,6 +61,8 @@ def log_ei(gp: GaussianProcesses, history: History, pending: Array, seed: int) -
         history: The record.
         pending: Encoded trials in flight, shape (k, d).
         seed: For the base samples.
+        context: What the world decided; the incumbent is then the best posterior mean at the trials'
+            designs in this context.
     Returns:
         The acquisition function of encoded points, and the incumbent in units of the objective
         (None for an objective with a target).
@@ -66,7 +71,10 @@ def log_ei(gp: GaussianProcesses, history: History, pending: Array, seed: int) -
     rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
     if rows.size == 0:  # all outside the space or over a limit: improve on any of them
         rows = np.flatnonzero(history.complete & ~np.isnan(history.Y[:, 0]))
-    y = history.Y[rows, 0] if goal.noise_sd == 0 else output.moments(gp.inputs.from_encoded(history.X[rows]))[0]
+    if goal.noise_sd == 0 and not context:
+        y = history.Y[rows, 0]
+    else:
+        y = output.moments(gp.inputs.from_encoded(_in_context(history, rows, context or {})))[0]
     best = float(np.max(history.utility(y[:, None])[:, 0]))
     if goal.target is None:
         best_f = (best - output.mean) / output.scale
@@ -90,3 +98,11 @@ def log_ei(gp: GaussianProcesses, history: History, pending: Array, seed: int) -
         X_pending=gp.inputs.from_encoded(pending) if len(pending) else None,
     )
     return Encoded(inner, gp.inputs), None if goal.target is not None else best
+
+
+def _in_context(history: History, rows: NDArray[np.int64], context: Mapping[str, Any]) -> Array:
+    """The designs of these rows, put into a context, shape (len(rows), d)."""
+    X = history.X[rows]
+    for name, value in context.items():
+        X[:, history.space.slices[name]] = history.space[name].encode([value])
+    return X

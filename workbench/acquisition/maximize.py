@@ -179,7 +179,7 @@ def _start_rows(values: Array, rng: np.random.Generator, b: int) -> NDArray[np.i
     order = np.argsort(-values, kind="stable")
     top, rest = order[: (b + 1) // 2], order[(b + 1) // 2 :]
     count = min(b - len(top), len(rest))
-    z = values[rest]
+    z = np.clip(values[rest], -1e100, 1e100)
     weights = np.exp(np.clip((z - z.max(initial=-np.inf)) / (z.std() + 1e-12), -30, 0)) if count else z
     drawn = rng.choice(rest, size=count, replace=False, p=weights / weights.sum()) if count else rest[:0]
     return np.concatenate([top, drawn])

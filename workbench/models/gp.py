@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
     Array = NDArray[np.float64]
+    Rows = NDArray[np.int64]
 
 NOISELESS = 1e-6  # variance of a noise-free standardised value; keeps the Cholesky factor stable
 MODELLED = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
@@ -62,18 +63,35 @@ def unmodelled(space: Space) -> list[str]:
 
 
 @contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """One BLAS thread, torch's generator seeded and put back afterwards, one caller at a time.
+def reproducible(seed: int, deadline: float | None = None) -> Iterator[None]:
+    """One BLAS thread, torch's CPU generator seeded and put back afterwards, one caller at a time.
 
     The number of threads and torch's generator belong to the whole process, hence the lock.
+
+    Args:
+        deadline: `time.monotonic()` up to which to wait for another thread that is in here.
+    Raises:
+        DeadlineReached: if that thread is still at work then.
     """
-    with _ALONE, torch.random.fork_rng(devices=[]), threadpool_limits(1), warnings.catch_warnings():
+    left = -1.0 if deadline is None else max(0.0, deadline - time.monotonic())
+    if not _ALONE.acquire(timeout=left):
+        raise DeadlineReached("another thread of this process was using the model until the time was over")
+    try:
+        with _seeded(seed):
+            yield
+    finally:
+        _ALONE.release()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]), threadpool_limits(1), warnings.catch_warnings():
         threads = torch.get_num_threads()
         warnings.simplefilter("ignore", BotorchWarning)  # retries that BoTorch announces are its own business
         warnings.simplefilter("ignore", NumericalWarning)  # jitter on a nearly singular matrix
         warnings.filterwarnings("ignore", "Optimization failed in", RuntimeWarning)  # a line search that ends early
         warnings.filterwarnings("ignore", "Unknown solver options: tol")  # BoTorch hands SLSQP an option of L-BFGS-B
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: a user's CUDA stream is not ours
         torch.set_num_threads(1)
         try:
             yield
@@ -88,6 +106,7 @@ class GaussianProcess:
     model: SingleTaskGP
     mean: float
     scale: float
+    late: bool = False  # time ended the search for hyperparameters
 
     def moments(self, inputs: Tensor) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free objective, each of shape (n,)."""
@@ -120,11 +139,16 @@ class GaussianProcesses(Surrogate):
         """
         inputs = Inputs(history.space)
         outputs = []
-        with reproducible(history.seed):
+        with reproducible(history.seed, deadline):
             for j, goal in enumerate(history.measured):
                 X, y, variance = _data(history, j, goal, shun_failures)
                 outputs.append(_fit_one(inputs, X, y, variance, goal, deadline))
         return cls(history, inputs, outputs)
+
+    @property
+    def late(self) -> bool:
+        """Did time end the search for hyperparameters?"""
+        return any(output.late for output in self.outputs)
 
     def posterior(self, X: Array) -> tuple[Array, Array]:
         inputs = self.inputs.from_encoded(X)
@@ -148,41 +172,55 @@ def _data(history: History, j: int, goal: Objective, shun_failures: bool) -> tup
         variance = np.where(np.isnan(variance), np.nanmean(variance), variance)
     shunned = np.flatnonzero(history.failed | history.infeasible) if shun_failures else rows[:0]
     if shunned.size:
-        worst = y[np.argmin(_utility(history, y, j))]
+        y = np.concatenate([y, _penalties(history, goal, rows, shunned, y)])
         X = np.concatenate([X, history.X[shunned]])
-        y = np.concatenate([y, np.full(shunned.size, worst)])
         variance = np.concatenate([variance, np.full(shunned.size, variance.max())])
     return X, y, variance
 
 
-def _utility(history: History, y: Array, j: int) -> Array:
-    Y = np.full((len(y), len(history.measured)), np.nan)
-    Y[:, j] = y
-    return history.utility(Y)[:, j]
+def _penalties(history: History, goal: Objective, rows: Rows, shunned: Rows, y: Array) -> Array:
+    """What a failure counts as: the worst value seen.
+
+    With a target, the worst on the side of the target where the nearest complete trial lies, so that
+    the model does not cross the target on its way to the failure.
+    """
+    if goal.target is None:
+        return np.full(shunned.size, y.min())
+    inputs = Inputs(history.space)
+    distances = torch.cdist(inputs.from_encoded(history.X[shunned]), inputs.from_encoded(history.X[rows]))
+    nearest = y[distances.argmin(dim=1).numpy()]
+    penalties: Array = np.where(nearest < goal.target, y.min(), y.max())
+    return penalties
 
 
 def _fit_one(
     inputs: Inputs, X: Array, y: Array, variance: Array, goal: Objective, deadline: float | None
 ) -> GaussianProcess:
-    mean = float(y.mean())
-    spread = float(y.std(ddof=1)) if len(y) > 1 else 0.0
-    scale = spread if spread > 1e-12 * max(1.0, abs(mean)) else 1.0  # equal values tell no scale
+    unit = float(np.abs(y).max()) or 1.0  # keeps the sums of huge and tiny values in range
+    v = y / unit
+    mean, spread = float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else 0.0
+    sd = spread if spread > 1e-12 else 1.0  # equal values tell no scale
+    scale = unit * sd
     noise = None
     if not np.isnan(variance).any():
-        noise = torch.from_numpy(np.maximum(variance / scale**2, NOISELESS))[:, None]  # (n, 1)
+        noise = torch.from_numpy(np.maximum(variance / scale / scale, NOISELESS))[:, None]  # (n, 1)
     model = SingleTaskGP(
         inputs.from_encoded(X),
-        torch.from_numpy((y - mean) / scale)[:, None],
+        torch.from_numpy((v - mean) / sd)[:, None],
         train_Yvar=noise,
         covar_module=_kernel(inputs),
         outcome_transform=None,
     )
     left = None if deadline is None else _time_to_fit(deadline - time.monotonic(), len(y))
+    began = time.monotonic()
     if len(y) > 1:
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left})
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left}
+        )
+    late = left is not None and time.monotonic() - began >= left
     model.eval()
     model.requires_grad_(False)
-    return GaussianProcess(model, mean, scale)
+    return GaussianProcess(model, unit * mean, scale, late)
 
 
 def _time_to_fit(left: float, n: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -25,19 +26,22 @@ class Rule:
         beyond: Features of the goals that this sampler may be given although it does not look at them.
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
+        most: Complete trials up to which the sampler answers in reasonable time.
     """
 
     sampler: str
     reason: str
     beyond: frozenset[str] = frozenset()
     warning: str = ""
+    most: float = math.inf
 
 
 _GOALS = frozenset({"objectives", "constraints", "preference"})
 
 TABLE: tuple[Rule, ...] = (
-    Rule("gp", "one objective, and every parameter is of a kind that a Gaussian process models"),
-    Rule("sobol", "no model for parameters of this kind yet, so the points are spread evenly"),
+    # An exact process costs n^3: about 10 s an ask at 1,000 trials on one core.
+    Rule("gp", "one objective, and every parameter is of a kind that a Gaussian process models", most=1000),
+    Rule("sobol", "no model for parameters of this kind, or for so many trials, yet: the points are spread evenly"),
     Rule(
         "sobol",
         "spread evenly",
@@ -46,6 +50,14 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule("random", "nothing better can serve this space", beyond=_GOALS),
 )
+
+
+def _takes(sampler: Sampler, request: AskRequest) -> bool:
+    try:
+        sampler.check(request)
+    except UnsupportedError:
+        return False
+    return True
 
 
 class AutoSampler(Sampler):
@@ -70,7 +82,7 @@ class AutoSampler(Sampler):
         for rule in TABLE:
             sampler = self._factories[rule.sampler]()
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
-            if not set(request.needs) <= sampler.serves or not (rule.beyond or not goals):
+            if (goals and not rule.beyond) or request.history.complete.sum() > rule.most or not _takes(sampler, request):
                 continue
             warning = rule.warning.format(what=" and ".join(goals.values())) if goals and rule.beyond else ""
             return rule, sampler, warning

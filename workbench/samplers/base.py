@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -20,7 +22,8 @@ import numpy as np
 from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
 from workbench.problem import Preference
 from workbench.space import KnownConstraint, parse
-from workbench.space.geometry import close, grid, meets, variables
+from workbench.space.geometry import at_target, close, grid, inside, is_finite, meets, variables
+from workbench.trial import TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
     Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
 
 REGION = 0.05  # half-width, in the unit cube, of the box that avoid="region" shuts
-_SMALL = 20_000  # a finite space up to this size is enumerated to find what is left of it
+_MOST = 1 << 16  # draws before a space counts as shut, and points that are enumerated to find what is left
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ class Sampler(ABC):
 
     name: ClassVar[str]
     serves: ClassVar[frozenset[str]]
+    stateful: ClassVar[bool] = False  # does it have a state_dict?
 
     @abstractmethod
     def ask(self, request: AskRequest) -> list[Proposal]:
@@ -177,21 +182,22 @@ ROLES = frozenset({"fidelity", "environment", "task", "context"})
 class Screen:
     """Which candidates may be proposed, given the record: the one place for that decision.
 
-    Never: a point that failed, was infeasible or rejected, or that a rejection's rule shuts;
-    a point that is running; where repeats are not wanted, a point that is in the record at all.
+    Never a point that is in the record already, whatever became of it (a trial that was taken out
+    does not count; a trial that was set differently than proposed counts twice, as both), and
+    never a point that the rule of a rejection shuts.
 
     Args:
         history: The record.
-        repeats: May a complete point be proposed again? None: only in an infinite space, where it
-            takes intent to hit one.
+        taken: Encoded points chosen by the present ask already.
     """
 
-    def __init__(self, history: History, repeats: bool | None = None) -> None:
+    def __init__(self, history: History, taken: Sequence[Array] = ()) -> None:
         self._space = history.space
-        shut = history.failed | history.infeasible | history.rejected | history.pending
-        if not (history.space.size() is None if repeats is None else repeats):
-            shut = shut | history.complete | history.pruned
-        self._taken = _as_keys(history.X[shut])
+        standing = np.flatnonzero(~history.in_state(TrialState.VOID)).tolist()
+        moved = [i for i in standing if history.rows[i].actual is not None]
+        proposed = history.space.encode([history.params(i) for i in moved])
+        known = [history.X[standing], proposed, np.reshape(taken, (-1, history.space.width))]
+        self._taken: set[bytes] = {key for X in known for key in _as_keys(X)}
         self._regions: list[Array] = []
         self._conditions: list[tuple[KnownConstraint, ...]] = []
         for i, rule in history.avoided():
@@ -200,94 +206,124 @@ class Screen:
             elif rule != "point":
                 self._conditions.append(parse(rule, variables(history.space)))
 
-    def admits(self, X: Array) -> NDArray[np.bool_]:
-        """Mask of the candidates that may be proposed.
+    def admits(self, X: Array) -> Mask:
+        """Which candidates may be proposed.
 
         Args:
             X: Encoded candidates, shape (n, d).
         Returns:
             Mask of shape (n,).
         """
-        admitted = ~np.isin(_as_keys(X), self._taken)
+        new: Mask = np.array([key not in self._taken for key in _as_keys(X)], dtype=bool)
+        return self.allows(X) & new
+
+    def allows(self, X: Array) -> Mask:
+        """Which candidates no rejection's rule shuts, shape (n,); they may be in the record."""
+        allowed = np.ones(len(X), dtype=bool)
         for centre in self._regions:
-            admitted &= ~close(self._space, X, centre, REGION)
+            allowed &= ~close(self._space, X, centre, REGION)
         for condition in self._conditions:
-            admitted &= ~meets(self._space, X, condition)
-        return admitted
+            allowed &= ~meets(self._space, X, condition)
+        return allowed
+
+    def take(self, X: Array) -> None:
+        """Count the points of shape (n, d) as taken from now on."""
+        self._taken.update(_as_keys(X))
 
 
-def draw_distinct(request: AskRequest, draw: Callable[[int, int], Array]) -> tuple[Array, list[int | None]]:
-    """The first n admissible points of a sequence, no two equal in a finite space.
+def draw_distinct(
+    request: AskRequest,
+    draw: Callable[[int, int], Array],
+    n: int | None = None,
+    taken: Sequence[Array] = (),
+) -> tuple[Array, list[int | None]]:
+    """The first n admissible points of a sequence, no two equal.
 
     Args:
         request: The ask; its history says what is taken.
         draw: `draw(start, count)` gives rows start … start+count-1 of the sequence, shape (count, d).
+        n: How many; the request's n when absent.
+        taken: Encoded points that this ask has chosen already.
     Returns:
         Points of shape (n, d), and for each the number of the trial it repeats (None: new). Points
-        are repeated only when a finite space is exhausted and the objective's noise is stated.
+        are repeated only when nothing new is left and the objective's noise is stated.
     Raises:
         ExhaustedSpaceError: if nothing is left to propose.
+        DeadlineReached: if time was over first.
     """
-    screen, n = Screen(request.history), request.n
-    finite = request.history.space.size() is not None
-    found = np.empty((0, request.history.space.width))
+    n = request.n if n is None else n
+    screen = Screen(request.history, taken)
+    countable = is_finite(request.history.space, request.fixed)
+    found: list[Array] = []
     start, count = request.first, n
-    while start < request.first + max(256, 16 * n):
-        block = draw(start, count)
-        found = np.concatenate([found, block[screen.admits(block)]])
-        if finite:
-            found = found[np.sort(np.unique(_as_keys(found), return_index=True)[1])]
-        if len(found) >= n:
-            return found[:n], [None] * n
-        start, count = start + count, max(2 * count, 32)
+    while start < request.first + (max(256, 16 * n) if countable else _MOST):
+        for x in (block := draw(start, count))[screen.admits(block)]:
+            if len(found) < n and screen.admits(x[None])[0]:  # equal points may stand in one block
+                found.append(x)
+                screen.take(x[None])
+        if len(found) == n:
+            return np.array(found), [None] * n
+        start, count = start + count, min(max(2 * count, 32), 4096)
         request.check_deadline()
-    return _what_is_left(request, screen, found)
+    if countable:
+        found += _what_is_left(request, screen, n - len(found))
+    repeats = _repeats(request, screen, n - len(found))
+    if len(found) + len(repeats) < n:
+        raise ExhaustedSpaceError(_exhausted(request, n, len(found), countable))
+    X = request.history.X
+    return np.array(found + [X[i] for i in repeats]), [
+        *[None] * len(found), *(int(request.history.numbers[i]) for i in repeats)
+    ]  # fmt: skip
 
 
-def _what_is_left(request: AskRequest, screen: Screen, found: Array) -> tuple[Array, list[int | None]]:
-    history, n = request.history, request.n
-    space, size = history.space, history.space.size()
-    if size is not None and size <= _SMALL:
-        points = space.encode(list(grid(space, fixed=request.fixed)))
-        left = points[screen.admits(points) & ~np.isin(_as_keys(points), _as_keys(found))]
-        found = np.concatenate([found, request.rng.permutation(left)])[:n]
-    repeats: list[int | None] = [None] * len(found)
-    if len(found) < n:
-        noisy = any(goal.noise_sd for goal in history.measured)
-        rows = np.flatnonzero(history.complete) if noisy else np.empty(0, dtype=int)
-        if rows.size == 0:
-            raise ExhaustedSpaceError(_exhausted(request, len(found)))
-        chosen = _fewest_repeats(history.X[rows], n - len(found))
-        found = np.concatenate([found, history.X[rows[chosen]]])
-        repeats += [int(history.numbers[i]) for i in rows[chosen]]
-    return found, repeats
+def _what_is_left(request: AskRequest, screen: Screen, n: int) -> list[Array]:
+    """At most n random ones of the points that are left, by enumeration."""
+    space, left = request.history.space, []
+    combinations = islice(grid(space, fixed=request.fixed), _MOST)
+    while block := list(islice(combinations, 1024)):
+        X = space.encode(block)
+        left.append(X[screen.admits(X)])
+        request.check_deadline()
+    return list(request.rng.permutation(np.concatenate(left))[:n]) if left else []
 
 
-def _fewest_repeats(X: Array, n: int) -> list[int]:
-    """Indices of n rows to measure again, the least measured first, earliest first among equals."""
-    _, first, counts = np.unique(_as_keys(X), return_index=True, return_counts=True)
-    chosen = []
-    for _ in range(n):
-        k = min(range(len(counts)), key=lambda k: (counts[k], first[k]))
-        counts[k] += 1
-        chosen.append(int(first[k]))
+def _repeats(request: AskRequest, screen: Screen, n: int) -> list[int]:
+    """Rows to measure again, the least measured first, earliest first among equals; none without stated noise."""
+    history, space = request.history, request.history.space
+    if n == 0 or not any(goal.noise_sd for goal in history.measured):
+        return []
+    fits = history.complete & inside(space, history.X) & at_target(space, history.X)
+    for name, value in request.fixed.items():
+        wanted = space[name].encode([value])
+        fits &= (history.X[:, space.slices[name]] == wanted).all(axis=1)
+    rows = np.flatnonzero(fits)
+    rows = rows[space.feasible(history.X[rows]) & screen.allows(history.X[rows])]
+    counts = Counter(_as_keys(history.X[rows]))
+    first = {key: row for row, key in reversed(list(zip(rows.tolist(), _as_keys(history.X[rows]), strict=True)))}
+    chosen: list[int] = []
+    while first and len(chosen) < n:
+        key = min(first, key=lambda key: (counts[key], first[key]))
+        counts[key] += 1
+        chosen.append(first[key])
     return chosen
 
 
-def _exhausted(request: AskRequest, left: int) -> str:
-    history = request.history
-    size = history.space.size()
-    extent = "the points that constraints and rejections allow" if size is None else f"its {size} points"
+def _exhausted(request: AskRequest, n: int, found: int, countable: bool) -> str:
+    if countable:
+        reason = "nothing else is left of the points that the constraints, the fixed values and the rejections allow"
+    else:
+        reason = f"the constraints and rejections admit almost nothing: no more was found in {_MOST} draws"
     return (
-        f"{request.n} new points were wanted, {left} are left: the {len(history)} trials of the study have used "
-        f"up {extent}. Widen the space, lift a constraint or a rejection, stop here, or state the noise "
+        f"{n} new points were wanted, {found} are left: {reason}, with {len(request.history)} trials in the record. "
+        "Widen the space, lift a constraint or a rejection, stop here, or state the noise "
         "(wb.Objective(noise=<standard deviation>)) if repeating points makes sense"
     )
 
 
-def _as_keys(X: Array) -> NDArray[Any]:
-    """Rows as opaque values that compare bitwise, shape (n,); -0.0 counts as 0.0."""
-    rows = np.ascontiguousarray(X + 0.0)
-    if rows.shape[1] == 0 or len(rows) == 0:
-        return np.empty(len(rows), dtype="V8")
-    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+def _as_keys(X: Array) -> list[bytes]:
+    """Rows as bytes that compare bitwise; -0.0 counts as 0.0, and every NaN alike."""
+    rows = np.ascontiguousarray(np.where(np.isnan(X), np.nan, X + 0.0))
+    if rows.shape[1] == 0:
+        return [b""] * len(rows)
+    data, width = rows.tobytes(), rows.itemsize * rows.shape[1]
+    return [data[i : i + width] for i in range(0, len(data), width)]

@@ -9,13 +9,14 @@ Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import UnsupportedError
+from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, draw_distinct
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
+_LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _KINDS = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
 
 
@@ -72,37 +74,45 @@ class GPSampler(Sampler):
         n_start = request.n if told < 2 else min(request.n, max(0, size - begun))
         chosen = _start(request, n_start, begun, size) if n_start else []
         if n_start < request.n:
-            chosen += self._model_based(request, [p.x for p in chosen], request.n - n_start)
+            chosen += self._model_based(request, chosen)
         return chosen
 
-    def _model_based(self, request: AskRequest, taken: list[Array], n: int) -> list[Proposal]:
-        from workbench.acquisition.improvement import log_ei
-        from workbench.acquisition.maximize import Region, maximize
+    def _model_based(self, request: AskRequest, start: list[Proposal]) -> list[Proposal]:
+        """What is missing to n, one by one: each sees those before it as in flight."""
         from workbench.models.gp import GaussianProcesses, reproducible
 
-        history, rng = request.history, request.rng
+        history, missing = request.history, request.n - len(start)
         surrogate = GaussianProcesses.fit(history, deadline=request.deadline, shun_failures=True)
-        screen, flight = Screen(history), [*history.X[history.pending], *taken]
-        proposals: list[Proposal] = []
-        with reproducible(int(rng.integers(2**31))):
-            for _ in range(n):
-                chosen = {x.tobytes() for x in flight}
-
-                def admits(X: Array, chosen: set[bytes] = chosen) -> NDArray[np.bool_]:
-                    new: NDArray[np.bool_] = np.array([x.tobytes() not in chosen for x in X], dtype=bool)
-                    return screen.admits(X) & new
-
-                region = Region(history.space, surrogate.inputs, request.fixed, admits, request.deadline)
-                pending = np.array(flight).reshape(-1, history.space.width)
-                acquisition, best = log_ei(surrogate, history, pending, int(rng.integers(2**31)))
-                found = maximize(
-                    acquisition, region, rng, _good(history), restarts=self._restarts, raw_samples=self._raw_samples
-                )
+        taken, proposals = [p.x for p in start], list[Proposal]()
+        with reproducible(int(request.rng.integers(2**31)), request.deadline):
+            for k in range(missing):
+                try:
+                    found = self._search(request, surrogate, taken, share=missing - k)
+                except DeadlineReached:
+                    if not proposals:
+                        raise
+                    return proposals + _late_rest(request, taken, missing - k)
                 if found is None:
-                    return proposals + self._leftover(request, flight, n - len(proposals))
-                flight.append(found.x)
-                proposals.append(self._explain(history, found, surrogate, best))
+                    return proposals + _leftover(request, taken, missing - k)
+                proposals.append(found)
+                taken.append(found.x)
         return proposals
+
+    def _search(
+        self, request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int
+    ) -> Proposal | None:
+        """The best admissible point, in an equal share of the time left; None if none was found."""
+        from workbench.acquisition.improvement import log_ei
+        from workbench.acquisition.maximize import Region, maximize
+
+        history, rng = request.history, request.rng
+        pending = np.concatenate([history.X[history.pending], np.reshape(taken, (-1, history.space.width))])
+        deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
+        region = Region(history.space, surrogate.inputs, request.fixed, Screen(history, taken).admits, deadline)
+        acquisition, best = log_ei(surrogate, history, pending, int(rng.integers(2**31)), request.context)
+        effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
+        found = maximize(acquisition, region, rng, _good(history), **effort)
+        return None if found is None else self._explain(history, found, surrogate, best)
 
     def _explain(
         self, history: History, found: Candidate, surrogate: GaussianProcesses, best: float | None
@@ -113,50 +123,62 @@ class GPSampler(Sampler):
         why = f"highest expected improvement: predicted {goal.name} {mean:.4g} ± {sd:.2g}"
         if best is not None:
             why += f", best so far {goal.sign * best:.4g}"
-        warnings = ("the time given was over: this is the best point found so far",) if found.late else ()
         meta: dict[str, Any] = {"acquisition": self._acquisition, "value": found.value}
-        if found.late:
-            meta["deadline_hit"] = True
-        return Proposal(found.x, meta, why, {goal.name: {"mean": mean, "sd": sd}}, warnings=warnings)
+        late = found.late or surrogate.late
+        return Proposal(
+            found.x,
+            meta | _LATE if late else meta,
+            why,
+            {goal.name: {"mean": mean, "sd": sd}},
+            warnings=("the time given was over: this is the best point found so far",) if late else (),
+        )
 
-    def _leftover(self, request: AskRequest, taken: list[Array], n: int) -> list[Proposal]:
-        """The search found nothing new, as in a nearly exhausted finite space: take what is left, or repeat."""
-        space, seed = request.history.space, request.history.seed
-        known = {x.tobytes() for x in taken}
 
-        def draw(start: int, count: int) -> Array:
-            X = space.sobol(count, seed, skip=start, fixed=request.fixed)
-            return X[[x.tobytes() not in known for x in X]]
+def _leftover(request: AskRequest, taken: Sequence[Array], n: int) -> list[Proposal]:
+    """The search found nothing new, as in a nearly exhausted finite space: take what is left, or repeat."""
+    points, repeats = draw_distinct(request, _sequence(request), n, taken)
+    return [
+        Proposal(x, why="what is left of the space")
+        if repeat is None
+        else Proposal(x, {"replicate": repeat}, f"the space is used up: measures trial {repeat} again")
+        for x, repeat in zip(points, repeats, strict=True)
+    ]
 
-        points, repeats = draw_distinct(replace(request, n=n), draw)
-        return [
-            Proposal(x, why="what is left of the space")
-            if repeat is None
-            else Proposal(x, {"replicate": repeat}, f"the space is used up: measures trial {repeat} again")
-            for x, repeat in zip(points, repeats, strict=True)
-        ]
+
+def _late_rest(request: AskRequest, taken: Sequence[Array], n: int) -> list[Proposal]:
+    """Quasi-random points for the end of a batch that time did not reach."""
+    points, _ = draw_distinct(replace(request, deadline=None), _sequence(request), n, taken)
+    warning = "the time given was over before this one of the batch: a quasi-random point instead"
+    return [Proposal(x, {"sampler": "sobol", **_LATE}, "time was over", warnings=(warning,)) for x in points]
 
 
 def start_size(history: History) -> int:
-    """Trials before the model takes over: 2 (d + 1) with d parameters, at most a quarter of the budget."""
-    size = 2 * (len(history.space) + 1)
+    """Trials before the model takes over: 2 (d + 1), at most a quarter of the budget."""
+    size = 2 * (history.space.width + 1)
     return size if history.budget is None else max(1, min(size, history.budget // 4))
 
 
 def _start(request: AskRequest, n: int, begun: int, size: int) -> list[Proposal]:
+    points, repeats = draw_distinct(request, _sequence(request), n)
+    notes: list[dict[str, Any]] = [{} if repeat is None else {"replicate": repeat} for repeat in repeats]
+    return [
+        Proposal(
+            x,
+            {"start": True, **note},
+            f"Sobol point {begun + i + 1} of the {max(size, begun + i + 1)} before the model takes over",
+        )
+        for i, (x, note) in enumerate(zip(points, notes, strict=True))
+    ]
+
+
+def _sequence(request: AskRequest) -> Callable[[int, int], Array]:
+    """The study's Sobol sequence under the fixed values of this ask."""
     space, seed = request.history.space, request.history.seed
 
     def draw(start: int, count: int) -> Array:
         return space.sobol(count, seed, skip=start, fixed=request.fixed)
 
-    points, repeats = draw_distinct(replace(request, n=n), draw)
-    notes: list[Mapping[str, Any]] = [
-        {"start": True} if repeat is None else {"start": True, "replicate": repeat} for repeat in repeats
-    ]
-    return [
-        Proposal(x, note, f"Sobol point {begun + i + 1} of the {max(size, begun + i + 1)} before the model takes over")
-        for i, (x, note) in enumerate(zip(points, notes, strict=True))
-    ]
+    return draw
 
 
 def _good(history: History, n: int = 3) -> Array:

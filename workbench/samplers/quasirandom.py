@@ -70,10 +70,13 @@ class GridSampler(Sampler):
     serves = _EVERYTHING
 
     def __init__(self, levels: int | Mapping[str, int | Sequence[Any]] = 5) -> None:
-        counts = levels.values() if isinstance(levels, Mapping) else [levels]
-        for count in counts:
-            if isinstance(count, bool) or (isinstance(count, int) and count < 2):
-                raise InvalidValueError(f"a grid needs at least 2 levels per parameter, got {count!r}")
+        for wish in levels.values() if isinstance(levels, Mapping) else [levels]:
+            number = isinstance(wish, int) and not isinstance(wish, bool) and wish >= 2
+            listed = isinstance(levels, Mapping) and isinstance(wish, Sequence) and not isinstance(wish, str) and wish
+            if not number and not listed:
+                raise InvalidValueError(
+                    f"a grid needs at least 2 levels per parameter, or by name a list of them; got {wish!r}"
+                )
         self._levels = levels
 
     def options(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class GridSampler(Sampler):
             ExhaustedSpaceError: if fewer than n are left.
         """
         history = request.history
-        screen = Screen(history, repeats=False)
+        screen = Screen(history)
         combinations = enumerate(grid(history.space, self._levels, request.fixed))
         chosen: list[Proposal] = []
         total = 0

@@ -42,6 +42,7 @@ class KnownConstraint:
     left: Node
     sign: str  # "<=", ">=" or "=="
     right: Node
+    strict: bool = False  # was the sign "<" or ">"?
 
     @property
     def equality(self) -> bool:
@@ -88,6 +89,16 @@ class KnownConstraint:
         gap = np.abs(gap) if self.equality else gap
         return np.asarray(vacuous | (np.isfinite(gap) & (gap <= tolerance)))
 
+    def holds(self, columns: Mapping[str, npt.ArrayLike]) -> npt.NDArray[np.bool_]:
+        """Return whether each row fulfils it as written, shape (n,): a strict sign excludes equality.
+
+        For conditions that shut a region, where "x > 3" must leave x = 3 open. A row with an inactive
+        name does not fulfil it.
+        """
+        gap, tolerance, vacuous = self._evaluate(columns)
+        met = gap < -tolerance if self.strict else self.satisfied(columns)
+        return np.asarray(met & np.isfinite(gap) & ~vacuous)
+
     def explain(self, values: Mapping[str, float]) -> str | None:
         """Return a sentence on why one point does not meet it, None if it does."""
         columns = {name: np.array([values[name]]) for name in self.names if name in values}
@@ -130,7 +141,8 @@ def parse(source: str, names: Collection[str]) -> tuple[KnownConstraint, ...]:
     for i, sign in enumerate(compare.ops):
         symbol = _symbol(sign, reader)
         whole = f"{texts[i]} {symbol} {texts[i + 1]}" if chain else source.strip()
-        part = KnownConstraint(whole, sides[i], symbol, sides[i + 1])
+        strict = isinstance(compare.ops[i], ast.Lt | ast.Gt)
+        part = KnownConstraint(whole, sides[i], symbol, sides[i + 1], strict)
         if not part.names:
             raise reader.error("a constraint that names at least one parameter", f"{whole!r}")
         parts.append(part)

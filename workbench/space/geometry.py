@@ -70,9 +70,7 @@ def meets(space: Space, X: Array, conditions: Sequence[KnownConstraint]) -> Mask
             columns |= dict(zip(p.variables, numbers.T, strict=True))
     ok = np.ones(len(X), dtype=bool)
     for condition in conditions:
-        ok &= condition.satisfied(columns)
-        for name in condition.names:
-            ok &= ~np.isnan(columns[name])
+        ok &= condition.holds(columns)
     return ok
 
 
@@ -88,6 +86,18 @@ def slope(p: Parameter, u: Array) -> Array:
         ratio = math.log(high / low)
         return np.asarray(low * np.exp(u * ratio) * ratio, dtype=np.float64)
     return np.full_like(u, high - low)
+
+
+def is_finite(space: Space, fixed: Mapping[str, Any]) -> bool:
+    """Are there finitely many points once these values are held, and fidelities and tasks stand at their target?"""
+    return all(_held(p, fixed) or p.samples is not None or p.cardinality is not None for p in space)
+
+
+def _held(p: Parameter, fixed: Mapping[str, Any]) -> bool:
+    """Has the parameter one value, or, because of a fixed parent, none?"""
+    if p.name in fixed or p.target is not None:
+        return True
+    return any(parent in fixed and fixed[parent] not in allowed for parent, allowed in (p.when or {}).items())
 
 
 # -- the grid ------------------------------------------------------------------------------------
@@ -120,7 +130,7 @@ def grid(
         )
     axes = {p.name: [fixed[p.name]] if p.name in fixed else _axis(p, levels) for p in space}
     for point in _walk(space, axes, 0, {}):
-        if not space.violations(point):
+        if not space.constraints or not space.violations(point):
             yield point
 
 
@@ -144,11 +154,11 @@ def _walk(
 def _axis(p: Parameter, levels: int | Mapping[str, int | Sequence[Any]]) -> list[Any]:
     wish = levels.get(p.name) if isinstance(levels, Mapping) else levels
     if wish is not None and not isinstance(wish, int):
-        return [p.check(value, bounds=True) for value in wish]
+        return _distinct(p, [p.check(value, bounds=True) for value in wish])
     if p.target is not None:
         return [p.target]
     if p.samples is not None:
-        return list(p.samples)
+        return _distinct(p, p.samples)
     named = isinstance(levels, Mapping) and wish is not None
     count = 5 if wish is None else wish
     if p.kind == "simplex":
@@ -163,6 +173,10 @@ def _axis(p: Parameter, levels: int | Mapping[str, int | Sequence[Any]]) -> list
         f"a grid over {p.name!r} ({type(p).__name__}, {p.cardinality or 'infinitely many'} values) is out of reach. "
         f"List the values with levels={{{p.name!r}: […]}}, or use sampler='sobol'"
     )
+
+
+def _distinct(p: Parameter, values: Sequence[Any]) -> list[Any]:
+    return list({p.key(value): value for value in values}.values())
 
 
 def _lattice(p: Any, count: int) -> list[Any]:

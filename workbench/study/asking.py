@@ -6,20 +6,20 @@ that writes the trials, and only to the holder of the lease's fencing number.
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from io import BytesIO
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, LeaseLostError, SamplerError, WorkbenchWarning
+from workbench.errors import DeadlineReached, LeaseLostError, SamplerError
 from workbench.samplers.base import AskRequest, Proposal, Sampler, draw_distinct
 from workbench.study.record import Record
 from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
@@ -27,10 +27,12 @@ from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.space import Space
     from workbench.storage import Transaction
     from workbench.trial import History
 
 LEASE = 30.0  # seconds that an ask lease lasts without renewal
+_RESOLVED = 1e-12  # of an encoded column: two values that are the same point
 _POLL = (0.002, 0.05)  # first and longest pause between two looks at a lease that another holds
 
 
@@ -67,6 +69,9 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
     Raises:
         UnsupportedError, ExhaustedSpaceError, SamplerError: from the sampler; nothing is written.
     """
+    history = record.history()
+    if missing := wish.n - len(_waiting(history, wish)):
+        sampler.check(_request(record, wish, history, missing))  # whatever the clock says later
     while True:
         with _lease(record, wish.deadline, turn) as fence:
             try:
@@ -80,11 +85,14 @@ def _serve(record: Record, sampler: Sampler, wish: Wish, fence: int | None) -> l
     waiting = _waiting(history, wish)
     n = wish.n - len(waiting)
     if fence is not None:
-        drafts = _proposals(record, sampler, wish, history, n)
-        return _write(record, wish, waiting, drafts, fence=fence, state=_packed_state(sampler))
+        drafts, state = _proposals(record, sampler, wish, history, n)
+        return _write(record, wish, waiting, drafts, fence=fence, state=state)
     late = "the time given to this ask was over before other asks let it begin"
-    drafts = _stopgap(record, wish, history, n, late) if n else []
-    return _write(record, wish, waiting, drafts, first=history.next_number)
+    stopgap = _stopgap(record, wish, history, n, late) if n else []
+    return _write(record, wish, waiting, stopgap, first=history.next_number)
+
+
+_ALIVE = {"evaluate": (TrialState.RUNNING,), "question": (TrialState.RUNNING, TrialState.COMPLETE)}
 
 
 class _Overtaken(Exception):
@@ -94,11 +102,18 @@ class _Overtaken(Exception):
 Draft = dict[str, Any]
 
 
+class _Again(NamedTuple):
+    """A proposal to show an existing trial, or to go on measuring it."""
+
+    number: int
+    measure: str | None
+
+
 def _write(
     record: Record,
     wish: Wish,
     waiting: Sequence[int],
-    drafts: Sequence[Draft],
+    drafts: Sequence[Draft | _Again],
     *,
     fence: int | None = None,
     state: tuple[str, bytes] | None = None,
@@ -114,12 +129,22 @@ def _write(
         if fence is not None:
             tx.check_fence(fence)
         rows = [_claim(tx, number, claim) for number in waiting]
-        rows += tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in drafts])
-        if first is not None and drafts and rows[len(waiting)].number != first:
+        fresh = [draft for draft in drafts if isinstance(draft, dict)]
+        made = tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in fresh])
+        if first is not None and made and made[0].number != first:
             raise _Overtaken
+        rest = iter(made)
+        rows += [next(rest) if isinstance(draft, dict) else _again(tx, draft, wish) for draft in drafts]
         if state is not None and drafts:
             tx.save_state(state[0], rows[-1].number, state[1])
     return rows
+
+
+def _again(tx: Transaction, again: _Again, wish: Wish) -> TrialRow:
+    row = tx.row(again.number)
+    if row.state not in _ALIVE[wish.purpose]:
+        raise _Overtaken
+    return row if again.measure is None else tx.update(row.number, measure=again.measure)
 
 
 def _claim(tx: Transaction, number: int, claim: Mapping[str, Any]) -> TrialRow:
@@ -145,7 +170,7 @@ def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
     while True:
         number = record.history().next_number
         X = record.space.sobol(1, record.seed, skip=number, fixed=fixed)
-        point = record.space.check(record.space.decode(X)[0])
+        point = record.space.check(_as_fixed(record.space, record.space.decode(X)[0], fixed))
         text, vectors = pack_params(point)
         drawn = sorted(set(point) - set(fixed))
         draft = {
@@ -166,34 +191,59 @@ def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
 # -- the sampler -----------------------------------------------------------------------------
 
 
-def _proposals(record: Record, sampler: Sampler, wish: Wish, history: History, n: int) -> list[Draft]:
-    if n == 0:
-        return []
+def _request(record: Record, wish: Wish, history: History, n: int, **more: Any) -> AskRequest:
     first = history.next_number
-    request = AskRequest(
+    return AskRequest(
         history=history, n=n, rng=np.random.default_rng([record.seed, first]), first=first,
         fixed=wish.fixed, context=wish.context, near=wish.near, prefer=wish.prefer,
-        deadline=wish.deadline, purpose=wish.purpose, state=_state(record, sampler),
+        deadline=wish.deadline, purpose=wish.purpose, **more,
     )  # fmt: skip
-    sampler.check(request)
-    if request.state is not None:
-        sampler.load_state_dict(request.state[1])
+
+
+def _proposals(
+    record: Record, sampler: Sampler, wish: Wish, history: History, n: int
+) -> tuple[list[Draft | _Again], tuple[str, bytes] | None]:
+    """What the sampler proposes, checked, and the state that it wants to keep with it."""
+    if n == 0:
+        return [], None
+    request = _request(record, wish, history, n)
+    if sampler.stateful:  # a fresh copy, so that no ask, and no other study, leaves a trace in it
+        sampler = copy.deepcopy(sampler)
+        request = replace(request, state=_state(record, sampler))
+        if request.state is not None:
+            sampler.load_state_dict(request.state[1])
     try:
         request.check_deadline()
         proposals = sampler.ask(request)
     except DeadlineReached:
         late = f"sampler {sampler.name!r} had no candidate within the time given"
-        return _stopgap(record, wish, history, n, late)
+        return [*_stopgap(record, wish, history, n, late)], None
     if len(proposals) != n:
         raise SamplerError(f"sampler {sampler.name!r} was asked for {n} proposals and gave {len(proposals)}")
-    note = {"sampler": sampler.name, "rng": [record.seed, first]}
-    return [_draft(record, wish, proposal, sampler.name, note) for proposal in proposals]
+    note = {"sampler": sampler.name, "rng": [record.seed, request.first]}
+    return [_checked(record, wish, history, p, sampler.name, note) for p in proposals], _packed_state(sampler)
+
+
+def _checked(
+    record: Record, wish: Wish, history: History, proposal: Proposal, name: str, note: Mapping[str, Any]
+) -> Draft | _Again:
+    """The proposal as a row, or as the number of a trial, after a check that trusts no sampler."""
+    unknown = sorted(set(proposal.measure or ()) - set(record.told_names))
+    if unknown:
+        raise SamplerError(f"sampler {name!r} proposed to measure {unknown}; this study measures {record.told_names}")
+    if proposal.trial is None:
+        return _draft(record, wish, proposal, name, note)
+    states = _ALIVE[wish.purpose]
+    if not 0 <= proposal.trial < len(history) or history.rows[proposal.trial].state not in states:
+        raise SamplerError(
+            f"sampler {name!r} proposed to go on with trial {proposal.trial}, which is not {' or '.join(states)}"
+        )
+    return _Again(proposal.trial, dumps(list(proposal.measure or ())))
 
 
 def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapping[str, Any]) -> Draft:
-    """The proposal as a row, after a check that trusts no sampler."""
     space = record.space
-    params = space.decode(np.asarray(proposal.x, dtype=np.float64)[None])[0]
+    params = _as_fixed(space, space.decode(np.asarray(proposal.x, dtype=np.float64)[None])[0], wish.fixed)
     broken = [*space.violations(space.check(params))]
     broken += [
         f"{key} is {params[key]!r}, fixed was {value!r}"
@@ -202,8 +252,6 @@ def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapp
     ]
     if broken:
         raise SamplerError(f"sampler {name!r} proposed {params}, which breaks: {'; '.join(broken)}")
-    for text in proposal.warnings:
-        warnings.warn(text, WorkbenchWarning, stacklevel=2)
     text, vectors = pack_params(params)
     return {
         "params": text, "vectors": vectors, "space_version": record.space_version,
@@ -211,6 +259,15 @@ def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapp
         "predicted": dumps(dict(proposal.predicted)), "warnings": dumps(list(proposal.warnings)),
         "measure": dumps(list(proposal.measure or ())),
     }  # fmt: skip
+
+
+def _as_fixed(space: Space, params: dict[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """The point with fixed values as they were given, where a column resolves fewer digits than they have."""
+    for key, value in fixed.items():
+        if key in params:
+            gap = np.abs(space[key].encode([value]) - space[key].encode([params[key]]))
+            params[key] = value if bool((gap <= _RESOLVED).all()) else params[key]
+    return params
 
 
 def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> list[Draft]:
@@ -223,7 +280,7 @@ def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> 
     def draw(start: int, count: int) -> NDArray[np.float64]:
         return record.space.sobol(count, seed, skip=start - first, fixed=wish.fixed)
 
-    request = AskRequest(history=history, n=n, rng=np.random.default_rng(key), first=first, fixed=wish.fixed)
+    request = replace(_request(record, wish, history, n), rng=np.random.default_rng(key), deadline=None)
     warnings = (f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one",)
     note = {"sampler": "sobol", "deadline_hit": True, "rng": key}
     drafts = []
@@ -235,9 +292,7 @@ def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> 
 
 
 def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | None:
-    if type(sampler).load_state_dict is Sampler.load_state_dict:
-        return None
-    stored = record.storage.sampler_state(record.id, sampler.name)
+    stored = record.storage.sampler_state(record.id, _state_key(sampler))
     if stored is None:
         return None
     number, data = stored
@@ -251,7 +306,13 @@ def _packed_state(sampler: Sampler) -> tuple[str, bytes] | None:
         return None
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **state)
-    return sampler.name, buffer.getvalue()
+    return _state_key(sampler), buffer.getvalue()
+
+
+def _state_key(sampler: Sampler) -> str:
+    """Name and options: networks of other sizes do not share their weights."""
+    options = dumps(sampler.options())
+    return sampler.name if options is None else f"{sampler.name}:{sha256(options.encode()).hexdigest()[:16]}"
 
 
 # -- the lease -------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
 Named = Trial | int
+_OUT = (TrialState.VOID, TrialState.REJECTED, TrialState.FAILED)  # cannot be judged
 
 
 class Feedback:
@@ -117,7 +118,7 @@ class Feedback:
 
     def _gone(self) -> set[int]:
         history = self._record.history()
-        out = history.in_state(TrialState.VOID, TrialState.REJECTED)
+        out = history.in_state(*_OUT)
         return {int(number) for number in history.numbers[out]}
 
     def _candidates(self, k: int) -> tuple[int, ...]:
@@ -144,7 +145,7 @@ class Feedback:
         with self._record.transaction("feedback") as tx:
             for number in of:
                 state = tx.row(number).state
-                if state in (TrialState.REJECTED, TrialState.VOID, TrialState.WAITING):
+                if state in (*_OUT, TrialState.WAITING):
                     raise FeedbackError(f"trial {number} is {state} and cannot be judged; leave it out")
             entry = tx.feedback(
                 kind=kind, groups=groups, of=of, rater=_name(rater), confidence=confidence, question=question,
@@ -165,7 +166,7 @@ class Feedback:
         """A trial judged only by people is complete while an entry names it, and running again without one."""
         if any(not isinstance(goal, Preference) for goal in self._record.objectives) or self._record.constraints:
             return
-        judged = {n for entry in standing(tx.feedback_log()) for n in entry.of if entry.kind != "skip"}
+        judged = {n for entry in standing(tx.feedback_log()) for n in entry.of}
         for number in set(numbers):
             state = tx.row(number).state
             if state == TrialState.RUNNING and number in judged:

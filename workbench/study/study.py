@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from workbench import bundle
-from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError
+from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError, WorkbenchWarning
 from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, optimizing, telling
 from workbench.study.doors import Feedback, Files, Model, Plot
 from workbench.study.progress import progress_bar
 from workbench.study.record import Record, finite
-from workbench.trial import Trial, TrialRow, TrialState
+from workbench.trial import Trial, TrialRow, TrialState, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,10 @@ class Study:
             purpose=purpose,
         )
         chosen = self._sampler if sampler is None else self._make_sampler(sampler)
-        return asking.ask(self._record, chosen, wish, self._turn)
+        rows = asking.ask(self._record, chosen, wish, self._turn)
+        for text in dict.fromkeys(text for row in rows for text in loads(row.warnings, [])):
+            warnings.warn(text, WorkbenchWarning, stacklevel=3)
+        return rows
 
     def _context(self, context: Mapping[str, Any]) -> dict[str, Any]:
         roles = {p.name for p in self.space if p.role == "context"}
@@ -468,8 +472,9 @@ class Study:
     def _fit(self, history: History) -> Model:
         from workbench.errors import UnsupportedError
 
-        enough = 2
-        known = int((history.complete & ~np.isnan(history.Y).any(axis=1)).sum())
+        if not history.measured:
+            return Model(history, None, "nothing is measured in this study, so there is nothing to predict")
+        enough, known = 2, int((~np.isnan(history.Y[history.complete])).sum(axis=0).min())
         if known < enough:
             return Model(history, None, f"a model needs at least {enough} complete trials, there are {known}")
         try:

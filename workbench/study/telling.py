@@ -99,7 +99,7 @@ def _tell(
             "then correct it with study.amend(trial, values=…, reason=…)"
         )
     if final and state == TrialState.COMPLETE:
-        _check_whole(record, number, whole["outcomes"])
+        _check_whole(record, number, whole["outcomes"], loads(row.measure))
     _check_actual(record, row, seen)
     fields: dict[str, Any] = {column: dumps(value) for column, value in whole.items()}
     if seen.cost is not None:
@@ -173,8 +173,11 @@ def reject(tx: Transaction, record: Record, number: int, reason: str, avoid: str
 # -- checks --------------------------------------------------------------------------------
 
 
-def _check_whole(record: Record, number: int | None, values: Mapping[str, float]) -> None:
-    wanted = record.told_names
+def _check_whole(
+    record: Record, number: int | None, values: Mapping[str, float], measure: list[str] | None = None
+) -> None:
+    """Is every value there that the trial was to measure, by default all that the study measures?"""
+    wanted = measure or record.told_names
     missing = [name for name in wanted if name not in values]
     judged = any(isinstance(goal, Preference) for goal in record.objectives)
     if missing:
