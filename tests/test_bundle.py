@@ -270,3 +270,14 @@ def test_every_column_of_a_trial_travels(file: Path) -> None:
     copy = wb.import_study(study.export(file))
     assert content(copy) == content(study)
     assert (copy.trial(0).note, copy.trial(0).tags, copy.trial(0).warnings) == ("n", ["a"], ["w"])
+
+
+def test_the_state_of_a_sampler_travels(tmp_path: Path) -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random")
+    study.ask()
+    record = study._record
+    with record.transaction("state") as tx:
+        tx.save_state("net:1", 0, b"\x00weights\xff")
+    study.export(tmp_path / "s.json")
+    copy = wb.import_study(tmp_path / "s.json")._record
+    assert copy.storage.sampler_states(copy.id) == {"net:1": (0, b"\x00weights\xff")}

@@ -893,3 +893,17 @@ def test_the_model_predicts_in_user_units_and_is_cached_by_revision() -> None:
     assert study.model() is not model
     with pytest.raises(wb.InvalidValueError, match="y"):
         model.predict({"y": 1.0})
+
+
+def test_load_if_exists_says_what_the_study_keeps(tmp_path: Path) -> None:
+    def make(**options: Any) -> wb.Study:
+        space = wb.Space([wb.Float("x", 0, 1)])
+        return wb.create_study("s", space, [wb.Objective("y")], storage=tmp_path / "s.db", load_if_exists=True, **options)
+
+    make(seed=1, budget=40)
+    assert make(seed=1, budget=40).budget == 40  # the same again: no warning
+    assert make().seed == 1
+    with pytest.warns(wb.WorkbenchWarning, match="keeps its budget 40; 80 was given"):
+        assert make(budget=80).budget == 40
+    with pytest.warns(wb.WorkbenchWarning, match="keeps its seed 1; 2 was given"):
+        make(seed=2)

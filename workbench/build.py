@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import secrets
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import orjson
 
 from workbench import bundle
-from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError, WorkbenchError
+from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError, WorkbenchError, WorkbenchWarning
 from workbench.problem import Constraint, Objective, Preference, check_goals
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import GPSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
 from workbench.space import Float, Space
-from workbench.storage import Storage, StudySummary
+from workbench.storage import Storage, StudyRow, StudySummary
 from workbench.study import Study
 from workbench.trial import dumps, loads
 
@@ -112,7 +113,7 @@ def create_study(
     goals, limits = check_goals(objectives, constraints)
     _check_names(space, goals, limits)
     chosen = make_sampler(sampler)
-    fields = {
+    fields: dict[str, Any] = {
         "space": _text(space.to_json()),
         "objectives": _text([goal.to_json() for goal in goals]),
         "constraints": dumps([limit.to_json() for limit in limits]),
@@ -126,19 +127,7 @@ def create_study(
     except StudyExistsError:
         if not load_if_exists:
             raise
-        row = store.study(name)
-        declared = {
-            "space": space.to_json(),
-            "objectives": [g.to_json() for g in goals],
-            "constraints": [c.to_json() for c in limits],
-        }
-        for key, value in declared.items():
-            stored = orjson.loads(getattr(row, key) or "[]")
-            if stored != orjson.loads(_text(value)):
-                raise StudyExistsError(
-                    f"study {name!r} exists with other {key}: {stored}, now declared: {value}. "
-                    "Take another name, or load it with wb.load_study"
-                ) from None
+        row = _existing(store, name, fields, seed is not None)
     return Study(store, row, chosen, make_sampler)
 
 
@@ -199,6 +188,28 @@ def warm_up() -> None:
     for x in (0.1, 0.4, 0.7, 0.9):
         study.attach({"x": x}, (x - 0.5) ** 2)
     study.ask()
+
+
+def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_stated: bool) -> StudyRow:
+    """The study of that name, if it is the declared one; a warning where it keeps a seed or budget of its own."""
+    row = store.study(name)
+    for key in ("space", "objectives", "constraints"):
+        stored, wanted = (orjson.loads(text or "[]") for text in (getattr(row, key), declared[key]))
+        if stored != wanted:
+            raise StudyExistsError(
+                f"study {name!r} exists with other {key}: {stored}, now declared: {wanted}. "
+                "Take another name, or load it with wb.load_study"
+            )
+    kept = {"seed": seed_is_stated, "budget": declared["budget"] is not None}
+    for key, stated in kept.items():
+        if stated and getattr(row, key) != declared[key]:
+            warnings.warn(
+                f"study {name!r} exists and keeps its {key} {getattr(row, key)}; {declared[key]} was given. "
+                "To run more trials pass until= or n_trials= to optimize",
+                WorkbenchWarning,
+                stacklevel=3,
+            )
+    return row
 
 
 def _open(storage: str | Path | Storage | None) -> Storage:

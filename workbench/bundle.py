@@ -110,6 +110,7 @@ class _Question(_Part):
     trials: list[int]
     created: float
     answered: int | None = None
+    seed: int | None = None
 
 
 class _Attachment(_Part):
@@ -130,6 +131,12 @@ class _Audit(_Part):
     created: float
 
 
+class _State(_Part):
+    sampler: str
+    number: int
+    data: str
+
+
 class _Bundle(_Part):
     format: Literal["workbench study"]
     version: int
@@ -141,6 +148,7 @@ class _Bundle(_Part):
     questions: list[_Question]
     attachments: list[_Attachment]
     audit: list[_Audit]
+    sampler_states: list[_State] = []
 
 
 def write(storage: Storage, name: str, path: Path) -> Path:
@@ -180,14 +188,8 @@ def read(storage: Storage, path: Path, name: str | None = None) -> str:
     study = bundle.study.model_dump()
     study = {key: dumps(value) if key in _STUDY_JSON else value for key, value in study.items()}
     study["name"] = name or bundle.study.name
-    row = storage.create_study(**study, space=orjson.dumps(bundle.spaces[0]).decode())
-    try:
-        with storage.transaction(row.id, "import") as tx:
-            _fill(tx, bundle)
-    except BaseException:
-        storage.delete_study(row.name)
-        raise
-    return row.name
+    space = orjson.dumps(bundle.spaces[0]).decode()
+    return storage.create_study(**study, space=space, fill=lambda tx: _fill(tx, bundle)).name
 
 
 # -- out -------------------------------------------------------------------------------------
@@ -213,6 +215,10 @@ def _collect(storage: Storage, name: str) -> dict[str, Any]:
         "audit": [
             {key: _plain(getattr(entry, key), key in ("before", "after")) for key in _Audit.model_fields}
             for entry in storage.audit(study.id)
+        ],
+        "sampler_states": [
+            {"sampler": sampler, "number": number, "data": _b64(data)}
+            for sampler, (number, data) in sorted(storage.sampler_states(study.id).items())
         ],
     }
 
@@ -281,8 +287,8 @@ def _check(bundle: _Bundle) -> None:
             )
         _check_trial(trial, spaces[trial.space_version - 1], names)
     _check_references(bundle)
-    for attachment in bundle.attachments:
-        base64.b64decode(attachment.data, validate=True)
+    for data in [file.data for file in bundle.attachments] + [state.data for state in bundle.sampler_states]:
+        base64.b64decode(data, validate=True)
 
 
 def _check_trial(trial: _Trial, space: Space, names: set[str]) -> None:
@@ -324,7 +330,7 @@ def _fill(tx: Transaction, bundle: _Bundle) -> None:
     for entry in bundle.feedback:
         tx.feedback(**entry.model_dump())
     for question in bundle.questions:
-        made = tx.question(question.trials, None, created=question.created)
+        made = tx.question(question.trials, question.seed, created=question.created)
         if question.answered is not None:
             tx.answer(made.id, question.answered)
     for file in bundle.attachments:
@@ -332,6 +338,8 @@ def _fill(tx: Transaction, bundle: _Bundle) -> None:
     for note in bundle.audit:
         before, after = (None if v is None else orjson.dumps(v).decode() for v in (note.before, note.after))
         tx.audit(note.action, note.number, before, after, note.reason, who=note.who, created=note.created)
+    for state in bundle.sampler_states:
+        tx.save_state(state.sampler, state.number, base64.b64decode(state.data))
 
 
 def _trial_in(trial: _Trial) -> dict[str, Any]:

@@ -251,6 +251,7 @@ class QuestionRecord:
     trials: tuple[int, ...]
     created: float = 0.0
     answered: int | None = None
+    seed: int | None = None  # of the order in which they are shown
 
 
 class Recorder(Protocol):

@@ -87,9 +87,11 @@ class Storage:
 
     # -- studies --------------------------------------------------------------------------
 
-    def create_study(self, **fields: Any) -> StudyRow:
+    def create_study(self, *, fill: Callable[[Transaction], None] | None = None, **fields: Any) -> StudyRow:
         """Make a study. Fields as in `StudyRow`; name, space and objectives are needed.
 
+        Args:
+            fill: What else belongs to it from the start, written in the same transaction.
         Raises:
             StudyExistsError: if the name is taken.
         """
@@ -104,6 +106,9 @@ class Storage:
                 raise study_exists(name) from error
             made = connection.execute(_STUDY_ID, {"the_name": name}).scalar_one()
             add_space(connection, made, 1, space)
+            if fill is not None:
+                with self._changing(connection, made) as transaction:
+                    fill(transaction)
             return reading.study_by_id(connection, made)
 
     def study(self, name: str) -> StudyRow:
@@ -195,6 +200,11 @@ class Storage:
         with self._database.reading() as connection:
             return reading.audit_log(connection, study_id)
 
+    def sampler_states(self, study_id: int) -> dict[str, tuple[int, bytes]]:
+        """Every stored state by sampler, with the trial number that it belongs to."""
+        with self._database.reading() as connection:
+            return reading.all_sampler_states(connection, study_id)
+
     def sampler_state(self, study_id: int, sampler: str) -> tuple[int, bytes] | None:
         """The stored state of a sampler and the trial number that it belongs to."""
         with self._database.reading() as connection:
@@ -211,12 +221,17 @@ class Storage:
         Args:
             label: What the change is, for `on_point`.
         """
-        with self._write(label) as connection:
-            transaction = Transaction(connection, study_id)
-            try:
-                yield transaction
-            finally:
-                transaction.end()
+        with self._write(label) as connection, self._changing(connection, study_id) as transaction:
+            yield transaction
+
+    @staticmethod
+    @contextmanager
+    def _changing(connection: Connection, study_id: int) -> Iterator[Transaction]:
+        transaction = Transaction(connection, study_id)
+        try:
+            yield transaction
+        finally:
+            transaction.end()
 
     def heartbeat(self, study_id: int, number: int, owner_json: str, expires: float) -> bool:
         """Move the expiry of a running trial, without a new revision.

@@ -81,6 +81,9 @@ _AUDIT = (
 _STATE = select(sampler_states.c.number, sampler_states.c.data).where(
     sampler_states.c.study_id == _ID, sampler_states.c.sampler == _NAME
 )
+_STATES = select(sampler_states.c.sampler, sampler_states.c.number, sampler_states.c.data).where(
+    sampler_states.c.study_id == _ID
+)
 
 
 def study_by_name(connection: Connection, name: str, place: str) -> StudyRow:
@@ -198,7 +201,7 @@ def all_questions(connection: Connection, study_id: int) -> list[QuestionRecord]
     """All questions by id."""
     result = connection.execute(_QUESTIONS, {"the_study": study_id})
     return [
-        QuestionRecord(found.id, tuple(loads(found.trials, [])), found.created, found.answered)
+        QuestionRecord(found.id, tuple(loads(found.trials, [])), found.created, found.answered, found.seed)
         for found in result
     ]
 
@@ -224,6 +227,12 @@ def attachment(connection: Connection, study_id: int, name: str) -> tuple[Attach
 def audit_log(connection: Connection, study_id: int) -> list[AuditRow]:
     """The audit log in the order of arrival."""
     return [AuditRow(*found) for found in connection.execute(_AUDIT, {"the_study": study_id})]
+
+
+def all_sampler_states(connection: Connection, study_id: int) -> dict[str, tuple[int, bytes]]:
+    """All stored states by sampler, with the trial number that each belongs to."""
+    found = connection.execute(_STATES, {"the_study": study_id})
+    return {row.sampler: (int(row.number), bytes(row.data)) for row in found}
 
 
 def sampler_state(connection: Connection, study_id: int, sampler: str) -> tuple[int, bytes] | None:

@@ -241,7 +241,7 @@ class Transaction:
     ) -> QuestionRecord:
         """Note which trials are shown together for judgement."""
         created = self._time if created is None else created
-        record = QuestionRecord(self._next_id(questions), tuple(trials), created)
+        record = QuestionRecord(self._next_id(questions), tuple(trials), created, seed=seed)
         values = {"id": record.id, "trials": dumps(record.trials) or "[]", "created": created, "seed": seed}
         self._open.execute(_insert(questions), [values | {"study_id": self._study_id, "answered": None}])
         return record
