@@ -7,9 +7,6 @@ TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
-TYPED := workbench/errors.py workbench/space workbench/pareto.py workbench/rankings.py workbench/problem.py \
-  workbench/trial.py workbench/storage workbench/migrations workbench/models workbench/study workbench/build.py
-
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint clean
 
@@ -25,9 +22,10 @@ test: $(VENV)/.installed  ## run the fast tests
 test-slow: $(VENV)/.installed  ## run the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 -m slow
 
-lint: $(VENV)/.installed  ## check style, and types of the foundation
+lint: $(VENV)/.installed  ## check style and types
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy $(TYPED)
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy workbench
 
 clean:  ## remove what was built and cached, and the demo; .venv stays
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

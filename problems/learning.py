@@ -107,9 +107,7 @@ def digits_forest() -> DigitsProblem:
             Int("min_samples_leaf", 1, 20),
             Categorical("criterion", ["gini", "entropy"]),
             Bool("bootstrap"),
-            Float(
-                "max_samples", 0.1, 1.0, when={"bootstrap": True}, description="share of images a tree sees"
-            ),
+            Float("max_samples", 0.1, 1.0, when={"bootstrap": True}, description="share of images a tree sees"),
         ]
     )
     return DigitsProblem("digits_forest", space, _forest, learned=400, repetitions=4)
@@ -156,6 +154,4 @@ def _splits(learned: int, repetitions: int) -> list[tuple[NDArray[np.int64], NDA
     from sklearn.model_selection import StratifiedShuffleSplit
 
     images, digits = _digits()
-    return list(
-        StratifiedShuffleSplit(repetitions, train_size=learned, random_state=_SEED).split(images, digits)
-    )
+    return list(StratifiedShuffleSplit(repetitions, train_size=learned, random_state=_SEED).split(images, digits))

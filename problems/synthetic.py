@@ -62,8 +62,7 @@ class SyntheticProblem:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.noise_sd) and self.noise_sd >= 0):
             raise ProblemError(
-                f"noise_sd of {self.name!r} must be a finite number >= 0, got {self.noise_sd!r}; "
-                "use 0 for exact values"
+                f"noise_sd of {self.name!r} must be a finite number >= 0, got {self.noise_sd!r}; use 0 for exact values"
             )
 
     @property
@@ -178,9 +177,7 @@ def _classical(
 def _check_dim(name: str, dim: int, least: int, most: int | None = None) -> None:
     if dim < least or (most is not None and dim > most):
         allowed = f"{least} to {most}" if most is not None else f"{least} or more"
-        raise ProblemError(
-            f"{name} is defined for {allowed} parameters, got dim={dim!r}; choose a dim in that range"
-        )
+        raise ProblemError(f"{name} is defined for {allowed} parameters, got dim={dim!r}; choose a dim in that range")
 
 
 def branin(noise_sd: float = 0.0) -> SyntheticProblem:

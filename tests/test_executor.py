@@ -339,9 +339,7 @@ def test_functions_and_arguments_that_cannot_travel_are_refused(pool: Executor) 
     assert pool.free == 2
 
 
-@pytest.mark.parametrize(
-    ("how", "code"), [("exit", 3), ("kill", -signal.SIGKILL), ("segfault", -signal.SIGSEGV)]
-)
+@pytest.mark.parametrize(("how", "code"), [("exit", 3), ("kill", -signal.SIGKILL), ("segfault", -signal.SIGSEGV)])
 def test_a_crash_is_told_and_the_slot_is_usable_again(pool: Executor, how: str, code: int) -> None:
     task = pool.start(leave, how)
     message, died = events_of(pool, task)
@@ -550,9 +548,7 @@ def test_a_grandchild_that_holds_the_pipes_hides_no_death() -> None:
         (died,) = run(pool, abandon_child, None)
         assert isinstance(died, Died)
         assert (died.reason, died.exitcode) == ("crashed", 9)
-        assert (
-            time.monotonic() - before < 3.5
-        )  # found by the look at exit codes, before the child's 4 s are over
+        assert time.monotonic() - before < 3.5  # found by the look at exit codes, before the child's 4 s are over
 
 
 def test_stray_threads_cannot_disturb_the_next_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,18 +22,12 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 def row(number: int, params: Mapping[str, Any], values: Any = None, **fields: Any) -> TrialRow:
     blank: dict[str, Any] = dict.fromkeys(TrialRow._fields)
     state = fields.pop("state", "running" if values is None else "complete")
-    structured = {
-        name: dumps(fields.pop(name)) for name in ("meta", "predicted", "actual", "sem") if name in fields
-    }
+    structured = {name: dumps(fields.pop(name)) for name in ("meta", "predicted", "actual", "sem") if name in fields}
     told = {"y": values} if isinstance(values, int | float) else values
     text = orjson.dumps(dict(params)).decode()
     known = {"number": number, "state": state, "params": text, "outcomes": dumps(told), "origin": "asked"}
     return TrialRow(
-        **blank
-        | known
-        | {"space_version": 0, "created": 0.0, "attempt": 1, "revision": 1}
-        | structured
-        | fields
+        **blank | known | {"space_version": 0, "created": 0.0, "attempt": 1, "revision": 1} | structured | fields
     )
 
 
@@ -82,9 +76,7 @@ def test_history_of_a_maximised_objective_keeps_the_users_sign() -> None:
 
 
 def test_the_best_of_a_target_is_the_closest_to_it() -> None:
-    figure = plots.history(
-        line([9.0, 6.0, 7.4, 7.25], objectives=[Objective("y", target=7.2, tolerance=0.1)])
-    )
+    figure = plots.history(line([9.0, 6.0, 7.4, 7.25], objectives=[Objective("y", target=7.2, tolerance=0.1)]))
     # 7.25 is inside the tolerance; 7.4 was closer than 6.0, and 6.0 closer than 9.0
     assert points(figure, "best so far") == [(0, 9), (1, 6), (2, 7.4), (3, 7.25)]
     band = [shape for shape in figure.layout.shapes if shape.type == "rect"]
@@ -122,7 +114,8 @@ def test_failed_and_running_trials_stand_at_the_foot() -> None:
         assert list(trace(figure, name).x) == [number]
         assert trace(figure, name).yaxis == "y2"  # the hidden axis from 0 to 1
         assert 0 < trace(figure, name).y[0] < 0.1
-    assert figure.layout.yaxis2.range == (0, 1) and figure.layout.yaxis2.overlaying == "y"
+    assert figure.layout.yaxis2.range == (0, 1)
+    assert figure.layout.yaxis2.overlaying == "y"
     assert "diverged" in trace(figure, "failed").hovertext[0]
     assert points(figure, "running, as predicted") == [(4, 1.5)]
     assert trace(figure, "running").marker.symbol == "diamond-open"
@@ -204,7 +197,8 @@ def test_a_huge_record_is_thinned_and_keeps_every_best() -> None:
     assert points(figure, "best so far") == [(i, best[i]) for i in [*changes, n - 1]]
     assert trace(figure, "other trials").type == "scattergl"
     drawn = {int(x) for one in figure.data if one.mode == "markers" for x in one.x}
-    assert set(changes) <= drawn and len(drawn) < theme.POINT_CAP + len(changes) + 1
+    assert set(changes) <= drawn
+    assert len(drawn) < theme.POINT_CAP + len(changes) + 1
     assert f"Drawn: {len(drawn):,} of 30,000 trials" in figure.layout.meta["caption"]
 
 
@@ -221,9 +215,7 @@ def test_thinning_starts_only_past_what_was_asked_for() -> None:
 
 
 def test_slice_draws_values_over_the_parameter() -> None:
-    history = record(
-        row(0, {"x": 2.5}, 5.0), row(1, {"x": 7.5}, 3.0), row(2, {"x": 4.0}, None, state="failed")
-    )
+    history = record(row(0, {"x": 2.5}, 5.0), row(1, {"x": 7.5}, 3.0), row(2, {"x": 4.0}, None, state="failed"))
     figure = plots.slice(history, "x")
     assert points(figure, "other trials") == [(2.5, 5)]
     assert points(figure, "best") == [(7.5, 3)]
@@ -384,13 +376,12 @@ def test_hostile_names_are_escaped_wherever_plotly_draws_text() -> None:
 
 def test_long_names_are_cut_but_keep_the_direction() -> None:
     title = theme.goal_title(Objective("n" * 300, unit="s"))
-    assert len(title) < 70 and title.endswith("… [s]<br>(minimize, lower is better)")
+    assert len(title) < 70
+    assert title.endswith("… [s]<br>(minimize, lower is better)")
 
 
 def test_words_for_values() -> None:
-    said = [
-        theme.wording(value) for value in (0.98765, 1e-5, 123456.0, 3, True, None, (1, 2), tuple(range(20)))
-    ]
+    said = [theme.wording(value) for value in (0.98765, 1e-5, 123456.0, 3, True, None, (1, 2), tuple(range(20)))]
     assert said == ["0.9877", "1e-5", "1.235e5", "3", "yes", "None", "(1, 2)", "(20 values)"]
     assert theme.quantity(0.987, "mm", 0.0031) == "0.987 ± 0.0031 mm"
     assert theme.quantity(2.0, None, float("nan")) == "2"

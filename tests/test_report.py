@@ -91,9 +91,7 @@ class Page(HTMLParser):
         return {name: json.loads(text) for name, text in named.items() if name}
 
 
-SPACE = Space(
-    [Float("C", 0.1, 100, log=True), Bool("bias"), Float("m", 0, 1, when={"bias": True}, unit="mm")]
-)
+SPACE = Space([Float("C", 0.1, 100, log=True), Bool("bias"), Float("m", 0, 1, when={"bias": True}, unit="mm")])
 
 
 def study(*rows: TrialRow, space: Space = SPACE, objectives: Any = (), constraints: Any = ()) -> Recorded:
@@ -125,7 +123,7 @@ def test_a_report_says_what_was_found_and_how_to_go_on(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert words in page.text, words
     assert set(page.figures()) == {"history", "slice-0-0", "slice-1-0", "slice-2-0"}
-    shown = {tag: attrs for tag, attrs in page.tags}
+    shown = dict(page.tags)
     assert shown["html"]["lang"] == "en"
     assert {"title", "main", "h1", "details"} <= shown.keys()
 
@@ -142,8 +140,10 @@ def test_nothing_is_loaded_from_anywhere() -> None:
     for tag, attrs in page.tags:
         assert not attrs.keys() & {"src", "href", "srcset", "data", "action", "background"}, tag
     (policy,) = [attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv")]
-    assert policy is not None and policy.startswith("default-src 'none'")
-    assert "@import" not in render(tuned()) and "url(" not in page.text
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert "@import" not in render(tuned())
+    assert "url(" not in page.text
 
 
 def test_user_text_cannot_leave_its_place() -> None:
@@ -160,7 +160,8 @@ def test_user_text_cannot_leave_its_place() -> None:
     assert "img" not in {tag for tag, _ in page.tags}
     # as many scripts as figures and the three of every page
     assert len(page.scripts) == len(page.figures()) + 3 == hostile.count("<script")
-    assert HOSTILE in page.text and BREAKER in page.text
+    assert HOSTILE in page.text
+    assert BREAKER in page.text
     assert page.figures()["slice-0-0"]["data"]
     assert plain.count("alert(") == 0
 
@@ -178,8 +179,7 @@ def test_figures_hold_the_belief_when_there_is_one() -> None:
 def test_several_objectives_have_a_front() -> None:
     goals = [Objective("cost", unit="€"), Objective("yield", "maximize")]
     rows = [
-        row(i, {"C": 1.0, "bias": False}, {"cost": c, "yield": y})
-        for i, (c, y) in enumerate([(1, 1), (2, 2), (3, 1)])
+        row(i, {"C": 1.0, "bias": False}, {"cost": c, "yield": y}) for i, (c, y) in enumerate([(1, 1), (2, 2), (3, 1)])
     ]
     recorded = study(*rows, objectives=goals)
     assert headline(recorded.record) == (
@@ -236,6 +236,7 @@ def test_an_older_report_survives_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="no model"):
         write_report(tuned(), path, predict=predict)
-    assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "older"
+    assert list(tmp_path.iterdir()) == [path]
     write_report(tuned(), path)
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

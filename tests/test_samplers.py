@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -301,7 +302,7 @@ def test_near_and_prefer_are_refused_by_samplers_that_would_ignore_them(sampler)
     [
         (wb.Space([wb.Float("a", 0, 1), wb.Float("f", 0, 1, role="fidelity", target=1.0)]), [QUIET], [], "fidelity"),
         (wb.Space([wb.Float("a", 0, 1), wb.Float("e", 0, 1, role="environment")]), [QUIET], [], "environment"),
-        (wb.Space([wb.Float("a", 0, 1), wb.Categorical("t", ["x", "y"], role="task", target="x")]), [QUIET], [], "task"),
+        (wb.Space([wb.Float("a", 0, 1), wb.Bool("t", role="task", target=True)]), [QUIET], [], "task"),
         (plane(), [QUIET, wb.Objective("z")], [], "2 objectives"),
         (plane(), [QUIET], [wb.Constraint("g", upper=1)], "'g'"),
         (plane(), [wb.Preference("taste")], [], "preference"),
@@ -640,7 +641,7 @@ def test_a_sampler_may_go_on_with_a_trial_and_choose_what_to_measure():
 def test_a_trial_that_cannot_be_gone_on_with_is_the_samplers_fault():
     class Wrong(wb.RandomSampler):
         name = "wrong"
-        what: dict = {}
+        what: ClassVar = {}
 
         def ask(self, request):
             return [replace(p, **self.what) for p in super().ask(request)]
@@ -706,7 +707,9 @@ def test_auto_spreads_out_when_an_exact_process_would_take_too_long(monkeypatch)
     s = study("auto", plane())
     with s._record.transaction("fill") as tx:
         points = s.space.decode(s.space.sobol(1001, 0))
-        tx.insert([{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points])
+        tx.insert(
+            [{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points]
+        )
     assert s.ask().meta["auto"] == "sobol"
 
 

@@ -152,9 +152,7 @@ def spaces(draw: st.DrawFn) -> Space:
         when = None
         if parents and draw(st.booleans()):
             parent = draw(st.sampled_from(parents))
-            when = {
-                parent.name: draw(st.lists(st.sampled_from(list(parent.values())), min_size=1, max_size=2))
-            }
+            when = {parent.name: draw(st.lists(st.sampled_from(list(parent.values())), min_size=1, max_size=2))}
         parameters.append(draw(kinds)(f"p{i}", when))
     return Space(parameters)
 
@@ -370,9 +368,7 @@ def test_a_contradiction_over_conditional_names_is_vacuous() -> None:
 
 
 def test_feasible_agrees_with_violations() -> None:
-    space = everything(
-        ("x + 2*depth <= 12", "x * t <= 200", "a + b >= 40", "momentum <= size / 100", "bias <= x")
-    )
+    space = everything(("x + 2*depth <= 12", "x * t <= 200", "a + b >= 40", "momentum <= size / 100", "bias <= x"))
     X = everything(()).uniform(400, np.random.default_rng(1))
     ok = space.feasible(X)
     assert 0.05 < ok.mean() < 0.95

@@ -146,9 +146,7 @@ def test_float_round_trip(ends: tuple[float, float], shares: list[float]) -> Non
 def test_log_float_round_trip(start: float, decades: float, shares: list[float]) -> None:
     low, high = 10.0**start, 10.0 ** min(start + decades, 300)
     kind = Float("x", low, high, log=True)
-    values = (
-        [min(max(low * (high / low) ** share, low), high) for share in shares] if decades < 300 else [low]
-    )
+    values = [min(max(low * (high / low) ** share, low), high) for share in shares] if decades < 300 else [low]
     again = np.array(kind.decode(kind.encode(values)))
     # The exponent carries eps |log x| of rounding, at most 691 * 2.2e-16, in four operations.
     assert np.abs(again / values - 1).max() <= 1e-12
@@ -309,9 +307,7 @@ def test_simplex_is_uniform_under_upper_bounds(high: float) -> None:
 
 
 def test_simplex_supports_are_equally_likely_and_honour_bounds() -> None:
-    kind = Simplex(
-        "m", names=list("abcd"), total=10, bounds={"a": (1, 4), "b": (0, 5), "d": (0, 6)}, max_nonzero=2
-    )
+    kind = Simplex("m", names=list("abcd"), total=10, bounds={"a": (1, 4), "b": (0, 5), "d": (0, 6)}, max_nonzero=2)
     n = 9_000
     values = kind.decode(kind.from_uniform(uniforms(kind, n, 6)))
     supports = Counter(tuple(part for part, amount in v.items() if amount > 0) for v in values)
@@ -485,9 +481,7 @@ BAD = {
     "negative bound": lambda: Simplex("x", parts=2, bounds={"x_0": (-1, 0.5)}),
     "bounds too high": lambda: Simplex("x", parts=2, bounds={"x_0": (0.6, 1), "x_1": (0.6, 1)}),
     "bounds too low": lambda: Simplex("x", parts=2, bounds={"x_0": (0, 0.4), "x_1": (0, 0.4)}),
-    "few parts too low": lambda: Simplex(
-        "x", parts=3, max_nonzero=2, bounds={f"x_{i}": (0, 0.4) for i in range(3)}
-    ),
+    "few parts too low": lambda: Simplex("x", parts=3, max_nonzero=2, bounds={f"x_{i}": (0, 0.4) for i in range(3)}),
     "max_nonzero 0": lambda: Simplex("x", parts=2, max_nonzero=0),
     "all must be in": lambda: Simplex("x", parts=3, max_nonzero=1, bounds={"x_0": (0.1, 1), "x_1": (0.1, 1)}),
     "size 0": lambda: Vector("x", 0),

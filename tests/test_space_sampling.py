@@ -126,9 +126,7 @@ def rejected(space: Space, n: int) -> np.ndarray:
 
 
 MILD: dict[str, Space] = {
-    "mixture": Space(
-        [Simplex("m", parts=4, bounds={"m_3": (0.05, 0.6)})], ["m_0 + m_1 >= 0.5", "m_2 <= 0.2"]
-    ),
+    "mixture": Space([Simplex("m", parts=4, bounds={"m_3": (0.05, 0.6)})], ["m_0 + m_1 >= 0.5", "m_2 <= 0.2"]),
     "box": Space([*PAIR, Float("w", 0, 10)], ["x + y <= 8", "w <= 2*x"]),
     "levels": Space([Int("k", 0, 6), Int("l", -3, 3), Float("x", 0, 4)], ["k + l + x <= 3", "k >= l"]),
     "steps": Space([Float("t", 0, 3, step=0.5), Float("x", 0, 3)], ["t + x <= 2.2"]),
@@ -217,9 +215,7 @@ def test_fixed_values_are_exact(name: str) -> None:
             assert {key: point[key] for key in fixed} == fixed
             assert space.violations(point) == []
     complete = space.complete_fixed(fixed)
-    assert np.array_equal(
-        space.sobol(5, 3, skip=4, fixed=complete), space.sobol(9, 3, fixed=fixed)[4:], equal_nan=True
-    )
+    assert np.array_equal(space.sobol(5, 3, skip=4, fixed=complete), space.sobol(9, 3, fixed=fixed)[4:], equal_nan=True)
 
 
 def test_fixed_values_that_contradict() -> None:
@@ -249,9 +245,7 @@ def test_roles() -> None:
     assert {round(point["noise"], 9) for point in points} == {0.1, 0.333333333}
     assert max(point["x"] for point in points) <= 0.5
     assert np.array_equal(space.encode(points), X)
-    assert {point["epochs"] for point in space.decode(space.sobol(3, 0, fixed={"heat": 1, "epochs": 7}))} == {
-        7
-    }
+    assert {point["epochs"] for point in space.decode(space.sobol(3, 0, fixed={"heat": 1, "epochs": 7}))} == {7}
     with pytest.raises(InvalidValueError, match="heat: expected its present value"):
         space.sobol(1, 0)
     with pytest.raises(InvalidValueError, match="heat: expected its present value"):

@@ -898,7 +898,9 @@ def test_the_model_predicts_in_user_units_and_is_cached_by_revision() -> None:
 def test_load_if_exists_says_what_the_study_keeps(tmp_path: Path) -> None:
     def make(**options: Any) -> wb.Study:
         space = wb.Space([wb.Float("x", 0, 1)])
-        return wb.create_study("s", space, [wb.Objective("y")], storage=tmp_path / "s.db", load_if_exists=True, **options)
+        return wb.create_study(
+            "s", space, [wb.Objective("y")], storage=tmp_path / "s.db", load_if_exists=True, **options
+        )
 
     make(seed=1, budget=40)
     assert make(seed=1, budget=40).budget == 40  # the same again: no warning

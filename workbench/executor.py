@@ -175,9 +175,7 @@ class Processes(Executor):
     terminal reaches the parent alone, and killing a task kills the programs that it had started too.
     """
 
-    def __init__(
-        self, workers: int | None = None, *, trial_timeout: float | None = None, threads: int = 1
-    ) -> None:
+    def __init__(self, workers: int | None = None, *, trial_timeout: float | None = None, threads: int = 1) -> None:
         """Start nothing yet.
 
         Args:
@@ -194,9 +192,7 @@ class Processes(Executor):
             raise ExecutorError("Expected Linux or macOS for worker processes. Run without an executor here.")
         limit = math.inf if trial_timeout is None else trial_timeout
         if not isinstance(limit, int | float) or not limit > 0:
-            raise InvalidValueError(
-                f"Expected a trial_timeout above 0 seconds or None, got {trial_timeout!r}."
-            )
+            raise InvalidValueError(f"Expected a trial_timeout above 0 seconds or None, got {trial_timeout!r}.")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self.workers = _whole("workers", workers if workers is not None else cores or 1)
         self._threads = _whole("threads", threads)
@@ -269,9 +265,7 @@ class Processes(Executor):
 
     def _idle_worker(self) -> _Worker:
         for worker in [worker for worker in self._live if worker.task is None]:
-            if (
-                worker.process.exitcode is None and not worker.conn.poll()
-            ):  # an idle one sends nothing but EOF
+            if worker.process.exitcode is None and not worker.conn.poll():  # an idle one sends nothing but EOF
                 return worker
             self._discard(worker)  # something outside has ended it since its last task
         self._live.append(_Worker(self._threads))
@@ -323,9 +317,7 @@ class Processes(Executor):
             self._events.append(Died(task, reason, code, max(0.0, seconds) if started else 0.0))
             return
         how = f"ended with exit code {code}" if reason == "crashed" else f"was not ready in {seconds:.0f} s"
-        text = (
-            f"Expected a worker for task {task}, but its process {how}; what it printed says more. {_GUARD}"
-        )
+        text = f"Expected a worker for task {task}, but its process {how}; what it printed says more. {_GUARD}"
         self._failures.append(ExecutorError(text))
 
 
@@ -504,9 +496,7 @@ class _PipeChannel:
 
     def _post(self, kind: str, payload: Any) -> None:
         if not self._open:
-            raise ExecutorError(
-                "The task has ended, so its channel is closed. End its threads before it returns."
-            )
+            raise ExecutorError("The task has ended, so its channel is closed. End its threads before it returns.")
         _post(self._conn, kind, _dump_for_parent(kind, payload))
 
 

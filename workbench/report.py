@@ -318,9 +318,7 @@ def _declared(study: Reportable, history: History) -> str:
 
 def _condition(when: Mapping[str, Iterable[Any]] | None) -> str | None:
     """The parents of a conditional parameter and the values that bring it about."""
-    said = [
-        f"{parent} = {' or '.join(map(theme.wording, values))}" for parent, values in (when or {}).items()
-    ]
+    said = [f"{parent} = {' or '.join(map(theme.wording, values))}" for parent, values in (when or {}).items()]
     return ", ".join(said) or None
 
 

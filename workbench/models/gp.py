@@ -214,9 +214,7 @@ def _fit_one(
     left = None if deadline is None else _time_to_fit(deadline - time.monotonic(), len(y))
     began = time.monotonic()
     if len(y) > 1:
-        fit_gpytorch_mll(
-            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left}
-        )
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"timeout_sec": left})
     late = left is not None and time.monotonic() - began >= left
     model.eval()
     model.requires_grad_(False)

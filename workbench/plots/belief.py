@@ -50,14 +50,10 @@ def add_belief(figure: Figure, row: int, ruler: Ruler, predict: Predict, held: M
     draw(figure, row, x, mean, sd)
     here = float(ruler.places([held.get(ruler.name)])[0])
     if not np.isnan(here):
-        figure.add_vline(
-            here, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=row, col=1, layer="below"
-        )
+        figure.add_vline(here, line={"color": theme.MUTED, "width": 1, "dash": "dot"}, row=row, col=1, layer="below")
 
 
-def _band(
-    figure: Figure, row: int, x: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64]
-) -> None:
+def _band(figure: Figure, row: int, x: NDArray[np.float64], mean: NDArray[np.float64], sd: NDArray[np.float64]) -> None:
     import plotly.graph_objects as go
 
     band = go.Scatter(
@@ -107,9 +103,7 @@ def _error_bars(
 
 
 def _belief_words(mean: NDArray[np.float64], sd: NDArray[np.float64]) -> list[str]:
-    return [
-        f"model: {theme.quantity(m, None, 2 * s)}" for m, s in zip(mean.tolist(), sd.tolist(), strict=True)
-    ]
+    return [f"model: {theme.quantity(m, None, 2 * s)}" for m, s in zip(mean.tolist(), sd.tolist(), strict=True)]
 
 
 def _asked(predict: Predict, points: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -76,9 +76,7 @@ def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_]) -> N
     numbers = panel.history.numbers
     if panel.steps.size:
         best = _best_so_far(panel)
-        rows = np.unique(
-            [*panel.steps, len(numbers) - 1]
-        )  # the corners of the steps, and on to the last trial
+        rows = np.unique([*panel.steps, len(numbers) - 1])  # the corners of the steps, and on to the last trial
         figure.add_trace(
             go.Scatter(
                 x=numbers[rows], y=best[rows], mode="lines", name="best so far", legendgroup="best so far",
@@ -123,9 +121,7 @@ def _start(history: History) -> list[tuple[int, int]]:
     numbers = history.numbers[rows]
     if not numbers.size:
         return []
-    return [
-        (int(run[0]), int(run[-1])) for run in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    ]
+    return [(int(run[0]), int(run[-1])) for run in np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)]
 
 
 def _start_note(started: list[tuple[int, int]]) -> str:
@@ -137,9 +133,7 @@ def _best_so_far(panel: Panel) -> NDArray[np.float64]:
     """Value of the best counted trial up to each trial, shape (n,), NaN before the first."""
     if not panel.steps.size:
         return np.full(len(panel.history), np.nan)
-    step = (
-        np.searchsorted(panel.steps, np.arange(len(panel.history)), side="right") - 1
-    )  # -1 before the first
+    step = np.searchsorted(panel.steps, np.arange(len(panel.history)), side="right") - 1  # -1 before the first
     return np.where(step >= 0, panel.values[panel.steps[step]], np.nan)
 
 
@@ -157,9 +151,7 @@ def _style_numbers(figure: Figure, history: History, rows: int) -> None:
 def _finding(chosen: tuple[Panel, ...]) -> str:
     found = [_best_words(panel) for panel in chosen]
     return (
-        f"Best so far: {'; '.join(found)}"
-        if any(panel.best is not None for panel in chosen)
-        else "No trial counts yet"
+        f"Best so far: {'; '.join(found)}" if any(panel.best is not None for panel in chosen) else "No trial counts yet"
     )
 
 
@@ -185,8 +177,7 @@ def _check_positive(chosen: tuple[Panel, ...]) -> None:
         low = [group.y.min() for group in panel.groups()]
         if low and min(low) <= 0:
             raise InvalidValueError(
-                f"a logarithmic axis needs values > 0, but {panel.goal.name!r} has {min(low):g}; "
-                "draw it with log=False"
+                f"a logarithmic axis needs values > 0, but {panel.goal.name!r} has {min(low):g}; draw it with log=False"
             )
 
 

@@ -166,9 +166,7 @@ def hover(history: History, row: int, full: bool) -> str:
         limit.name: limit.unit for limit in history.constraints
     }
     lines = [f"Trial {record.number}" + ("" if record.state == "complete" else f", {record.state}")]
-    lines += [
-        f"{theme.shorten(name)}: {theme.quantity(value, units.get(name))}" for name, value in told.items()
-    ]
+    lines += [f"{theme.shorten(name)}: {theme.quantity(value, units.get(name))}" for name, value in told.items()]
     params = list(history.params(row).items()) if full else []
     lines += [f"{theme.shorten(name)} = {theme.wording(value)}" for name, value in params[:_HOVER_PARAMS]]
     lines += [f"and {len(params) - _HOVER_PARAMS} more"] if len(params) > _HOVER_PARAMS else []
@@ -217,9 +215,7 @@ def stack(chosen: tuple[Panel, ...]) -> Figure:
     return figure.update_layout(height=150 + _ROW_HEIGHT * len(chosen))
 
 
-def add_trials(
-    figure: Figure, row: int, panel: Panel, x: NDArray[np.float64], drawn: NDArray[np.bool_]
-) -> None:
+def add_trials(figure: Figure, row: int, panel: Panel, x: NDArray[np.float64], drawn: NDArray[np.bool_]) -> None:
     """Draw the trials of a panel: at their values, or at the foot those that have none.
 
     Args:

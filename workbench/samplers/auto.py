@@ -82,7 +82,11 @@ class AutoSampler(Sampler):
         for rule in TABLE:
             sampler = self._factories[rule.sampler]()
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
-            if (goals and not rule.beyond) or request.history.complete.sum() > rule.most or not _takes(sampler, request):
+            if (
+                (goals and not rule.beyond)
+                or request.history.complete.sum() > rule.most
+                or not _takes(sampler, request)
+            ):
                 continue
             warning = rule.warning.format(what=" and ".join(goals.values())) if goals and rule.beyond else ""
             return rule, sampler, warning

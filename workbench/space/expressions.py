@@ -326,13 +326,10 @@ def _trimmed(polynomial: _Polynomial) -> _Polynomial:
 
 def _comparison(source: str) -> ast.Compare:
     if not isinstance(source, str):
-        raise ConstraintError(
-            f"expected a constraint as text, such as 'x + y <= 3'; got {type(source).__name__}."
-        )
+        raise ConstraintError(f"expected a constraint as text, such as 'x + y <= 3'; got {type(source).__name__}.")
     if len(source) > _LONGEST:
         raise ConstraintError(
-            f"expected a constraint of at most {_LONGEST} characters, got {len(source)}. "
-            "Split it into several."
+            f"expected a constraint of at most {_LONGEST} characters, got {len(source)}. Split it into several."
         )
     try:
         tree = ast.parse(source.strip(), mode="eval").body

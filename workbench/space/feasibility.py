@@ -45,9 +45,7 @@ def total_row(numeric: Numeric) -> Row:
     return Row("the total", dict.fromkeys(numeric.names, 1.0), -numeric.total, True)
 
 
-def stacked(
-    rows: Sequence[Row], names: Sequence[str], low: Array, high: Array
-) -> tuple[Array, Array, Array, Array]:
+def stacked(rows: Sequence[Row], names: Sequence[str], low: Array, high: Array) -> tuple[Array, Array, Array, Array]:
     """Return A, b, C, e of A t <= b and C t = e for v = low + (high - low) t; names outside are 0."""
     place = {name: i for i, name in enumerate(names)}
     M, k = np.zeros((len(rows), len(names))), np.zeros(len(rows))

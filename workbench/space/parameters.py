@@ -308,14 +308,11 @@ class Parameter(ABC):
         if self.when is None:
             return
         if not isinstance(self.when, Mapping) or not self.when:
-            raise self._error(
-                f'expected when={{"parent": value}}, got {self.when!r}. Name at least one parent.'
-            )
+            raise self._error(f'expected when={{"parent": value}}, got {self.when!r}. Name at least one parent.')
         listed = {parent: _as_tuple(value) for parent, value in self.when.items()}
         if empty := [parent for parent, allowed in listed.items() if not allowed]:
             raise self._error(
-                f"expected at least one value of {empty[0]!r} in when=, got none. List the values that "
-                "activate it."
+                f"expected at least one value of {empty[0]!r} in when=, got none. List the values that activate it."
             )
         self._set("when", listed)
 
@@ -328,13 +325,9 @@ class Parameter(ABC):
                 f"target={self.target!r}. State the value that results are about."
             )
         if self.has_scenarios and self.role != "environment":
-            raise self._error(
-                f"expected weights= and samples= only with role='environment', got role={self.role!r}."
-            )
+            raise self._error(f"expected weights= and samples= only with role='environment', got role={self.role!r}.")
         if self.role == "fidelity" and not (self.box and self.width == 1):
-            raise self._error(
-                "expected a fidelity to be an ordered number (Float, Int, Ordinal, Bool); got this kind."
-            )
+            raise self._error("expected a fidelity to be an ordered number (Float, Int, Ordinal, Bool); got this kind.")
         if self.role == "task" and not (self.discrete and self.width == 1):
             raise self._error("expected a task to be Categorical, Ordinal, Int or Bool; got this kind.")
         if self.target is not None:
@@ -355,9 +348,7 @@ class Parameter(ABC):
             raise self._error("expected samples= beside weights= for a parameter of so many values.")
         weights = tuple(finite(weight, "a weight") for weight in self.weights)
         if len(weights) != count or min(weights) < 0 or sum(weights) <= 0:
-            raise self._error(
-                f"expected {count} weights, none negative and not all 0; got {shorten(weights)}."
-            )
+            raise self._error(f"expected {count} weights, none negative and not all 0; got {shorten(weights)}.")
         self._set("weights", weights)
 
     def _declared_value(self, value: Any, where: str) -> Any:

@@ -150,9 +150,7 @@ def _inner_point(A: Array, b: Array, C: Array, e: Array) -> tuple[Array, Mask] |
     upper = np.hstack([A, np.eye(m), -b[:, None]])
     equal = np.hstack([C, np.zeros((p, m)), -e[:, None]])
     limits = [(None, None)] * d + [(0.0, 1.0)] * m + [(1.0, _MOST_STRETCH)]
-    result = linprog(
-        cost, upper, np.zeros(m), equal if p else None, np.zeros(p) if p else None, limits, method="highs"
-    )
+    result = linprog(cost, upper, np.zeros(m), equal if p else None, np.zeros(p) if p else None, limits, method="highs")
     if result.x is None:
         return None
     t, s, stretch = result.x[:d], result.x[d:-1], result.x[-1]

@@ -116,9 +116,7 @@ class Plan:
     def __init__(self, space: Space, fixed: Mapping[str, Any]) -> None:
         self._space = space
         pinned = {p.name: p.target for p in space.parameters if p.target is not None} | dict(fixed)
-        self._pinned = {
-            name: _settled(space[name], space[name].encode([value])) for name, value in pinned.items()
-        }
+        self._pinned = {name: _settled(space[name], space[name].encode([value])) for name, value in pinned.items()}
         if broken := space.violations(pinned):
             raise InfeasibleSpaceError(
                 f"expected fixed values that meet the known constraints; got {'; '.join(broken)}. "
@@ -258,9 +256,7 @@ class _Relaxation:
         owners = [p for p in space.parameters if used & set(p.variables)]
         bound = {p.name for p in owners if p.has_scenarios} | parents | set(pinned)
         free = {
-            p.name: p
-            for p in owners
-            if p.name not in bound and p.numeric is not None and p.numeric.spacing is not None
+            p.name: p for p in owners if p.name not in bound and p.numeric is not None and p.numeric.spacing is not None
         }
         rigid = _rigid(self.rows, list(free.values()))
         self._moved = [p for p in free.values() if p.name not in rigid]

@@ -38,9 +38,7 @@ class Space:
         InfeasibleSpaceError: if the linear constraints leave no point.
     """
 
-    def __init__(
-        self, parameters: Iterable[Parameter], constraints: Iterable[str | KnownConstraint] = ()
-    ) -> None:
+    def __init__(self, parameters: Iterable[Parameter], constraints: Iterable[str | KnownConstraint] = ()) -> None:
         self.parameters: tuple[Parameter, ...] = tuple(parameters)
         self._check_parameters()
         self.names: tuple[str, ...] = tuple(parameter.name for parameter in self.parameters)
@@ -51,9 +49,7 @@ class Space:
         self.constraints: tuple[KnownConstraint, ...] = tuple(
             part for source in self._sources for part in parse(source, self._variables)
         )
-        self.columns: tuple[str, ...] = tuple(
-            column for parameter in self.parameters for column in parameter.columns
-        )
+        self.columns: tuple[str, ...] = tuple(column for parameter in self.parameters for column in parameter.columns)
         edges = [0, *accumulate(parameter.width for parameter in self.parameters)]
         self.slices: dict[str, slice] = {
             name: slice(start, stop) for name, start, stop in zip(self.names, edges, edges[1:], strict=False)
@@ -131,9 +127,7 @@ class Space:
                 active.add(parameter.name)
         return active
 
-    def check(
-        self, params: Mapping[str, Any], *, bounds: bool = True, complete: bool = True
-    ) -> dict[str, Any]:
+    def check(self, params: Mapping[str, Any], *, bounds: bool = True, complete: bool = True) -> dict[str, Any]:
         """Return a point in canonical form: canonical values in declared order, inactive keys absent.
 
         Args:
@@ -299,8 +293,7 @@ class Space:
         for parameter in self.parameters:
             if not isinstance(parameter, Parameter):
                 raise SpaceError(
-                    f"expected parameters such as Float('x', 0, 1), got {shorten(parameter)}. "
-                    "Declare it as one."
+                    f"expected parameters such as Float('x', 0, 1), got {shorten(parameter)}. Declare it as one."
                 )
         names = [parameter.name for parameter in self.parameters]
         if twice := [name for i, name in enumerate(names) if name in names[:i]]:
@@ -344,8 +337,7 @@ class Space:
                 taken = variable in owners or (variable != parameter.name and variable in self._by_name)
                 if taken:
                     raise SpaceError(
-                        f"expected different names, got {variable!r} twice (parts of a Simplex count). "
-                        "Rename one."
+                        f"expected different names, got {variable!r} twice (parts of a Simplex count). Rename one."
                     )
                 owners[variable] = parameter.name
         return owners

@@ -55,9 +55,7 @@ class Simplex(Parameter):
         if self.max_nonzero is not None:
             self._set("max_nonzero", whole(self.max_nonzero, f"{self.name}: max_nonzero"))
             if not 1 <= self.max_nonzero <= len(self.columns):
-                raise self._error(
-                    f"expected max_nonzero from 1 to {len(self.columns)}, got {self.max_nonzero}."
-                )
+                raise self._error(f"expected max_nonzero from 1 to {len(self.columns)}, got {self.max_nonzero}.")
         self._check_reachable()
 
     def _declared_names(self) -> tuple[str, ...]:

@@ -23,9 +23,7 @@ _ID: BindParameter[int] = bindparam("the_study")
 _FENCE: BindParameter[int] = bindparam("the_fence")
 
 _STUDY_ID = select(studies.c.id).where(studies.c.name == bindparam("the_name"))
-_LEASE = select(studies.c.lease_owner, studies.c.lease_expires, studies.c.lease_fence).where(
-    studies.c.id == _ID
-)
+_LEASE = select(studies.c.lease_owner, studies.c.lease_expires, studies.c.lease_fence).where(studies.c.id == _ID)
 _TAKE_LEASE = (
     update(studies)
     .where(studies.c.id == _ID, studies.c.lease_fence == _FENCE)

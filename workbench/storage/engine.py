@@ -52,8 +52,7 @@ def parse_url(url: str | os.PathLike[str] | None) -> URL:
         parsed = make_url(text)
     except (ArgumentError, ValueError) as error:
         raise StorageError(
-            "expected a database URL such as sqlite:///demo.db or a path, "
-            f"got {text.partition('://')[0]}://…: {error}"
+            f"expected a database URL such as sqlite:///demo.db or a path, got {text.partition('://')[0]}://…: {error}"
         ) from error
     if parsed.get_backend_name() != "sqlite" or is_memory(parsed):
         return parsed
@@ -134,9 +133,7 @@ class Database:
 
     def _check_foreign_keys(self, connection: Connection) -> None:
         if self._sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
-            raise StorageError(
-                f"the upgrade of {self.place} would leave rows without their parent: {tuple(broken)}"
-            )
+            raise StorageError(f"the upgrade of {self.place} would leave rows without their parent: {tuple(broken)}")
 
     @contextmanager
     def _connection(self, engine: Engine) -> Iterator[Connection]:
@@ -271,9 +268,7 @@ def _engine(url: URL, place: str) -> Engine:
     @event.listens_for(engine, "handle_error", retval=True)
     def translate(context: ExceptionContext) -> BaseException | None:
         error = context.original_exception
-        if isinstance(
-            error, OverflowError | UnicodeError
-        ):  # raised by the driver, before the database sees it
+        if isinstance(error, OverflowError | UnicodeError):  # raised by the driver, before the database sees it
             return InvalidValueError(
                 f"expected whole numbers of 64 bits and valid text, got a value that is not: {error}"
             )

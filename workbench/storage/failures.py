@@ -55,12 +55,8 @@ def storage_error(error: BaseException, place: str) -> StorageError:
         place: The URL with the password hidden.
     """
     code = _code(error)
-    if code == 19 or str(code).startswith(
-        "23"
-    ):  # SQLITE_CONSTRAINT; class 23, integrity constraint violation
-        return ConflictError(
-            f"the database {place} refused what contradicts the record: {error}; nothing was changed"
-        )
+    if code == 19 or str(code).startswith("23"):  # SQLITE_CONSTRAINT; class 23, integrity constraint violation
+        return ConflictError(f"the database {place} refused what contradicts the record: {error}; nothing was changed")
     for codes, kind, what, remedy in _KINDS:
         if code in codes:
             return kind(f"the database {place} {what} ({error}); nothing was changed: {remedy}")

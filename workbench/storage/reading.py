@@ -43,11 +43,7 @@ _COUNTS = select(trials.c.study_id, trials.c.state, func.count()).group_by(trial
 _REVISION = select(studies.c.revision).where(studies.c.id == _ID)
 _SPACES = select(spaces.c.version, spaces.c.json).where(spaces.c.study_id == _ID).order_by(spaces.c.version)
 
-_ROWS = (
-    select(*(trials.c[key] for key in TrialRow._fields))
-    .where(trials.c.study_id == _ID)
-    .order_by(trials.c.number)
-)
+_ROWS = select(*(trials.c[key] for key in TrialRow._fields)).where(trials.c.study_id == _ID).order_by(trials.c.number)
 _ROWS_SINCE = _ROWS.where(trials.c.revision > _SINCE)
 _ROWS_FROM = _ROWS.where(trials.c.number >= _NUMBER)
 _ROWS_IN = _ROWS.where(trials.c.state.in_(bindparam("states", expanding=True)))
@@ -75,9 +71,7 @@ _ATTACHMENTS = (
     .order_by(attachments.c.id)
 )
 _ATTACHMENT = _ATTACHMENTS.add_columns(attachments.c.data).where(attachments.c.name == _NAME)
-_AUDIT = (
-    select(*(audit.c[key] for key in AuditRow.__slots__)).where(audit.c.study_id == _ID).order_by(audit.c.id)
-)
+_AUDIT = select(*(audit.c[key] for key in AuditRow.__slots__)).where(audit.c.study_id == _ID).order_by(audit.c.id)
 _STATE = select(sampler_states.c.number, sampler_states.c.data).where(
     sampler_states.c.study_id == _ID, sampler_states.c.sampler == _NAME
 )
@@ -104,13 +98,10 @@ def no_such_study(connection: Connection, name: str, place: str) -> StudyNotFoun
     """The error that names the studies which come near."""
     names = list(connection.execute(_NAMES).scalars())
     if not names:
-        return StudyNotFoundError(
-            f"no study {name!r}: {place} holds no study yet; make one with create_study"
-        )
+        return StudyNotFoundError(f"no study {name!r}: {place} holds no study yet; make one with create_study")
     near = difflib.get_close_matches(name, names, n=3) or names[-3:]
     return StudyNotFoundError(
-        f"no study {name!r}: {place} holds {len(names)} of other names; "
-        f"did you mean {', '.join(map(repr, near))}?"
+        f"no study {name!r}: {place} holds {len(names)} of other names; did you mean {', '.join(map(repr, near))}?"
     )
 
 
@@ -173,9 +164,7 @@ def no_such_trial(connection: Connection, study_id: int, number: int) -> Unknown
     last = last_number(connection, study_id)
     if last < 0:
         return UnknownTrialError(f"no trial {number}: the study has no trials yet; ask for one first")
-    return UnknownTrialError(
-        f"no trial {number}: the study has trials 0 to {last}; give one of these numbers"
-    )
+    return UnknownTrialError(f"no trial {number}: the study has trials 0 to {last}; give one of these numbers")
 
 
 def reports_since(connection: Connection, study_id: int, since: int) -> list[Report]:
@@ -217,9 +206,7 @@ def attachment(connection: Connection, study_id: int, name: str) -> tuple[Attach
     if found is None:
         names = [known.name for known in attachment_list(connection, study_id)]
         near = ", ".join(map(repr, difflib.get_close_matches(name, names, n=3) or names[:3])) or "none"
-        raise InvalidValueError(
-            f"no attachment {name!r} in this study: it has {len(names)}, the nearest are {near}"
-        )
+        raise InvalidValueError(f"no attachment {name!r} in this study: it has {len(names)}, the nearest are {near}")
     *fields, data = found
     return AttachmentRow(*fields), bytes(data)
 

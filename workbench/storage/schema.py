@@ -64,15 +64,11 @@ studies = Table(
 
 
 def _study_id(*, key: bool) -> Column[int]:
-    return Column(
-        "study_id", Integer, ForeignKey("studies.id", ondelete="CASCADE"), primary_key=key, nullable=False
-    )
+    return Column("study_id", Integer, ForeignKey("studies.id", ondelete="CASCADE"), primary_key=key, nullable=False)
 
 
 def _of_trial() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["study_id", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE"
-    )
+    return ForeignKeyConstraint(["study_id", "number"], ["trials.study_id", "trials.number"], ondelete="CASCADE")
 
 
 spaces = Table(

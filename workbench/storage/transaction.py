@@ -56,9 +56,7 @@ _NUMBER: BindParameter[int] = bindparam("the_number")
 _NAME: BindParameter[str] = bindparam("the_name")
 
 _BEGIN = (
-    update(studies)
-    .where(studies.c.id == _ID)
-    .values(revision=studies.c.revision + 1, updated=bindparam("the_time"))
+    update(studies).where(studies.c.id == _ID).values(revision=studies.c.revision + 1, updated=bindparam("the_time"))
 )
 _BEGUN = select(
     studies.c.revision, studies.c.space_version, studies.c.lease_owner, studies.c.lease_fence
@@ -78,9 +76,7 @@ _ANSWER = (
     .values(answered=bindparam("the_answer"))
 )
 _DROP_ATTACHMENT = delete(attachments).where(attachments.c.study_id == _ID, attachments.c.name == _NAME)
-_DROP_STATE = delete(sampler_states).where(
-    sampler_states.c.study_id == _ID, sampler_states.c.sampler == _NAME
-)
+_DROP_STATE = delete(sampler_states).where(sampler_states.c.study_id == _ID, sampler_states.c.sampler == _NAME)
 
 STUDY_FIELDS = frozenset(StudyRow.__slots__) - {
     "id",
@@ -236,9 +232,7 @@ class Transaction:
         self._add(feedback, [values])
         return record
 
-    def question(
-        self, trials: Sequence[int], seed: int | None, *, created: float | None = None
-    ) -> QuestionRecord:
+    def question(self, trials: Sequence[int], seed: int | None, *, created: float | None = None) -> QuestionRecord:
         """Note which trials are shown together for judgement."""
         created = self._time if created is None else created
         record = QuestionRecord(self._next_id(questions), tuple(trials), created, seed=seed)
@@ -314,9 +308,7 @@ class Transaction:
         self._space_version += 1
         version: int = self._space_version
         add_space(self._open, self._study_id, version, json)
-        self._open.execute(
-            update(studies).where(studies.c.id == self._study_id).values(space_version=version)
-        )
+        self._open.execute(update(studies).where(studies.c.id == self._study_id).values(space_version=version))
         return version
 
     # -- helpers --------------------------------------------------------------------------
@@ -358,9 +350,7 @@ def _state(value: str) -> str:
     try:
         return TrialState(value).value
     except ValueError:
-        raise InvalidValueError(
-            f"a trial's state: expected one of {', '.join(TrialState)}; got {value!r}"
-        ) from None
+        raise InvalidValueError(f"a trial's state: expected one of {', '.join(TrialState)}; got {value!r}") from None
 
 
 def _text(value: Mapping[str, Any] | str | None) -> str | None:

@@ -334,4 +334,3 @@ class Model:
         if self.surrogate is None:
             return None
         return self.predict
-

@@ -363,4 +363,3 @@ class _Proxy:
 
 def _evaluate(job: _Job, channel: Any) -> Any:
     return job.fn(Trial(job.row, _Proxy(job, channel)))
-

@@ -165,9 +165,7 @@ def reject(tx: Transaction, record: Record, number: int, reason: str, avoid: str
     if avoid not in ("point", "region"):
         parse(avoid, variables(record.space))
     tx.audit("reject", number, before={"state": row.state}, after={"avoid": avoid}, reason=_reason(reason))
-    return tx.update(
-        number, state=str(TrialState.REJECTED), reason=reason, avoid=avoid, expires=None, finished=now()
-    )
+    return tx.update(number, state=str(TrialState.REJECTED), reason=reason, avoid=avoid, expires=None, finished=now())
 
 
 # -- checks --------------------------------------------------------------------------------
@@ -301,4 +299,3 @@ def _reason(reason: str) -> str:
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidValueError(f"give a reason in words for the audit log, got {reason!r}")
     return reason
-

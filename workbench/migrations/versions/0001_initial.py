@@ -48,9 +48,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("who", sa.Text(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_audit_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_audit_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "id", name=op.f("pk_audit")),
     )
     op.create_table(
@@ -66,9 +64,7 @@ def upgrade() -> None:
         sa.Column("confidence", sa.Double(), nullable=True),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_feedback_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_feedback_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "id", name=op.f("pk_feedback")),
     )
     op.create_table(
@@ -79,9 +75,7 @@ def upgrade() -> None:
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("answered", sa.Integer(), nullable=True),
         sa.Column("seed", sa.BigInteger(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_questions_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_questions_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "id", name=op.f("pk_questions")),
     )
     op.create_table(
@@ -100,9 +94,7 @@ def upgrade() -> None:
         sa.Column("study_id", sa.Integer(), nullable=False),
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("json", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_spaces_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_spaces_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "version", name=op.f("pk_spaces")),
     )
     op.create_table(
@@ -138,9 +130,7 @@ def upgrade() -> None:
         sa.Column("expires", sa.Double(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_trials_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_trials_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_trials")),
         sa.UniqueConstraint("study_id", "number", name=op.f("uq_trials_study_id_number")),
     )
@@ -164,9 +154,7 @@ def upgrade() -> None:
             name=op.f("fk_attachments_study_id_number"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_attachments_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_attachments_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "id", name=op.f("pk_attachments")),
         sa.UniqueConstraint("study_id", "name", name=op.f("uq_attachments_study_id_name")),
     )
@@ -185,9 +173,7 @@ def upgrade() -> None:
             name=op.f("fk_reports_study_id_number"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["study_id"], ["studies.id"], name=op.f("fk_reports_study_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name=op.f("fk_reports_study_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("study_id", "number", "objective", "step", name=op.f("pk_reports")),
     )
     op.create_index(op.f("ix_reports_study_id_revision"), "reports", ["study_id", "revision"], unique=False)
