@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -98,7 +98,9 @@ def trials(study: Study, shown: Sequence[Trial]) -> Table:
     knobs = study.space.names[:_COLUMNS]
     table = Table(**_look())
     for head in ("trial", "state", *goals, *knobs):
-        table.add_column(_cell(theme.shorten(head, 20)), justify="left" if head == "state" else "right")
+        text = head == "state"
+        justify: JustifyMethod = "left" if text else "right"
+        table.add_column(_cell(theme.shorten(head, 20)), justify=justify, min_width=8 if text else None)
     for trial in shown:
         cells: list[Any] = [trial.values.get(goal) for goal in goals] + [trial.params.get(knob) for knob in knobs]
         worded = ["–" if value is None else theme.wording(value) for value in cells]

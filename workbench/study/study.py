@@ -17,7 +17,8 @@ from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialErr
 from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, optimizing, telling
-from workbench.study.doors import Feedback, Files, Model, Plot
+from workbench.study.doors import Files, Model, Plot
+from workbench.study.feedback import Feedback
 from workbench.study.progress import progress_bar
 from workbench.study.record import Record, finite
 from workbench.trial import Trial, TrialRow, TrialState, loads
