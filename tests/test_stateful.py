@@ -323,7 +323,7 @@ class StudyMachine(RuleBasedStateMachine):
     def rank(self, n: int, m: int, tied: bool) -> None:
         a, b = n % len(self.trials), m % len(self.trials)
         groups = [[a, b]] if tied else [[a], [b]]
-        if a == b or any(self.trials[i].state in ("rejected", "void", "waiting") for i in (a, b)):
+        if a == b or any(self.trials[i].state in ("rejected", "void", "waiting", "failed") for i in (a, b)):
             with pytest.raises(wb.FeedbackError):
                 self.study.feedback.rank(groups)
             return
