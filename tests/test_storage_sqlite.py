@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import ClauseElement, Executable, event
+from sqlalchemy import ClauseElement, Engine, Executable, event
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -528,4 +528,25 @@ def test_kill_loses_nothing_that_was_committed(path: Path, acknowledged: int) ->
     assert len(told) - len(said) <= 1  # at most one was committed and not yet acknowledged
     assert all(row.outcomes == f'{{"y":{row.number}}}' for row in rows if row.number in told)
     assert add(storage, study.id) == len(rows)
+    storage.close()
+
+
+def test_listing_studies_never_loads_a_trial(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "demo.db")
+    study = storage.create_study(name="demo", space="{}", objectives="[]")
+    with storage.transaction(study.id, "add") as tx:
+        tx.insert([{"params": '{"x":0.5}'}] * 3)
+    statements: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        (summary,) = storage.studies()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert summary.counts == {"running": 3}
+    assert statements
+    assert not any("params" in statement or "outcomes" in statement for statement in statements)
     storage.close()
