@@ -909,3 +909,10 @@ def test_load_if_exists_says_what_the_study_keeps(tmp_path: Path) -> None:
         assert make(budget=80).budget == 40
     with pytest.warns(wb.WorkbenchWarning, match="keeps its seed 1; 2 was given"):
         make(seed=2)
+
+
+def test_an_uneven_step_is_warned_of_once(tmp_path: Path) -> None:
+    with pytest.warns(wb.WorkbenchWarning, match=r"last value reached is 0\.9"):
+        space = wb.Space([wb.Float("x", 0, 1, step=0.3)])
+    wb.create_study("s", space, [wb.Objective("y")], storage=tmp_path / "s.db").ask()
+    assert len(wb.load_study("s", storage=tmp_path / "s.db").trials) == 1  # a warning would be an error

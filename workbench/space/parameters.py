@@ -11,6 +11,7 @@ import keyword
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, final
 
@@ -18,6 +19,9 @@ import numpy as np
 
 from workbench.errors import InvalidValueError, SpaceError
 from workbench.space.scales import Array
+
+rebuilding: ContextVar[bool] = ContextVar("rebuilding", default=False)
+"""True while a stored declaration is read: its author was warned when it was made."""
 
 ROLES = ("design", "fidelity", "environment", "task", "context")
 _MOST_WEIGHTED = 100_000  # levels that weights= may name one by one
@@ -263,12 +267,15 @@ class Parameter(ABC):
         if kind not in Parameter._kinds:
             known = ", ".join(sorted(Parameter._kinds))
             raise SpaceError(f"expected a parameter of kind {known}; got {kind!r}. Check the file's version.")
+        mark = rebuilding.set(True)
         try:
             return Parameter._kinds[kind](**options)
         except TypeError as error:
             raise SpaceError(
                 f"expected the fields of a {kind} parameter; {error}. Check the file's version."
             ) from error
+        finally:
+            rebuilding.reset(mark)
 
     def invalid(self, value: Any, remedy: str) -> InvalidValueError:
         """Return the error for a value that is not one of this parameter's."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from workbench.errors import SpaceError, WorkbenchWarning
-from workbench.space.parameters import Numeric, Opaque, Parameter, finite, lookup, real, scalars, whole
+from workbench.space.parameters import Numeric, Opaque, Parameter, finite, lookup, real, rebuilding, scalars, whole
 from workbench.space.scales import Array, Lattice, Scale
 
 _EXACT = 2**53  # integers up to here are exact in float64 columns
@@ -492,7 +492,7 @@ def _positive_step(parameter: Parameter, step: Any) -> float:
 
 
 def _warn_if_uneven(parameter: Float | Int, lattice: Lattice) -> None:
-    if abs(lattice.last - parameter.high) > 1e-9 * lattice.step:
+    if not rebuilding.get() and abs(lattice.last - parameter.high) > 1e-9 * lattice.step:
         warnings.warn(
             f"{parameter.name}: the step {parameter.step!r} does not divide {parameter.low!r} to "
             f"{parameter.high!r}; the last value reached is {lattice.last:g}.",
