@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from workbench.errors import (
     AlreadyTold,
     ExecutorError,
@@ -29,6 +31,7 @@ from workbench.trial import Observation, Owner, Trial, TrialRow, TrialState, now
 if TYPE_CHECKING:
     from workbench.study.record import Record
     from workbench.study.study import Study
+    from workbench.trial import History
 
 EXPIRY = 300.0  # seconds without a heartbeat after which a trial may be taken over
 HEARTBEAT = 30.0
@@ -96,15 +99,17 @@ def _next(study: Study, record: Record, plan: Plan, runner: _Runner) -> TrialRow
     """An orphan, else a new trial, else None."""
     began = now()
     try:
-        return _orphan(record, runner.alive) or _fresh(study, record, plan, runner.running)
+        return _orphan(record, runner.alive) or _fresh(study, record, plan, runner.alive)
     except (KeyboardInterrupt, SystemExit):
         runner.adopt(began)
         raise
 
 
-def _fresh(study: Study, record: Record, plan: Plan, running: int) -> TrialRow | None:
-    finished = int(record.history().finished.sum())
-    if not plan.wants_more(finished, running):
+def _fresh(study: Study, record: Record, plan: Plan, alive: Collection[int]) -> TrialRow | None:
+    """A new trial, unless those finished and those in flight, in other runs too, are enough."""
+    history = record.history()
+    elsewhere = sum(row.expires is not None for row in _running(history) if row.number not in alive)
+    if not plan.wants_more(int(history.finished.sum()), len(alive) + elsewhere):
         return None
     try:
         row = study._ask(1, expires=EXPIRY)[0]
@@ -123,7 +128,7 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
         alive: Trials of this run, which are no orphans even if a suspended machine let them expire.
     """
     history, at = record.history(), now()
-    orphans = [row for row in _running(history.rows) if row.number not in alive and _orphaned(row, at)]
+    orphans = [row for row in _running(history) if row.number not in alive and _orphaned(row, at)]
     if not orphans:
         return None
     with record.transaction("takeover") as tx:
@@ -135,8 +140,8 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
     return None
 
 
-def _running(rows: Sequence[TrialRow]) -> Iterator[TrialRow]:
-    return (row for row in rows if row.state == TrialState.RUNNING)
+def _running(history: History) -> list[TrialRow]:
+    return [history.rows[i] for i in np.flatnonzero(history.in_state(TrialState.RUNNING)).tolist()]
 
 
 def _orphaned(row: TrialRow, at: float) -> bool:
@@ -181,7 +186,7 @@ class _Runner:
     def adopt(self, began: float) -> None:
         """Find the trial that was written for this run since `began`, before its number got here."""
         owner = Owner.current().to_json()
-        for row in _running(self.record.history().rows):
+        for row in _running(self.record.history()):
             if row.owner == owner and row.expires is not None and (row.started or 0.0) >= began:
                 self.alive.setdefault(row.number, row)
 
