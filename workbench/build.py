@@ -32,7 +32,7 @@ _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "grid": GridSampler,
 }
 # An acquisition function is a sampler name too: the GP sampler with that acquisition.
-_ACQUISITIONS = {"log_ei": "log_ei"}
+_ACQUISITIONS = frozenset({"log_ei"})
 
 
 def sampler_names() -> list[str]:
@@ -52,9 +52,11 @@ def make_sampler(spec: Spec) -> Sampler:
         return spec
     name, options = _named(spec)
     if name == "auto":
+        if options:
+            raise UnsupportedError(f"sampler 'auto' takes no options, got {sorted(options)}; name the sampler instead")
         return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
-        return GPSampler(acquisition=_ACQUISITIONS[name])
+        name, options = "gp", {**options, "acquisition": name}
     if name not in _SAMPLERS:
         near = difflib.get_close_matches(str(name), sampler_names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -97,7 +99,8 @@ def create_study(
         space: Where to look.
         objectives: What is wanted, at least one.
         constraints: Limits on measured quantities.
-        sampler: Name or object; "auto" chooses by the study.
+        sampler: Name or object; "auto" chooses by the study. A study that exists keeps its own; this one
+            proposes through the object returned.
         storage: "sqlite:///file.db", any SQLAlchemy URL, or a path; None keeps the record in memory.
         seed: Source of all randomness; drawn and stored when absent.
         budget: Number of trials planned; the default `until` of `optimize`.
@@ -137,22 +140,31 @@ def load_study(name: str, *, storage: str | Path | Storage, sampler: Spec | None
     Args:
         sampler: What proposes from now on; the study's own when absent.
     Raises:
+        StorageError: if there is no such database; none is made.
         StudyNotFoundError: with the near names.
+        UnsupportedError: if the study's own sampler is not known here.
     """
-    store = _open(storage)
+    store = _open(storage, make=False)
     row = store.study(name)
     spec = loads(row.sampler, "auto") if sampler is None else sampler
-    return Study(store, row, make_sampler(spec), make_sampler)
+    try:
+        return Study(store, row, make_sampler(spec), make_sampler)
+    except UnsupportedError as error:
+        if sampler is not None:
+            raise
+        raise UnsupportedError(
+            f"study {name!r} was made with a sampler that is not registered here; hand one over with sampler= ({error})"
+        ) from error
 
 
 def list_studies(storage: str | Path | Storage) -> list[StudySummary]:
     """The studies of a storage with their counts by state; trials are not loaded."""
-    return _open(storage).studies()
+    return _open(storage, make=False).studies()
 
 
 def delete_study(name: str, *, storage: str | Path | Storage) -> None:
     """Erase a study with all its trials, feedback and attachments."""
-    _open(storage).delete_study(name)
+    _open(storage, make=False).delete_study(name)
 
 
 def import_study(
@@ -212,14 +224,14 @@ def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_st
     return row
 
 
-def _open(storage: str | Path | Storage | None) -> Storage:
+def _open(storage: str | Path | Storage | None, *, make: bool = True) -> Storage:
     if isinstance(storage, Storage):
         return storage
     if storage is not None and not isinstance(storage, str | Path):
         raise InvalidValueError(
             f"storage must be a URL such as 'sqlite:///demo.db', a path, or None for memory; got {storage!r}"
         )
-    return Storage(None if storage is None else str(storage))
+    return Storage(None if storage is None else str(storage), make=make)
 
 
 def _text(value: Any) -> str:
@@ -235,4 +247,6 @@ def _whole(what: str, value: object, least: int, most: int) -> int:
 def _check_names(space: Space, goals: Sequence[Any], limits: Sequence[Constraint]) -> None:
     clash = sorted(set(space.names) & {goal.name for goal in (*goals, *limits)})
     if clash:
-        raise InvalidValueError(f"a name can mean a parameter or a measurement, not both: {', '.join(clash)}")
+        raise InvalidValueError(
+            f"a name can mean a parameter or a measurement, not both; rename one of each: {', '.join(clash)}"
+        )

@@ -414,7 +414,7 @@ class Trial:
         self._recorder.report(self.number, values, step)
 
     def should_prune(self) -> bool:
-        """True when the study's pruning rule would end this trial now."""
+        """True when the study's pruning rule would end this trial now; False as long as it has none."""
         return self._recorder.should_prune(self.number)
 
     def set_attr(self, key: str, value: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,7 +9,6 @@ import typer
 
 from workbench.build import load_study
 from workbench.cli import tables
-from workbench.errors import StorageError
 from workbench.study import Study
 from workbench.trial import Trial, TrialState
 
@@ -25,7 +23,6 @@ def show(name: str, storage: str, *, as_json: bool) -> None:
         StorageError: if there is no such database; none is made.
         StudyNotFoundError: if it holds no such study.
     """
-    _check_exists(storage)
     study = load_study(name, storage=storage)
     if as_json:
         options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
@@ -115,10 +112,3 @@ def _limit(limit: Any) -> str:
     parts += [limit.name]
     parts += [f"<= {limit.upper:g}"] if limit.upper is not None else []
     return " ".join(parts) + (f" {limit.unit}" if limit.unit else "")
-
-
-def _check_exists(storage: str) -> None:
-    """Refuse to make a database where a name was mistyped."""
-    path = storage.removeprefix("sqlite:///").partition("?")[0]
-    if "://" not in path and not path.startswith("file:") and not Path(path).exists():
-        raise StorageError(f"there is no database {path!r}; name the one of the study with --storage")

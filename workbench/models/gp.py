@@ -42,24 +42,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.problem import Objective
-    from workbench.space import Space
     from workbench.trial import History
 
     Array = NDArray[np.float64]
     Rows = NDArray[np.int64]
 
 NOISELESS = 1e-6  # variance of a noise-free standardised value; keeps the Cholesky factor stable
-MODELLED = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
-WIDEST = 64  # columns; beyond it a dense RBF on so few trials is a promise not kept
 _ALONE = threading.RLock()
-
-
-def unmodelled(space: Space) -> list[str]:
-    """Why a Gaussian process cannot model this space; empty if it can."""
-    reasons = [f"{p.name!r} is a {type(p).__name__}" for p in space if p.kind not in MODELLED]
-    if not reasons and space.width > WIDEST:
-        reasons.append(f"it has {space.width} columns, more than {WIDEST}")
-    return reasons
 
 
 @contextmanager
@@ -142,7 +131,7 @@ class GaussianProcesses(Surrogate):
         with reproducible(history.seed, deadline):
             for j, goal in enumerate(history.measured):
                 X, y, variance = _data(history, j, goal, shun_failures)
-                outputs.append(_fit_one(inputs, X, y, variance, goal, deadline))
+                outputs.append(_fit_one(inputs, X, y, variance, deadline))
         return cls(history, inputs, outputs)
 
     @property
@@ -193,9 +182,7 @@ def _penalties(history: History, goal: Objective, rows: Rows, shunned: Rows, y: 
     return penalties
 
 
-def _fit_one(
-    inputs: Inputs, X: Array, y: Array, variance: Array, goal: Objective, deadline: float | None
-) -> GaussianProcess:
+def _fit_one(inputs: Inputs, X: Array, y: Array, variance: Array, deadline: float | None) -> GaussianProcess:
     unit = float(np.abs(y).max()) or 1.0  # keeps the sums of huge and tiny values in range
     v = y / unit
     mean, spread = float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else 0.0

@@ -11,9 +11,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from workbench.space import Space
     from workbench.trial import History
 
     Array = NDArray[np.float64]
+
+
+MODELLED = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
+WIDEST = 64  # columns; beyond it a dense kernel on so few trials is a promise not kept
+
+
+def unmodelled(space: Space) -> list[str]:
+    """Why a Gaussian process cannot model this space; empty if it can."""
+    reasons = [f"{p.name!r} is a {type(p).__name__}" for p in space if p.kind not in MODELLED]
+    if not reasons and space.width > WIDEST:
+        reasons.append(f"it has {space.width} columns, more than {WIDEST}")
+    return reasons
 
 
 class Surrogate(ABC):
@@ -49,7 +62,7 @@ def fit(history: History, *, deadline: float | None = None) -> Surrogate:
     Raises:
         UnsupportedError: if a parameter is of a kind that it cannot model.
     """
-    from workbench.models.gp import GaussianProcesses, unmodelled
+    from workbench.models.gp import GaussianProcesses
 
     reasons = unmodelled(history.space)
     if reasons:

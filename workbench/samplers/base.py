@@ -276,6 +276,54 @@ def draw_distinct(
     ]  # fmt: skip
 
 
+def spread_out(
+    request: AskRequest,
+    n: int | None = None,
+    taken: Sequence[Array] = (),
+    *,
+    seed: int | None = None,
+    why: str = "next point of the Sobol sequence",
+    meta: Mapping[str, Any] | None = None,
+    warnings: tuple[str, ...] = (),
+) -> list[Proposal]:
+    """Proposals of the next admissible points of a scrambled Sobol sequence; repeats are noted in `meta`.
+
+    Args:
+        request: The ask.
+        n: How many; the request's n when absent.
+        taken: Encoded points that this ask has chosen already.
+        seed: Of a sequence of its own, begun at its start; by default the study's, indexed by trial number.
+        why, meta, warnings: Of every proposal.
+    """
+    space, offset = request.history.space, 0 if seed is None else request.first
+
+    def draw(start: int, count: int) -> Array:
+        key = request.history.seed if seed is None else seed
+        return space.sobol(count, key, skip=start - offset, fixed=request.fixed)
+
+    return as_proposals(*draw_distinct(request, draw, n, taken), why=why, meta=meta, warnings=warnings)
+
+
+def as_proposals(
+    points: Array,
+    repeats: Sequence[int | None],
+    *,
+    why: str,
+    meta: Mapping[str, Any] | None = None,
+    warnings: tuple[str, ...] = (),
+) -> list[Proposal]:
+    """Points as proposals; one that repeats a trial says so."""
+    note = dict(meta or {})
+    return [
+        Proposal(x, note, why, warnings=warnings)
+        if repeat is None
+        else Proposal(
+            x, note | {"replicate": repeat}, f"the space is used up: measures trial {repeat} again", warnings=warnings
+        )
+        for x, repeat in zip(points, repeats, strict=True)
+    ]
+
+
 def _what_is_left(request: AskRequest, screen: Screen, n: int) -> list[Array]:
     """At most n random ones of the points that are left, by enumeration."""
     space, left = request.history.space, []

@@ -10,14 +10,16 @@ Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
-from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, draw_distinct
+from workbench.models.surrogate import MODELLED, unmodelled
+from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.space import Simplex
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +31,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
-_KINDS = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
+_TOO_LATE: dict[str, Any] = {
+    "why": "time was over",
+    "meta": {"sampler": "sobol", **_LATE},
+    "warnings": ("the time given was over before this one of the batch: a quasi-random point instead",),
+}
 
 
 class GPSampler(Sampler):
@@ -42,7 +48,7 @@ class GPSampler(Sampler):
     """
 
     name = "gp"
-    serves = _KINDS | {"context"}
+    serves = MODELLED | {"context"}
 
     def __init__(self, acquisition: str = "log_ei", restarts: int = 6, raw_samples: int = 384) -> None:
         if acquisition != "log_ei":
@@ -59,11 +65,12 @@ class GPSampler(Sampler):
         """Refuse what needs another sampler: kinds without a kernel, too many columns, sparse mixtures."""
         super().check(request)
         space = request.history.space
-        sparse = [p.name for p in space if p.kind == "simplex" and getattr(p, "max_nonzero", None) is not None]
-        wide = space.width > 64
-        if sparse or wide:
-            what = f"max_nonzero of {sparse[0]!r}" if sparse else f"{space.width} columns (at most 64)"
-            raise UnsupportedError(f"sampler 'gp' cannot serve {what}. Use sampler='sobol', or 'random'")
+        reasons = unmodelled(space)
+        reasons += [f"max_nonzero of {p.name!r}" for p in space if isinstance(p, Simplex) and p.max_nonzero is not None]
+        if reasons:
+            raise UnsupportedError(
+                f"sampler 'gp' cannot serve this space: {'; '.join(reasons)}. Use sampler='sobol', or 'random'"
+            )
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then maximisers of the acquisition function."""
@@ -91,9 +98,10 @@ class GPSampler(Sampler):
                 except DeadlineReached:
                     if not proposals:
                         raise
-                    return proposals + _late_rest(request, taken, missing - k)
-                if found is None:
-                    return proposals + _leftover(request, taken, missing - k)
+                    rest = replace(request, deadline=None)
+                    return proposals + spread_out(rest, missing - k, taken, **_TOO_LATE)
+                if found is None:  # as in a nearly used up finite space
+                    return proposals + spread_out(request, missing - k, taken, why="what is left of the space")
                 proposals.append(found)
                 taken.append(found.x)
         return proposals
@@ -134,24 +142,6 @@ class GPSampler(Sampler):
         )
 
 
-def _leftover(request: AskRequest, taken: Sequence[Array], n: int) -> list[Proposal]:
-    """The search found nothing new, as in a nearly exhausted finite space: take what is left, or repeat."""
-    points, repeats = draw_distinct(request, _sequence(request), n, taken)
-    return [
-        Proposal(x, why="what is left of the space")
-        if repeat is None
-        else Proposal(x, {"replicate": repeat}, f"the space is used up: measures trial {repeat} again")
-        for x, repeat in zip(points, repeats, strict=True)
-    ]
-
-
-def _late_rest(request: AskRequest, taken: Sequence[Array], n: int) -> list[Proposal]:
-    """Quasi-random points for the end of a batch that time did not reach."""
-    points, _ = draw_distinct(replace(request, deadline=None), _sequence(request), n, taken)
-    warning = "the time given was over before this one of the batch: a quasi-random point instead"
-    return [Proposal(x, {"sampler": "sobol", **_LATE}, "time was over", warnings=(warning,)) for x in points]
-
-
 def start_size(history: History) -> int:
     """Trials before the model takes over: 2 (d + 1), at most a quarter of the budget."""
     size = 2 * (history.space.width + 1)
@@ -159,26 +149,11 @@ def start_size(history: History) -> int:
 
 
 def _start(request: AskRequest, n: int, begun: int, size: int) -> list[Proposal]:
-    points, repeats = draw_distinct(request, _sequence(request), n)
-    notes: list[dict[str, Any]] = [{} if repeat is None else {"replicate": repeat} for repeat in repeats]
+    proposals = spread_out(request, n, meta={"start": True})
     return [
-        Proposal(
-            x,
-            {"start": True, **note},
-            f"Sobol point {begun + i + 1} of the {max(size, begun + i + 1)} before the model takes over",
-        )
-        for i, (x, note) in enumerate(zip(points, notes, strict=True))
+        replace(p, why=f"Sobol point {begun + i} of the {max(size, begun + i)} before the model takes over")
+        for i, p in enumerate(proposals, start=1)
     ]
-
-
-def _sequence(request: AskRequest) -> Callable[[int, int], Array]:
-    """The study's Sobol sequence under the fixed values of this ask."""
-    space, seed = request.history.space, request.history.seed
-
-    def draw(start: int, count: int) -> Array:
-        return space.sobol(count, seed, skip=start, fixed=request.fixed)
-
-    return draw
 
 
 def _good(history: History, n: int = 3) -> Array:

@@ -7,7 +7,17 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ExhaustedSpaceError, InvalidValueError
-from workbench.samplers.base import KINDS, ROLES, AskRequest, Proposal, Sampler, Screen, draw_distinct
+from workbench.samplers.base import (
+    KINDS,
+    ROLES,
+    AskRequest,
+    Proposal,
+    Sampler,
+    Screen,
+    as_proposals,
+    draw_distinct,
+    spread_out,
+)
 from workbench.space.geometry import grid
 
 if TYPE_CHECKING:
@@ -31,8 +41,7 @@ class RandomSampler(Sampler):
         def draw(start: int, count: int) -> NDArray[np.float64]:
             return space.uniform(count, request.rng, fixed=request.fixed)
 
-        points, repeats = draw_distinct(request, draw)
-        return [_proposal(x, repeat, "uniform random point") for x, repeat in zip(points, repeats, strict=True)]
+        return as_proposals(*draw_distinct(request, draw), why="uniform random point")
 
 
 class SobolSampler(Sampler):
@@ -47,14 +56,7 @@ class SobolSampler(Sampler):
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Take the next n points of the sequence that are not taken."""
-        space, seed = request.history.space, request.history.seed
-
-        def draw(start: int, count: int) -> NDArray[np.float64]:
-            return space.sobol(count, seed, skip=start, fixed=request.fixed)
-
-        points, repeats = draw_distinct(request, draw)
-        why = "next point of the Sobol sequence"
-        return [_proposal(x, repeat, why) for x, repeat in zip(points, repeats, strict=True)]
+        return spread_out(request)
 
 
 class GridSampler(Sampler):
@@ -111,9 +113,3 @@ class GridSampler(Sampler):
             f"{request.n} combinations were wanted, {len(chosen)} are left of the {total} of this grid. "
             "Stop here, give it more levels (wb.GridSampler(levels=…)), or go on with sampler='sobol'"
         )
-
-
-def _proposal(x: NDArray[np.float64], repeat: int | None, why: str) -> Proposal:
-    if repeat is None:
-        return Proposal(x, why=why)
-    return Proposal(x, {"replicate": repeat}, f"the space is used up: measures trial {repeat} again")

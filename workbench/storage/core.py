@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select, update
+from sqlalchemy import URL, BindParameter, Connection, bindparam, delete, insert, select, update
 
-from workbench.errors import InvalidValueError
+from workbench.errors import InvalidValueError, StorageError
 from workbench.storage import reading
 from workbench.storage.engine import Database, is_memory, parse_url
 from workbench.storage.failures import ConflictError
@@ -53,6 +54,7 @@ class Storage:
 
     Args:
         url: An SQLAlchemy URL, a path of an SQLite file, or None for a private record in memory.
+        make: May an absent SQLite file be made?
 
     Attributes:
         url: The full URL, None in memory.
@@ -64,11 +66,14 @@ class Storage:
         StorageError: if it cannot be opened.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, url: str | os.PathLike[str] | None = None, *, make: bool = True) -> None:
         parsed = parse_url(url)
+        if not make:
+            _check_exists(parsed)
         self.url: str | None = None if is_memory(parsed) else parsed.render_as_string(hide_password=False)
         self.on_point: Callable[[str], None] | None = None
         self._database = Database(parsed)
+        self._log_lock = threading.Lock()
         self._logs: dict[int, tuple[int, tuple[FeedbackRecord, ...]]] = {}  # study: (revision, feedback log)
         try:
             prepare(self._database)
@@ -173,11 +178,13 @@ class Storage:
 
     def _log(self, connection: Connection, study_id: int, revision: int) -> tuple[FeedbackRecord, ...]:
         """The feedback log; entries never change, so that only new ones are read."""
-        seen, known = self._logs.get(study_id, (-1, ()))
-        if seen != revision:
-            known += reading.feedback_from(connection, study_id, first=len(known))
-            self._logs[study_id] = (revision, known)
-        return known
+        with self._log_lock:
+            seen, known = self._logs.get(study_id, (-1, ()))
+            if seen < revision:
+                known += reading.feedback_from(connection, study_id, first=len(known))
+                self._logs[study_id] = (revision, known)
+        # A reader that began before another one filled the cache sees the log as it was then.
+        return known if seen <= revision else reading.feedback_from(connection, study_id)
 
     def attachments(self, study_id: int) -> list[AttachmentRow]:
         """All attachments, without their bytes."""
@@ -300,6 +307,14 @@ def _free_lease(connection: Connection, study_id: int) -> int | None:
     if held and not Owner.from_json(found.lease_owner).known_dead():
         return None
     return int(found.lease_fence)
+
+
+def _check_exists(url: URL) -> None:
+    """Refuse to make a database where a path was mistyped."""
+    path = url.database or ""
+    is_file = url.get_backend_name() == "sqlite" and not is_memory(url) and not path.startswith("file:")
+    if is_file and not os.path.exists(path):
+        raise StorageError(f"there is no database {path!r}: check the path; wb.create_study makes a new one")
 
 
 def _check_study(fields: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ that writes the trials, and only to the holder of the lease's fencing number.
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +20,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, LeaseLostError, SamplerError
-from workbench.samplers.base import AskRequest, Proposal, Sampler, draw_distinct
+from workbench.errors import DeadlineReached, LeaseLostError, SamplerError, StorageError
+from workbench.samplers.base import AskRequest, Proposal, Sampler, spread_out
 from workbench.study.record import Record
 from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from workbench.space import Space
     from workbench.storage import Transaction
     from workbench.trial import History
+
+log = logging.getLogger("workbench")
 
 LEASE = 30.0  # seconds that an ask lease lasts without renewal
 _RESOLVED = 1e-12  # of an encoded column: two values that are the same point
@@ -86,10 +87,10 @@ def _serve(record: Record, sampler: Sampler, wish: Wish, fence: int | None) -> l
     n = wish.n - len(waiting)
     if fence is not None:
         drafts, state = _proposals(record, sampler, wish, history, n)
-        return _write(record, wish, waiting, drafts, fence=fence, state=state)
+        return _write(record, wish, waiting, drafts, history.next_number, fence=fence, state=state)
     late = "the time given to this ask was over before other asks let it begin"
     stopgap = _stopgap(record, wish, history, n, late) if n else []
-    return _write(record, wish, waiting, stopgap, first=history.next_number)
+    return _write(record, wish, waiting, stopgap, history.next_number)
 
 
 _ALIVE = {"evaluate": (TrialState.RUNNING,), "question": (TrialState.RUNNING, TrialState.COMPLETE)}
@@ -114,12 +115,17 @@ def _write(
     wish: Wish,
     waiting: Sequence[int],
     drafts: Sequence[Draft | _Again],
+    first: int,
     *,
     fence: int | None = None,
     state: tuple[str, bytes] | None = None,
-    first: int | None = None,
 ) -> list[TrialRow]:
-    """One transaction. What is written without a fence needs the number `first` that it was drawn for."""
+    """One transaction; `first` is the number that the drafts were made for.
+
+    Raises:
+        LeaseLostError: if the fencing number is not the lease's any more.
+        _Overtaken: if somebody who needs no lease (a late ask, a queue) wrote one of the points meanwhile.
+    """
     at = now()
     claim = {
         "state": str(TrialState.RUNNING), "started": at, "owner": Owner.current().to_json(), "attempt": 1,
@@ -131,8 +137,11 @@ def _write(
         rows = [_claim(tx, number, claim) for number in waiting]
         fresh = [draft for draft in drafts if isinstance(draft, dict)]
         made = tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in fresh])
-        if first is not None and made and made[0].number != first:
-            raise _Overtaken
+        if made and made[0].number != first:
+            news = [tx.row(number) for number in range(first, made[0].number)]
+            points = {(row.params, row.vectors) for row in news}
+            if fence is None or any((row.params, row.vectors) in points for row in made):
+                raise _Overtaken
         rest = iter(made)
         rows += [next(rest) if isinstance(draft, dict) else _again(tx, draft, wish) for draft in drafts]
         if state is not None and drafts:
@@ -277,18 +286,11 @@ def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> 
     key = [record.seed, first, int.from_bytes(sha256(owner.encode()).digest()[:6])]  # exact in JSON
     seed = int(np.random.SeedSequence(key).generate_state(1)[0])
 
-    def draw(start: int, count: int) -> NDArray[np.float64]:
-        return record.space.sobol(count, seed, skip=start - first, fixed=wish.fixed)
-
     request = replace(_request(record, wish, history, n), rng=np.random.default_rng(key), deadline=None)
-    warnings = (f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one",)
+    warning = f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one"
     note = {"sampler": "sobol", "deadline_hit": True, "rng": key}
-    drafts = []
-    for x, repeat in zip(*draw_distinct(request, draw), strict=True):
-        meta = {} if repeat is None else {"replicate": repeat}
-        proposal = Proposal(x, meta, "time was over: quasi-random point", warnings=warnings)
-        drafts.append(_draft(record, wish, proposal, "sobol", note))
-    return drafts
+    proposals = spread_out(request, seed=seed, why="time was over: quasi-random point", warnings=(warning,))
+    return [_draft(record, wish, proposal, "sobol", note) for proposal in proposals]
 
 
 def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | None:
@@ -336,8 +338,10 @@ def _lease(record: Record, deadline: float | None, turn: threading.Lock) -> Iter
             yield fence
         finally:
             done.set()
-            record.storage.release_lease(record.id, fence)
-        keeper.join()
+            try:
+                record.storage.release_lease(record.id, fence)
+            finally:
+                keeper.join()
     finally:
         turn.release()
 
@@ -356,5 +360,8 @@ def _acquire(record: Record, deadline: float | None) -> int | None:
 
 def _renew(record: Record, fence: int, done: threading.Event) -> None:
     while not done.wait(LEASE / 3):
-        if not record.storage.renew_lease(record.id, fence, LEASE):
-            return  # lost: the fence in the transaction will say so
+        try:
+            if not record.storage.renew_lease(record.id, fence, LEASE):
+                return  # lost: the fence in the transaction will say so
+        except StorageError as error:
+            log.warning("the ask lease could not be renewed, the next try may work: %s", error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from workbench.errors import FeedbackError
+from workbench.errors import FeedbackError, SamplerError
 from workbench.problem import Preference
 from workbench.rankings import Groups, ranking
 from workbench.study.record import finite
@@ -99,16 +99,18 @@ class Feedback:
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 2:
             raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
-        gone = self._gone()
-        question = _open(self._record.storage.questions(self._record.id), gone)
-        if question is None:
-            missing = k - len(self._candidates(k))
-            if missing > 0:
-                self._study._ask(missing, purpose="question")
-            shown = self._candidates(k)
+        while True:
+            gone = self._gone()
+            question = _open(self._record.storage.questions(self._record.id), gone)
+            if question is not None:
+                return Question(self, question)
+            shown = self._shown(k)
             with self._record.transaction("question") as tx:
-                question = _open(tx.questions(), gone) or tx.question(shown, seed=self._record.seed)
-        return Question(self, question)
+                question = _open(tx.questions(), gone)
+                if question is None and not self._judged(tx.feedback_log()) & set(shown):
+                    question = tx.question(shown, seed=self._record.seed)
+            if question is not None:  # else somebody judged one of them meanwhile
+                return Question(self, question)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -117,9 +119,23 @@ class Feedback:
         out = history.in_state(*_OUT)
         return {int(number) for number in history.numbers[out]}
 
+    def _shown(self, k: int) -> list[int]:
+        """k trials to show: the latest that nobody judged, and new ones."""
+        candidates = self._candidates(k)
+        missing = k - len(candidates)
+        asked = [row.number for row in self._study._ask(missing, purpose="question")] if missing else []
+        shown = list(dict.fromkeys([*candidates, *asked]))
+        if len(shown) < k:
+            raise SamplerError(f"for a question of {k} trials the sampler proposed {asked} beside {list(candidates)}")
+        return shown
+
+    @staticmethod
+    def _judged(log: Sequence[FeedbackRecord]) -> set[int]:
+        return {number for entry in standing(log) for number in entry.of}
+
     def _candidates(self, k: int) -> tuple[int, ...]:
         history = self._record.history()
-        judged = {number for entry in history.feedback for number in (*entry.of, *_flat(entry.groups))}
+        judged = self._judged(history.feedback)
         live = history.in_state(TrialState.RUNNING, TrialState.COMPLETE)
         fresh = [int(number) for number in history.numbers[live] if int(number) not in judged]
         return tuple(fresh[-k:])
@@ -142,7 +158,8 @@ class Feedback:
             for number in of:
                 state = tx.row(number).state
                 if state in (*_OUT, TrialState.WAITING):
-                    raise FeedbackError(f"trial {number} is {state} and cannot be judged; leave it out")
+                    remedy = "leave it out" if question is None else "call next_question() for another question"
+                    raise FeedbackError(f"trial {number} is {state} and cannot be judged; {remedy}")
             entry = tx.feedback(
                 kind=kind, groups=groups, of=of, rater=_name(rater), confidence=confidence, question=question,
                 created=now(),

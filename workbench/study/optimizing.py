@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,14 @@ from workbench.errors import (
     ExecutorError,
     ExhaustedSpaceError,
     InvalidValueError,
+    StorageError,
     TrialPruned,
+    TrialStateError,
     WorkbenchError,
     WorkbenchWarning,
 )
 from workbench.executor import Died, Done, Executor, Raised, Request
-from workbench.problem import Constraint, Objective, Preference
+from workbench.problem import Objective, Preference
 from workbench.space import Space
 from workbench.study import telling
 from workbench.trial import Observation, Owner, Trial, TrialRow, TrialState, now
@@ -33,17 +36,19 @@ if TYPE_CHECKING:
     from workbench.study.study import Study
     from workbench.trial import History
 
+log = logging.getLogger("workbench")
+
 EXPIRY = 300.0  # seconds without a heartbeat after which a trial may be taken over
 HEARTBEAT = 30.0
 
-Objective_ = Callable[[Trial], "float | Mapping[str, float]"]
+Evaluate = Callable[[Trial], "float | Mapping[str, float]"]
 
 
 @dataclass
 class Plan:
     """When to stop, what to forgive, whom to tell."""
 
-    fn: Objective_
+    fn: Evaluate
     n_trials: int | None = None
     until: int | None = None
     timeout: float | None = None
@@ -79,7 +84,6 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
         Exception: what `fn` raised, unless its type is in `plan.catch`; the trial is failed first.
     """
     runner = _Here(study, record, plan) if plan.executor is None else _Pool(study, record, plan)
-    stopped.clear()
     try:
         with runner.heartbeats():
             while not stopped.is_set():
@@ -100,7 +104,7 @@ def _next(study: Study, record: Record, plan: Plan, runner: _Runner) -> TrialRow
     began = now()
     try:
         return _orphan(record, runner.alive) or _fresh(study, record, plan, runner.alive)
-    except (KeyboardInterrupt, SystemExit):
+    except BaseException:
         runner.adopt(began)
         raise
 
@@ -221,39 +225,49 @@ class _Runner:
         owner = Owner.current().to_json()
         while not done.wait(HEARTBEAT):
             for number in list(self.alive):
-                self.record.storage.heartbeat(self.record.id, number, owner, now() + EXPIRY)
+                try:
+                    self.record.storage.heartbeat(self.record.id, number, owner, now() + EXPIRY)
+                except StorageError as error:
+                    log.warning("a heartbeat of trial %d failed, the next one may not: %s", number, error)
 
     # -- how it ended --
 
     def returned(self, row: TrialRow, result: Any) -> None:
         """The function gave a value: check and tell it; a result that cannot be used fails the trial."""
         try:
-            seen = telling.observe(self.record, result)
-            self._write(row, seen, TrialState.COMPLETE)
+            told = self._tell(row, telling.observe(self.record, result), TrialState.COMPLETE)
         except InvalidValueError as error:
             self.failed(row, error, f"the function returned {result!r}: {error}")
+        else:
+            self._call_back(told)
 
     def failed(self, row: TrialRow, error: BaseException | None, text: str) -> None:
         """The function raised: record it, and raise it again unless the caller forgives its type."""
         if isinstance(error, TrialPruned):
             last = {r.objective: r.value for r in self.record.history().reports if r.number == row.number}
-            self._write(row, Observation(values=last), TrialState.PRUNED)
+            self._call_back(self._tell(row, Observation(values=last), TrialState.PRUNED))
             return
-        self._write(row, Observation(), TrialState.FAILED, error=text)
+        self._call_back(self._tell(row, Observation(), TrialState.FAILED, error=text))
         if not isinstance(error, self.plan.catch):
             raise error if error is not None else ExecutorError(f"trial {row.number} failed: {text}")
 
-    def _write(self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None) -> None:
+    def _tell(self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None) -> TrialRow | None:
+        """The row as told; None if it had ended otherwise meanwhile, and this result went to the audit log."""
         try:
             told = telling.tell(self.record, row.number, seen, state, error=error)
-        except AlreadyTold as conflict:
+        except (AlreadyTold, TrialStateError) as conflict:  # told, taken out or rejected meanwhile
             self.alive.pop(row.number, None)
             with self.record.transaction("late") as tx:
                 after = {"attempt": row.attempt, "state": str(state), "values": dict(seen.values), "error": error}
                 tx.audit("late result", row.number, after=after, reason=str(conflict))
             warnings.warn(f"a late result went to the audit log: {conflict}", WorkbenchWarning, stacklevel=4)
-            return
+            return None
         self.alive.pop(row.number, None)
+        return told
+
+    def _call_back(self, told: TrialRow | None) -> None:
+        if told is None:
+            return
         for callback in self.plan.callbacks:
             callback(self.study, self.record.trial(told))
 
@@ -293,15 +307,21 @@ class _Pool(_Runner):
         self.tasks[self.pool.start(_evaluate, job)] = row
 
     def wait(self) -> None:
+        faults: list[BaseException] = []
         for event in self.pool.wait():
             row = self.tasks.get(event.task)
             if row is None:
                 continue
             if isinstance(event, Request):
                 self.pool.reply(event.task, self._answer(row, event.payload))
-            else:
-                del self.tasks[event.task]
+                continue
+            del self.tasks[event.task]
+            try:
                 self._ended(row, event)
+            except Exception as fault:  # the results beside it are told first
+                faults.append(fault)
+        if faults:
+            raise faults[0]
 
     def _answer(self, row: TrialRow, question: tuple[Any, ...]) -> Any:
         """What the record says; an error travels back and is raised where the trial called."""
@@ -327,15 +347,18 @@ class _Pool(_Runner):
                 self.failed(row, ExecutorError(f"trial {row.number}: {text}"), text)
 
     def release(self) -> None:
-        for task in list(self.tasks):
-            self.pool.kill(task)
-        self.tasks.clear()
-        super().release()
+        try:
+            for task in list(self.tasks):
+                with suppress(ExecutorError):  # it has ended meanwhile
+                    self.pool.kill(task)
+            self.tasks.clear()
+        finally:
+            super().release()
 
 
 @dataclass(frozen=True)
 class _Job:
-    fn: Objective_
+    fn: Evaluate
     row: TrialRow
     space: Mapping[str, Any]
     objectives: tuple[Objective | Preference, ...]
@@ -347,7 +370,6 @@ class _Proxy:
     def __init__(self, job: _Job, channel: Any) -> None:
         self.space = Space.from_json(job.space)
         self.objectives = job.objectives
-        self.constraints: tuple[Constraint, ...] = ()
         self._channel = channel
 
     def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:

@@ -51,7 +51,7 @@ class Study:
         self._sampler = sampler
         self._make_sampler = make_sampler
         self._turn = threading.Lock()
-        self._stopped = threading.Event()
+        self._runs: set[threading.Event] = set()  # each set when its run shall stop
         self._model: Model | None = None
 
     # -- what it is ----------------------------------------------------------------------
@@ -272,21 +272,38 @@ class Study:
         row = telling.tell(self._record, number, seen, target, final=final, error=error, reason=reason)
         return self._renewed(trial, row)
 
-    def attach(self, params: Mapping[str, Any], values: float | Mapping[str, float], **details: Any) -> Trial:
+    def attach(
+        self,
+        params: Mapping[str, Any],
+        values: float | Mapping[str, float],
+        *,
+        sem: float | Mapping[str, float] | None = None,
+        gradient: Mapping[str, Any] | None = None,
+        cost: float | None = None,
+        actual: Mapping[str, Any] | None = None,
+    ) -> Trial:
         """Add a trial that was run elsewhere; points outside the bounds are kept as data, and are never best.
 
         Args:
             params: Parameter values, user units.
-            values: As in `tell`; `sem`, `gradient`, `cost` and `actual` too.
+            values: As in `tell`, and so `sem`, `gradient`, `cost` and `actual`.
         """
-        seen = telling.observe(self._record, values, **details)
-        with self._record.transaction("attach") as tx:
-            row = telling.attach(tx, self._record, params, seen)
-        return self._record.trial(row)
+        seen = telling.observe(self._record, values, sem=sem, gradient=gradient, cost=cost, actual=actual)
+        return self._record.trial(telling.attach(self._record, params, seen))
 
-    def amend(self, trial: Named, *, values: float | Mapping[str, float], reason: str, **details: Any) -> Trial:
-        """Correct the values of a complete trial; the audit log keeps the old ones."""
-        seen = telling.observe(self._record, values, **details)
+    def amend(
+        self,
+        trial: Named,
+        *,
+        values: float | Mapping[str, float],
+        reason: str,
+        sem: float | Mapping[str, float] | None = None,
+        gradient: Mapping[str, Any] | None = None,
+        cost: float | None = None,
+        actual: Mapping[str, Any] | None = None,
+    ) -> Trial:
+        """Correct a complete trial; the audit log keeps what stood there and the reason. Arguments as in `tell`."""
+        seen = telling.observe(self._record, values, sem=sem, gradient=gradient, cost=cost, actual=actual)
         with self._record.transaction("amend") as tx:
             row = telling.amend(tx, self._record, self._record.number(trial), seen, reason)
         return self._renewed(trial, row)
@@ -348,13 +365,19 @@ class Study:
         listeners = list(callbacks)
         forgiven = (catch,) if isinstance(catch, type) else tuple(catch)
         plan = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
-        with progress_bar(self._record, plan, shown=progress) as listener:
-            listeners.extend(listener)
-            optimizing.optimize(self, self._record, plan, self._stopped)
+        stopped = threading.Event()
+        self._runs.add(stopped)
+        try:
+            with progress_bar(self._record, plan, shown=progress) as listener:
+                listeners.extend(listener)
+                optimizing.optimize(self, self._record, plan, stopped)
+        finally:
+            self._runs.discard(stopped)
 
     def stop(self) -> None:
-        """End the running `optimize` after the trials in flight."""
-        self._stopped.set()
+        """End every running `optimize` of this object after the trials in flight."""
+        for stopped in list(self._runs):
+            stopped.set()
 
     # -- reading ----------------------------------------------------------------------------
 

@@ -69,8 +69,16 @@ def tell(
     """
     with record.transaction("tell") as tx:
         row = _tell(tx, record, number, seen, state, final, error, reason)
-    log.info("study %r: trial %d %s %s", record.name, number, row.state, row.outcomes or (error or reason or "")[:200])
+        ended = final and row.revision == tx.revision  # an equal repetition leaves the row as it was
+    if ended:
+        _announce(record, row)
     return row
+
+
+def _announce(record: Record, row: TrialRow) -> None:
+    """The one line that the log has of a trial."""
+    said = row.outcomes or (row.error or row.reason or "")[:200]
+    log.info("study %r: trial %d %s %s", record.name, row.number, row.state, said)
 
 
 def _tell(
@@ -109,8 +117,8 @@ def _tell(
     return tx.update(number, **fields)
 
 
-def attach(tx: Transaction, record: Record, params: Mapping[str, Any], seen: Observation) -> TrialRow:
-    """Add a trial that was run elsewhere. Points outside the bounds are kept as data."""
+def attach(record: Record, params: Mapping[str, Any], seen: Observation) -> TrialRow:
+    """Add a trial that was run elsewhere, and log one line. Points outside the bounds are kept as data."""
     point = record.space.check(params, bounds=False)
     for name in seen.actual:
         if name not in point:
@@ -125,7 +133,10 @@ def attach(tx: Transaction, record: Record, params: Mapping[str, Any], seen: Obs
         "gradient": dumps(dict(seen.gradient)), "actual": dumps(dict(seen.actual)), "cost": seen.cost,
         "created": at, "started": at, "finished": at,
     }  # fmt: skip
-    return tx.insert([draft])[0]
+    with record.transaction("attach") as tx:
+        row = tx.insert([draft])[0]
+    _announce(record, row)
+    return row
 
 
 def amend(tx: Transaction, record: Record, number: int, seen: Observation, reason: str) -> TrialRow:
