@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,19 @@ def test_bad_feedback_changes_nothing(call: Callable[[Study], object], kind: typ
     with pytest.raises(kind, match=said):
         call(study)
     assert (study.trials, study.feedback.log, study._record.storage.questions(study._record.id)) == before
+
+
+def test_a_question_has_exactly_k_trials_whatever_the_sampler_shows() -> None:
+    class Again(wb.RandomSampler):
+        """Shows a trial that was judged before beside a new one."""
+
+        def ask(self, request: Any) -> Any:
+            proposals = super().ask(request)
+            if request.purpose == "question" and len(request.history):
+                proposals[0] = replace(proposals[0], trial=0)
+            return proposals
+
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler=Again(), seed=0)
+    study.feedback.rank([[study.ask()], [study.ask()]])
+    shown = [t.number for t in study.feedback.next_question(k=3).trials]
+    assert sorted(shown) == [0, 2, 3]

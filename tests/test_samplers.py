@@ -236,7 +236,7 @@ def test_a_record_too_large_for_the_time_is_not_even_begun():
     assert time.monotonic() - start <= 0.3 + 0.25
 
 
-@pytest.mark.parametrize("sampler", ["gp", "auto"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_timeout_holds_and_the_fall_back_is_noted(sampler):
     wb.warm_up()
     s = study(sampler, plane(), budget=8)

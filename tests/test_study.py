@@ -916,3 +916,141 @@ def test_an_uneven_step_is_warned_of_once(tmp_path: Path) -> None:
         space = wb.Space([wb.Float("x", 0, 1, step=0.3)])
     wb.create_study("s", space, [wb.Objective("y")], storage=tmp_path / "s.db").ask()
     assert len(wb.load_study("s", storage=tmp_path / "s.db").trials) == 1  # a warning would be an error
+
+
+# -- several things at once -----------------------------------------------------------------------------
+
+
+class AtOnce:
+    """An executor whose tasks all end at the same moment, the first one badly."""
+
+    workers = 3
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Any] = {}
+
+    @property
+    def free(self) -> int:
+        return self.workers - len(self.jobs)
+
+    def start(self, fn: Any, argument: Any) -> int:
+        self.jobs[len(self.jobs)] = argument
+        return len(self.jobs) - 1
+
+    def wait(self, timeout: float | None = None) -> list[Any]:
+        from workbench.executor import Done, Raised
+
+        jobs, self.jobs = self.jobs, {}
+        bad = Raised(0, RuntimeError("boom"), "RuntimeError", "boom", "boom")
+        return [bad, *(Done(task, 0.5) for task in jobs if task)]
+
+    def kill(self, task: int) -> None:
+        raise wb.ExecutorError(f"No task {task} is running")
+
+
+def test_results_that_arrive_beside_a_failure_are_told() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random", seed=0)
+    with pytest.raises(RuntimeError, match="boom"):
+        study.optimize(lambda t: 0.0, 3, executor=AtOnce(), progress=False)  # type: ignore[arg-type]
+    assert [str(t.state) for t in study.trials] == ["failed", "complete", "complete"]
+
+
+def test_a_point_that_a_queue_took_meanwhile_is_not_proposed() -> None:
+    """While a sampler thinks, somebody enqueues: neither the number nor the point comes twice."""
+
+    class Slow(wb.SobolSampler):
+        def ask(self, request: Any) -> Any:
+            proposals = super().ask(request)
+            if len(study.trials) == 0:
+                study.enqueue({})
+            return proposals
+
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler=Slow(), seed=0)
+    first = study.ask()
+    points = [t["x"] for t in study.trials]
+    assert first.origin == "enqueued"  # the queue is served first when the ask begins anew
+    assert len(set(points)) == len(points)
+
+
+def test_a_trial_taken_out_while_it_runs_does_not_end_the_run() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random", seed=0)
+
+    def evaluate(trial: wb.Trial) -> float:
+        if trial.number == 1:
+            study.void(1, reason="spilt")
+        return 1.5
+
+    with pytest.warns(wb.WorkbenchWarning, match="late result went to the audit log"):
+        study.optimize(evaluate, 3, progress=False)
+    assert [str(t.state) for t in study.trials] == ["complete", "void", "complete"]
+    late = [entry for entry in study._record.storage.audit(study._record.id) if entry.action == "late result"]
+    assert len(late) == 1
+    assert late[0].after is not None
+    assert orjson.loads(late[0].after)["values"] == {"y": 1.5}
+
+
+def test_an_error_of_a_callback_is_the_callbacks() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random", seed=0)
+
+    def listen(study: wb.Study, trial: wb.Trial) -> None:
+        raise wb.InvalidValueError("mine")
+
+    with pytest.raises(wb.InvalidValueError, match="mine"):
+        study.optimize(lambda t: 1.0, 1, callbacks=[listen], progress=False)
+    assert str(study.trials[0].state) == "complete"
+    assert study._record.storage.audit(study._record.id) == []
+
+
+def test_stop_ends_every_run_and_no_run_begins_stopped() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random", seed=0)
+
+    def inner(trial: wb.Trial) -> float:
+        return 0.0
+
+    def outer(trial: wb.Trial) -> float:
+        study.stop()
+        study.optimize(inner, 2, progress=False)
+        return 1.0
+
+    study.optimize(outer, 5, progress=False)
+    assert [t.value for t in study.trials] == [1.0, 0.0, 0.0]
+
+
+def test_one_log_line_a_trial(caplog: pytest.LogCaptureFixture) -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="random", seed=0)
+    with caplog.at_level("INFO", logger="workbench"):
+        trial = study.ask()
+        study.tell(trial, {"y": 1.0}, final=False)
+        study.tell(trial, 1.0)
+        study.tell(trial, 1.0)
+        study.attach({"x": 0.5}, 2.0)
+    assert [record.getMessage() for record in caplog.records] == [
+        """study 's': trial 0 complete {"y":1.0}""",
+        """study 's': trial 1 complete {"y":2.0}""",
+    ]
+
+
+def test_a_mistyped_path_makes_no_database(tmp_path: Path) -> None:
+    for call in (
+        lambda: wb.load_study("s", storage=tmp_path / "typo.db"),
+        lambda: wb.list_studies(tmp_path / "typo.db"),
+        lambda: wb.delete_study("s", storage=tmp_path / "typo.db"),
+    ):
+        with pytest.raises(wb.StorageError, match="there is no database"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_are_passed_on_or_refused() -> None:
+    made = wb.make_sampler({"name": "log_ei", "options": {"restarts": 2}})
+    assert made.options()["restarts"] == 2
+    with pytest.raises(wb.UnsupportedError, match="takes no options"):
+        wb.make_sampler({"name": "auto", "options": {"bogus": 1}})
+
+
+def test_errors_of_measured_constraints_are_in_the_history() -> None:
+    goals, limits = [wb.Objective("y")], [wb.Constraint("g", lower=0, upper=2)]
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), goals, limits, sampler="random", seed=0)
+    study.tell(study.ask(), {"y": 1.0, "g": 0.5}, sem={"g": 0.1})
+    np.testing.assert_array_equal(study.history().C, [[-1.5, -0.5]])
+    np.testing.assert_array_equal(study.history().C_sem, [[0.1, 0.1]])

@@ -455,6 +455,7 @@ class History:
         Y: Measured objectives, shape (n, m).
         sem: Standard errors of Y, shape (n, m), NaN where not told.
         C: Limits of the measured constraints, shape (n, c).
+        C_sem: Standard errors of C, shape (n, c), NaN where not told.
         cost: Told costs, shape (n,).
         feedback: The feedback log without undone entries and undos.
         reports: Intermediate values in order of number, objective and step.
@@ -473,6 +474,7 @@ class History:
     Y: NDArray[np.float64]
     sem: NDArray[np.float64]
     C: NDArray[np.float64]
+    C_sem: NDArray[np.float64]
     cost: NDArray[np.float64]
     feedback: tuple[FeedbackRecord, ...] = ()
     reports: tuple[Report, ...] = ()
@@ -506,7 +508,14 @@ class History:
         measured = [goal for goal in objectives if isinstance(goal, Objective)]
         n, kept = len(rows), 0 if previous is None else len(previous.rows)
         m, c = len(measured), sum(len(limit.bounds) for limit in constraints)
-        shapes: dict[str, tuple[int, ...]] = {"X": (space.width,), "Y": (m,), "sem": (m,), "C": (c,), "cost": ()}
+        shapes: dict[str, tuple[int, ...]] = {
+            "X": (space.width,),
+            "Y": (m,),
+            "sem": (m,),
+            "C": (c,),
+            "C_sem": (c,),
+            "cost": (),
+        }
         arrays = {name: np.full((n, *shape), np.nan) for name, shape in shapes.items()}
         states = np.zeros(n, dtype=np.int8)
         if previous is None:
@@ -526,6 +535,7 @@ class History:
             arrays["sem"][changed] = _columns(sems, [(goal.name, 1.0, 0.0) for goal in measured])
             limits = [(limit.name, sign, bound) for limit in constraints for sign, bound in limit.bounds]
             arrays["C"][changed] = _columns(told, limits)
+            arrays["C_sem"][changed] = _columns(sems, [(name, 1.0, 0.0) for name, _, _ in limits])
             arrays["cost"][changed] = [np.nan if row.cost is None else row.cost for row in fresh]
         return cls(
             space, objectives, constraints, rows,

@@ -104,10 +104,12 @@ class Feedback:
             question = _open(self._record.storage.questions(self._record.id), gone)
             if question is not None:
                 return Question(self, question)
+            judged = self._judged(self._record.history().feedback)
             shown = self._shown(k)
             with self._record.transaction("question") as tx:
                 question = _open(tx.questions(), gone)
-                if question is None and not self._judged(tx.feedback_log()) & set(shown):
+                news = self._judged(tx.feedback_log()) - judged
+                if question is None and not news & set(shown):
                     question = tx.question(shown, seed=self._record.seed)
             if question is not None:  # else somebody judged one of them meanwhile
                 return Question(self, question)
