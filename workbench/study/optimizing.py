@@ -85,18 +85,38 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
     """
     runner = _Here(study, record, plan) if plan.executor is None else _Pool(study, record, plan)
     try:
-        with runner.heartbeats():
-            while not stopped.is_set():
-                row = _next(study, record, plan, runner) if runner.free or not runner.running else None
-                if row is not None:
-                    runner.run(row)
-                elif not runner.running:
-                    return
-                else:
-                    runner.wait()
-            runner.drain()
-    finally:
-        runner.release()  # after the last heartbeat, which would undo it
+        try:
+            _run(study, record, plan, stopped, runner)
+        finally:
+            runner.release()  # after the last heartbeat, which would undo it
+    except StorageError as error:
+        interrupt = _interrupt_behind(error)
+        if interrupt is None:
+            raise
+        # It struck between two steps of opening a transaction. What is in flight is taken over when this process ends.
+        log.warning("after Ctrl-C the trials in flight could not be given back: %s", error)
+        raise interrupt from None
+
+
+def _run(study: Study, record: Record, plan: Plan, stopped: threading.Event, runner: _Runner) -> None:
+    with runner.heartbeats():
+        while not stopped.is_set():
+            row = _next(study, record, plan, runner) if runner.free or not runner.running else None
+            if row is not None:
+                runner.run(row)
+            elif not runner.running:
+                return
+            else:
+                runner.wait()
+        runner.drain()
+
+
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The Ctrl-C that an error was raised while handling."""
+    behind = error.__context__
+    while behind is not None and not isinstance(behind, KeyboardInterrupt):
+        behind = behind.__context__
+    return behind
 
 
 def _next(study: Study, record: Record, plan: Plan, runner: _Runner) -> TrialRow | None:
