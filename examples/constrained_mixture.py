@@ -36,10 +36,10 @@ def main() -> None:
             study.tell(trial, sourness(trial["mix"], trial["warmth"]))
 
     print("trial  water  sugar   acid   °C  off_taste")
-    tasted = [trial for trial in study.trials if trial.value is not None]
-    for trial in sorted(tasted, key=lambda trial: trial.value):
+    tasted = [trial for trial in study.trials if trial.state == "complete"]
+    for trial in sorted(tasted, key=lambda trial: trial.values["off_taste"]):
         amounts = " ".join(f"{trial['mix'][part]:6.1f}" for part in ("water", "sugar", "acid"))
-        print(f"{trial.number:5d} {amounts} {trial['warmth']:4.0f} {trial.value:10.2f}")
+        print(f"{trial.number:5d} {amounts} {trial['warmth']:4.0f} {trial.values['off_taste']:10.2f}")
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ ASKS: dict[str, Case] = {
     "fixed list": (lambda s: s.ask(fixed=[1]), wb.InvalidValueError, ["fixed= is a mapping", "[1]"]),  # type: ignore[call-overload]
     "context that is none": (lambda s: s.ask(context={"x": 1}), wb.InvalidValueError, ["role='context'", "['x']", "use fixed="]),
     "near nothing": (lambda s: s.ask(near=99), wb.UnknownTrialError, ["trials: 0 to 5", "99"]),
-    "near, not served": (lambda s: s.ask(2, near=0), wb.UnsupportedError, ["'sobol' cannot serve near=", "Use sampler='auto'"]),
+    "near, not served": (lambda s: s.ask(2, near=0, sampler="grid"), wb.UnsupportedError, ["'grid' cannot serve near=", "Use sampler='auto'"]),
     "prefer a stranger": (lambda s: s.ask(prefer={"los": 1}), wb.InvalidValueError, ["['loss', 'speed']", "'los'"]),
     "prefer less than nothing": (lambda s: s.ask(prefer={"loss": -1}), wb.InvalidValueError, [">= 0", "-1"]),
     "prefer text": (lambda s: s.ask(prefer={"loss": "a"}), wb.InvalidValueError, ["a number", "'a'"]),  # type: ignore[dict-item]

@@ -29,7 +29,7 @@ from workbench.study import optimizing
 
 # Every write of a run, and the objective around it. The order leaves a running trial behind just
 # before the points of a takeover, which are reached only then.
-_WRITES = ["create_study", "acquire_lease", "ask", "takeover", "release_lease", "report", "attr", "tell"]
+_WRITES = ["create_study", "acquire_lease", "ask", "takeover", "release_lease", "report", "annotate", "tell"]
 _INSIDE = ["objective:begin", "objective:end", "objective:told"]
 _TIMED = ["heartbeat", "renew_lease"]
 POINTS = [

@@ -288,12 +288,11 @@ def test_takes_over_a_study_that_another_sampler_began(first, second, tmp_path):
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_near_and_prefer_are_refused_by_samplers_that_would_ignore_them(sampler):
+def test_prefer_is_refused_by_samplers_that_would_ignore_it(sampler):
     s = study(sampler, plane(), budget=8)
-    trial = s.ask()
-    for wish in ({"near": trial}, {"prefer": {"y": 1.0}}):
-        with pytest.raises(wb.UnsupportedError):
-            s.ask(**wish)
+    s.ask()
+    with pytest.raises(wb.UnsupportedError):
+        s.ask(prefer={"y": 1.0})
     assert len(s.trials) == 1
 
 

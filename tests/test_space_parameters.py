@@ -383,11 +383,9 @@ def test_vectors_are_read_only() -> None:
         (Float("x", 0, 1), math.inf),
         (Float("x", 0, 1), 10**400),
         (Float("x", 1, 2, log=True), 0),
-        (Float("t", 0, 1, step=0.25), 0.3),
         (Int("k", 0, 9), True),
         (Int("k", 0, 9), 2.5),
         (Int("k", 0, 9), "3"),
-        (Int("k", 0, 8, step=2), 3),
         (Int("k", 0, 9), 2**60),
         (Categorical("c", ["a", 1]), True),
         (Categorical("c", ["a", 1]), "b"),
@@ -416,6 +414,23 @@ def test_vectors_are_read_only() -> None:
 def test_check_refuses(kind: Parameter, value: Any) -> None:
     with pytest.raises(InvalidValueError, match=f"{kind.name}: expected .*, got .*"):
         kind.check(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "column", "remedy"),
+    [
+        (Float("t", 0, 1, step=0.25), 0.3, 0.3, "nearest value is 0.25"),
+        (Float("t", 1, 100, log=True, step=1), 10**0.5, 0.25, "nearest value is 3.0"),
+        (Int("k", 0, 8, step=2), 3, 0.375, "nearest values are 2 and 4"),
+        (Float("t", 0, 1, step=0.25), 1.7, 1.7, "within the bounds"),
+    ],
+)
+def test_between_steps_is_data_but_no_choice(kind: Parameter, value: Any, column: float, remedy: str) -> None:
+    assert kind.check(value) == value
+    assert kind.encode([value])[0, 0] == pytest.approx(column, rel=1e-12)
+    assert not kind.inside(value)
+    with pytest.raises(InvalidValueError, match=remedy):
+        kind.check(value, bounds=True)
 
 
 def test_encode_and_decode_refuse_what_is_no_value() -> None:

@@ -374,7 +374,9 @@ class StudyMachine(RuleBasedStateMachine):
         history = self.study.history()
         Y = [[g.sign * e.values.get(g.name, math.nan) for g in self.measured] for e in self.trials]
         np.testing.assert_array_equal(history.Y, np.reshape(Y, (len(self.trials), len(self.measured))))
-        C = [[s * (e.values.get(c.name, math.nan) - b) for c in self.limits for s, b in c.bounds] for e in self.trials]
+        C = [
+            [s * (e.values.get(c.name, math.nan) - b) for c in self.limits for s, b, _ in c.bounds] for e in self.trials
+        ]
         np.testing.assert_array_equal(history.C, np.reshape(C, history.C.shape))
         assert history.mask.sum() == sum(self.space[name].width for e in self.trials for name in e.params)
         assert [t.value for t in history.reports] == [self.reports[key] for key in sorted(self.reports)]
@@ -405,7 +407,7 @@ class StudyMachine(RuleBasedStateMachine):
             for i, e in enumerate(self.trials)
             if e.state == "complete"
             and e.inside
-            and all(s * (e.values[c.name] - b) <= 0 for c in self.limits for s, b in c.bounds)
+            and all(s * (e.values[c.name] - b) <= 0 for c in self.limits for s, b, _ in c.bounds)
         ]
         worth = {i: self.worth(self.trials[i]) for i in fine}
 

@@ -295,17 +295,17 @@ def test_snapshot_is_what_changed_and_the_whole_log(storage: Storage, study: Stu
         entry = tx.feedback(kind="skip")
     full = storage.snapshot(study.id)
     assert (full.revision, full.rows, full.feedback) == (2, storage.rows(study.id), (entry,))
-    assert storage.snapshot(study.id, 2) == (2, [], [], (entry,))
+    assert storage.snapshot(study.id, 2) == (2, 1, [], [], (entry,))
     with storage.transaction(study.id, "more") as tx:
         told = tx.update(1, state="complete")
         tx.report(0, 1, {"loss": 1.0})
         another = tx.feedback(kind="skip")
-    assert storage.snapshot(study.id, 2) == (3, [told], [Report(0, 1, "loss", 1.0)], (entry, another))
+    assert storage.snapshot(study.id, 2) == (3, 1, [told], [Report(0, 1, "loss", 1.0)], (entry, another))
     with pytest.raises(UnknownTrialError), storage.transaction(study.id, "fails") as tx:
         tx.row(tx.feedback(kind="rank").id + 99)
     with storage.transaction(study.id, "more") as tx:
         third = tx.feedback(kind="best")
-    assert storage.snapshot(study.id, 3) == (4, [], [], (entry, another, third))
+    assert storage.snapshot(study.id, 3) == (4, 1, [], [], (entry, another, third))
 
 
 # -- attachments, audit, sampler state -------------------------------------------------------
@@ -374,7 +374,7 @@ def test_any_exception_undoes_everything(storage: Storage, study: StudyRow, erro
     with pytest.raises(error):
         fail_at_the_end()
     assert storage.rows(study.id) == rows
-    assert storage.snapshot(study.id) == (1, rows, [], ())
+    assert storage.snapshot(study.id) == (1, 1, rows, [], ())
     assert (storage.attachments(study.id), storage.audit(study.id)) == ([], [])
     assert (storage.study("demo").budget, storage.spaces(study.id)) == (None, {1: '{"v":1}'})
     assert [row.number for row in add(storage, study, {})] == [1]

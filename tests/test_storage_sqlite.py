@@ -202,7 +202,7 @@ def test_statements_are_of_no_dialect(dialect: Any) -> None:
         ("postgresql+nodriver://kim:secret@host/db", "expected sqlite:///path"),
         ("nothing://kim:secret@host/db", "expected sqlite:///path"),
         ("sqlite://kim:secret@host/db", "expected sqlite:///path"),
-        ("sqlite:////no/such/folder/x.db", "cannot be opened.*check that its folder exists"),
+        ("sqlite:////no/such/folder/x.db", "cannot be opened.*check the path, and that its folder exists"),
         ("://", "expected"),
     ],
 )

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 import workbench as wb
+from workbench.executor import Executor
 from workbench.samplers.base import REGION
 from workbench.storage import Storage
 from workbench.study import Study
@@ -184,6 +185,15 @@ def test_actual_values_stand_in_for_proposed_ones() -> None:
 
 
 # -- tell --------------------------------------------------------------------------------------
+
+
+def test_what_was_really_set_may_lie_between_steps() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("t", 20, 80, step=0.5)]), [wb.Objective("y")], seed=1)
+    trial = study.enqueue({"t": 37.5})
+    study.tell(study.ask(), 1.0, actual={"t": 37.3})
+    assert study.history().X[0, 0] == pytest.approx((37.3 - 20) / 60, rel=1e-12)
+    study.attach({"t": 21.26}, 0.5)
+    assert (study.trials[0]["t"], study.best_trial["t"], trial["t"]) == (37.5, 21.26, 37.5)
 
 
 def test_tell_brings_the_trial_up_to_date_and_returns_it() -> None:
@@ -921,7 +931,7 @@ def test_an_uneven_step_is_warned_of_once(tmp_path: Path) -> None:
 # -- several things at once -----------------------------------------------------------------------------
 
 
-class AtOnce:
+class AtOnce(Executor):
     """An executor whose tasks all end at the same moment, the first one badly."""
 
     workers = 3
@@ -944,8 +954,14 @@ class AtOnce:
         bad = Raised(0, RuntimeError("boom"), "RuntimeError", "boom", "boom")
         return [bad, *(Done(task, 0.5) for task in jobs if task)]
 
+    def reply(self, task: int, answer: Any) -> None:
+        raise wb.ExecutorError(f"No task {task} asked")
+
     def kill(self, task: int) -> None:
         raise wb.ExecutorError(f"No task {task} is running")
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def test_results_that_arrive_beside_a_failure_are_told() -> None:

@@ -13,14 +13,18 @@ import orjson
 
 from workbench import bundle
 from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError, WorkbenchError, WorkbenchWarning
-from workbench.problem import Constraint, Objective, Preference, check_goals
+from workbench.problem import Constraint, Objective, Preference, check_apart, check_goals
+from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import GPSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
 from workbench.space import Float, Space
+from workbench.space.functions import Function
 from workbench.storage import Storage, StudyRow, StudySummary
 from workbench.study import Study
+from workbench.study.asking import waiting
+from workbench.study.record import baseline_to_json
 from workbench.trial import dumps, loads
 
 Spec = str | Mapping[str, Any] | Sampler
@@ -90,6 +94,8 @@ def create_study(
     storage: str | Path | Storage | None = None,
     seed: int | None = None,
     budget: int | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    pruner: str | Mapping[str, Any] | Pruner | None = None,
     load_if_exists: bool = False,
 ) -> Study:
     """Begin a study.
@@ -104,6 +110,9 @@ def create_study(
         storage: "sqlite:///file.db", any SQLAlchemy URL, or a path; None keeps the record in memory.
         seed: Source of all randomness; drawn and stored when absent.
         budget: Number of trials planned; the default `until` of `optimize`.
+        baseline: Parameters of what is used today; it becomes the first trial, and limits such as
+            `wb.Constraint("yield", lower="1.05 * baseline")` compare with it.
+        pruner: What ends trials early: "median", "percentile", "asha", "hypervolume", or an object.
         load_if_exists: Return the existing study of that name, if it has the same space and goals.
     Raises:
         StudyExistsError: if the name is taken.
@@ -114,8 +123,13 @@ def create_study(
     if not isinstance(space, Space):
         raise InvalidValueError(f"space must be a wb.Space, got {type(space).__name__}; write wb.Space([…])")
     goals, limits = check_goals(objectives, constraints)
-    _check_names(space, goals, limits)
+    check_apart(space, goals, limits)
+    space.check_reachable()
     chosen = make_sampler(sampler)
+    rule = make_pruner(pruner)
+    if rule is not None:
+        rule.check(goals)
+    first = _baseline(space, limits, baseline)
     fields: dict[str, Any] = {
         "space": _text(space.to_json()),
         "objectives": _text([goal.to_json() for goal in goals]),
@@ -123,22 +137,32 @@ def create_study(
         "sampler": _text({"name": chosen.name, "options": chosen.options()}),
         "seed": secrets.randbelow(2**31) if seed is None else _whole("seed", seed, 0, 2**63 - 1),
         "budget": None if budget is None else _whole("budget", budget, 1, 2**31 - 1),
+        "baseline": _text(baseline_to_json(first[0])) if first else None,
+        "pruner": None if rule is None else _text(rule.to_json()),
     }
     store = _open(storage)
     try:
-        row = store.create_study(name=name, **fields)
+        row = store.create_study(name=name, **fields, fill=(lambda tx: tx.insert(first)) if first else None)
     except StudyExistsError:
         if not load_if_exists:
             raise
         row = _existing(store, name, fields, seed is not None)
-    return Study(store, row, chosen, make_sampler)
+    return Study(store, row, chosen, make_sampler, _functions(space))
 
 
-def load_study(name: str, *, storage: str | Path | Storage, sampler: Spec | None = None) -> Study:
+def load_study(
+    name: str,
+    *,
+    storage: str | Path | Storage,
+    sampler: Spec | None = None,
+    functions: Mapping[str, Function] | None = None,
+) -> Study:
     """Go on with a study.
 
     Args:
         sampler: What proposes from now on; the study's own when absent.
+        functions: By name, the functions that constraints of the space are: no record keeps them.
+            Without them the study can be read and told, and a warning says what an ask will miss.
     Raises:
         StorageError: if there is no such database; none is made.
         StudyNotFoundError: with the near names.
@@ -148,13 +172,24 @@ def load_study(name: str, *, storage: str | Path | Storage, sampler: Spec | None
     row = store.study(name)
     spec = loads(row.sampler, "auto") if sampler is None else sampler
     try:
-        return Study(store, row, make_sampler(spec), make_sampler)
+        chosen = make_sampler(spec)
     except UnsupportedError as error:
         if sampler is not None:
             raise
         raise UnsupportedError(
             f"study {name!r} was made with a sampler that is not registered here; hand one over with sampler= ({error})"
         ) from error
+    study = Study(store, row, chosen, make_sampler, functions)
+    rules = study.space.with_functions(functions or {}).functions  # refuses a name that is none of them
+    missing = [rule.name for rule in rules if rule.function is None]
+    if missing:
+        warnings.warn(
+            f"study {name!r} has constraints that are functions, which no record keeps: {', '.join(missing)}. It can "
+            f"be read; to ask, pass functions={{{missing[0]!r}: …}} to wb.load_study",
+            WorkbenchWarning,
+            stacklevel=2,
+        )
+    return study
 
 
 def list_studies(storage: str | Path | Storage) -> list[StudySummary]:
@@ -173,12 +208,14 @@ def import_study(
     storage: str | Path | Storage | None = None,
     name: str | None = None,
     sampler: Spec | None = None,
+    functions: Mapping[str, Function] | None = None,
 ) -> Study:
     """Read a bundle that `study.export` wrote into a storage, all of it or nothing.
 
     Args:
         name: Another name for the study.
         sampler: What proposes from now on; the study's own when absent.
+        functions: As for `load_study`.
     Raises:
         BundleError: if the file is damaged or of a newer version.
         StudyExistsError: if the name is taken.
@@ -187,7 +224,7 @@ def import_study(
     store = _open(storage)
     made = bundle.read(store, Path(path), name)
     try:
-        return load_study(made, storage=store, sampler=sampler)
+        return load_study(made, storage=store, sampler=sampler, functions=functions)
     except WorkbenchError:
         store.delete_study(made)
         raise
@@ -212,7 +249,7 @@ def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_st
                 f"study {name!r} exists with other {key}: {stored}, now declared: {wanted}. "
                 "Take another name, or load it with wb.load_study"
             )
-    kept = {"seed": seed_is_stated, "budget": declared["budget"] is not None}
+    kept = {"seed": seed_is_stated} | {key: declared[key] is not None for key in ("budget", "baseline", "pruner")}
     for key, stated in kept.items():
         if stated and getattr(row, key) != declared[key]:
             warnings.warn(
@@ -244,9 +281,18 @@ def _whole(what: str, value: object, least: int, most: int) -> int:
     return value
 
 
-def _check_names(space: Space, goals: Sequence[Any], limits: Sequence[Constraint]) -> None:
-    clash = sorted(set(space.names) & {goal.name for goal in (*goals, *limits)})
-    if clash:
+def _functions(space: Space) -> dict[str, Function]:
+    return {rule.name: rule.function for rule in space.functions if rule.function is not None}
+
+
+def _baseline(space: Space, limits: Sequence[Constraint], params: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The baseline as the waiting trial that a study begins with; none without one."""
+    if params is not None:
+        return [waiting(space.check(params), 1, "the baseline that limits compare with")]
+    relative = [limit.name for limit in limits if limit.relative]
+    if relative:
         raise InvalidValueError(
-            f"a name can mean a parameter or a measurement, not both; rename one of each: {', '.join(clash)}"
+            f"limits of {', '.join(map(repr, relative))} are relative to a baseline; say what that is: "
+            "baseline={parameter: value, …}"
         )
+    return []

@@ -6,15 +6,17 @@ declared here and turned into "maximise" in one place only, `workbench.trial.His
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from workbench.errors import ProblemError
+from workbench.errors import ConstraintError, InvalidValueError, ProblemError
+from workbench.space.expressions import parse
 
 if TYPE_CHECKING:
     from workbench.space import Space
+
+_HUGE = 1.7976931348623157e308  # the largest float
 
 Direction = Literal["minimize", "maximize"]
 Noise = Literal["unknown", "none"] | float
@@ -92,14 +94,29 @@ class Objective:
         return {"kind": "objective", **asdict(self)}
 
 
+class Bound(NamedTuple):
+    """One limit: it holds where sign * (value - at(baseline)) <= 0."""
+
+    sign: float
+    offset: float
+    factor: float = 0.0  # of the value measured at the study's baseline
+
+    def at(self, baseline: float) -> float:
+        """The limit in the unit of the quantity."""
+        return self.offset + self.factor * baseline if self.factor else self.offset
+
+
 @dataclass(frozen=True, slots=True)
 class Constraint:
     """A measured quantity with a limit; a trial is feasible when every limit holds.
 
+    A limit may be stated relative to what is measured at the study's baseline, as
+    `lower="1.05 * baseline"`. Until the baseline is measured, no trial is known to hold it.
+
     Args:
         name: How trials name its value.
-        upper: Largest value allowed, in the unit of the quantity.
-        lower: Smallest value allowed.
+        upper: Largest value allowed, in the unit of the quantity, or linear arithmetic in `baseline`.
+        lower: Smallest value allowed, likewise.
         unit: Unit shown beside every value.
         noise: As for `Objective`.
     Raises:
@@ -107,28 +124,46 @@ class Constraint:
     """
 
     name: str
-    upper: float | None = None
-    lower: float | None = None
+    upper: float | str | None = None
+    lower: float | str | None = None
     unit: str | None = None
     noise: Noise = "unknown"
 
     def __post_init__(self) -> None:
         _check_name(self.name, "constraint")
         _check_noise(self.name, self.noise)
-        _check_finite(self.name, "upper", self.upper)
-        _check_finite(self.name, "lower", self.lower)
+        for field in ("upper", "lower"):
+            limit = getattr(self, field)
+            _relative(self.name, field, limit) if isinstance(limit, str) else _check_finite(self.name, field, limit)
         if self.upper is None and self.lower is None:
             raise ProblemError(f"constraint {self.name!r} has no limit; give upper=, lower= or both")
-        if self.upper is not None and self.lower is not None and self.lower > self.upper:
+        absolute = isinstance(self.upper, int | float) and isinstance(self.lower, int | float)
+        if absolute and self.lower > self.upper:  # type: ignore[operator]
             raise ProblemError(
                 f"constraint {self.name!r}: lower {self.lower:g} is above upper {self.upper:g}; swap them"
             )
 
     @property
-    def bounds(self) -> tuple[tuple[float, float], ...]:
-        """Pairs (sign, limit), one for each limit; the limit holds when sign * (value - limit) <= 0."""
-        pairs = ((1.0, self.upper), (-1.0, self.lower))
-        return tuple((sign, limit) for sign, limit in pairs if limit is not None)
+    def bounds(self) -> tuple[Bound, ...]:
+        """One for each limit, the upper one first."""
+        sides = ((1.0, "upper", self.upper), (-1.0, "lower", self.lower))
+        return tuple(
+            Bound(sign, *_relative(self.name, field, limit)) if isinstance(limit, str) else Bound(sign, limit)
+            for sign, field, limit in sides
+            if limit is not None
+        )
+
+    @property
+    def relative(self) -> bool:
+        """Does a limit depend on the baseline?"""
+        return any(bound.factor for bound in self.bounds)
+
+    @property
+    def label(self) -> str:
+        """The limits in words, such as "1.05 * baseline <= yield <= 40 g"."""
+        low = "" if self.lower is None else f"{_limit(self.lower)} <= "
+        high = "" if self.upper is None else f" <= {_limit(self.upper)}"
+        return f"{low}{self.name}{high}" + (f" {self.unit}" if self.unit else "")
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping from which `constraint_from_json` makes an equal value."""
@@ -222,6 +257,19 @@ def check_goals(
     return objectives, constraints
 
 
+def check_apart(space: Space, objectives: Iterable[Objective | Preference], constraints: Iterable[Constraint]) -> None:
+    """Check that no name means a parameter and a measurement at once.
+
+    Raises:
+        InvalidValueError: naming the names.
+    """
+    clash = sorted(set(space.names) & {goal.name for goal in (*objectives, *constraints)})
+    if clash:
+        raise InvalidValueError(
+            f"a name can mean a parameter or a measurement, not both; rename one of each: {', '.join(clash)}"
+        )
+
+
 def objective_from_json(data: Mapping[str, Any]) -> Objective | Preference:
     """Make the objective or preference that `to_json` described."""
     kinds: dict[str, Callable[..., Objective | Preference]] = {"objective": Objective, "preference": Preference}
@@ -235,6 +283,34 @@ def constraint_from_json(data: Mapping[str, Any]) -> Constraint:
     return Constraint(**fields)
 
 
+def _relative(name: str, field: str, text: str) -> tuple[float, float]:
+    """Offset and factor of a limit such as "1.05 * baseline - 2".
+
+    Raises:
+        ProblemError: if it is no linear arithmetic in `baseline`.
+    """
+    try:
+        (parsed,) = parse(f"0 <= {text}", {"baseline"})
+        linear = parsed.linear
+    except (ConstraintError, ValueError) as error:
+        raise ProblemError(_not_relative(name, field, text)) from error
+    if linear is None or set(linear[0]) != {"baseline"}:
+        raise ProblemError(_not_relative(name, field, text))
+    coefficients, constant = linear
+    return -constant + 0.0, -coefficients["baseline"]
+
+
+def _not_relative(name: str, field: str, text: str) -> str:
+    return (
+        f"constraint {name!r}: {field} must be a number or linear arithmetic in `baseline`, "
+        f"such as '1.05 * baseline', got {text[:80]!r}"
+    )
+
+
+def _limit(limit: float | str) -> str:
+    return limit if isinstance(limit, str) else f"{limit:g}"
+
+
 def _check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise ProblemError(f"the name of an {what} must be a non-empty string, got {name!r}")
@@ -243,12 +319,12 @@ def _check_name(name: object, what: str) -> None:
 def _check_noise(name: str, noise: object) -> None:
     if noise in ("unknown", "none"):
         return
-    if isinstance(noise, bool) or not isinstance(noise, int | float) or not math.isfinite(noise) or noise <= 0:
+    if isinstance(noise, bool) or not isinstance(noise, int | float) or not 0 < noise <= _HUGE:
         raise ProblemError(f"noise of {name!r} must be 'unknown', 'none' or a standard deviation > 0, got {noise!r}")
 
 
 def _check_finite(name: str, field: str, value: object) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_HUGE <= value <= _HUGE:
         raise ProblemError(f"{field} of {name!r} must be a finite number, got {value!r}")

@@ -22,9 +22,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import orjson
 
+from workbench import markup
 from workbench.errors import InvalidValueError, TrialStateError
 from workbench.problem import Constraint, Objective, Preference
-from workbench.space.geometry import at_target, inside, slope
+from workbench.space.expressions import parse
+from workbench.space.geometry import at_target, inside, slope, variables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,6 +109,26 @@ def dumps(value: object) -> str | None:
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS).decode()
 
 
+def not_json(value: Any) -> str | None:
+    """Why a value cannot be stored as JSON without loss; None if it can. NaN and infinity cannot."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        return str(error)
+    holes = [value]
+    while b"null" in text and holes:
+        part = holes.pop()
+        if isinstance(part, float | np.floating) and not np.isfinite(part):
+            return f"{part} is no JSON number"
+        if isinstance(part, np.ndarray):
+            holes += part.ravel().tolist()
+        elif isinstance(part, Mapping):
+            holes += part.values()
+        elif isinstance(part, Sequence) and not isinstance(part, str | bytes):
+            holes += part
+    return None
+
+
 def loads(text: str | None, empty: Any = None) -> Any:
     """The value of a structured field."""
     return empty if text is None else orjson.loads(text)
@@ -121,10 +143,7 @@ def pack_params(params: Mapping[str, Any]) -> tuple[str, bytes | None]:
 
 
 def unpack_params(text: str, vectors: bytes | None, space: Space) -> dict[str, Any]:
-    """Named values in the canonical types of the space (tuples, arrays), the inverse of `pack_params`.
-
-    Keys and values that the space does not know, as after a change of the space, stay as they are.
-    """
+    """Named values in the canonical types of the space that they were packed in; the inverse of `pack_params`."""
     params: dict[str, Any] = orjson.loads(text)
     blob = np.frombuffer(vectors, dtype="<f8") if vectors else np.empty(0)
     start = 0
@@ -136,6 +155,57 @@ def unpack_params(text: str, vectors: bytes | None, space: Space) -> dict[str, A
         elif isinstance(value, list):
             params[name] = tuple(value)
     return params
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """The versions of a study's space, and how trials of earlier ones are read in the present one.
+
+    Args:
+        present: What trials are proposed in.
+        version: Its number.
+        earlier: The spaces before it by number.
+        defaults: Parameter name to the value that it is taken to have had in trials made without it.
+    """
+
+    present: Space
+    version: int = 1
+    earlier: Mapping[int, Space] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, row: TrialRow) -> Space:
+        """The space that a trial was made in."""
+        return self.earlier.get(row.space_version, self.present)
+
+    def params(self, row: TrialRow) -> dict[str, Any]:
+        """The values of a trial in the words of its own space."""
+        return unpack_params(row.params, row.vectors, self.of(row))
+
+    def understands(self, row: TrialRow, condition: str) -> bool:
+        """Does a condition that came with a trial speak only of what the present space has?"""
+        own = self.of(row)
+        spoken = {name for part in parse(condition, variables(own)) for name in part.names}
+        return own is self.present or spoken <= set(variables(self.present))
+
+    def placed(self, row: TrialRow) -> dict[str, Any] | None:
+        """The values of a trial, as really set, in the words of the present space; None if it cannot hold them."""
+        if row.space_version not in self.earlier:
+            return {**self.params(row), **loads(row.actual, {})}
+        try:
+            filled = {
+                name: self.present[name].check(value)
+                for name, value in self.filled(row).items()
+                if name in self.present
+            }
+            active = self.present.active(filled)
+            point: dict[str, Any] = self.present.check({n: filled[n] for n in filled if n in active}, bounds=False)
+        except InvalidValueError:
+            return None
+        return point
+
+    def filled(self, row: TrialRow) -> dict[str, Any]:
+        """The values of a trial as really set, with the defaults of what it was made without."""
+        return {**self.defaults, **self.params(row), **loads(row.actual, {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +328,7 @@ class Recorder(Protocol):
     """What a `Trial` needs of its study, or of the far end of a worker's channel."""
 
     @property
-    def space(self) -> Space: ...
+    def spaces(self) -> Spaces: ...
     @property
     def objectives(self) -> Sequence[Objective | Preference]: ...
     def report(self, number: int, values: float | Mapping[str, float], step: int) -> None: ...
@@ -293,7 +363,7 @@ class Trial:
     def params(self) -> dict[str, Any]:
         """Parameter values by name, in user units; inactive conditional ones are absent."""
         if self._params is None:
-            self._params = unpack_params(self._row.params, self._row.vectors, self._recorder.space)
+            self._params = self._recorder.spaces.params(self._row)
         return dict(self._params)
 
     def __getitem__(self, name: str) -> Any:
@@ -386,7 +456,7 @@ class Trial:
 
     @property
     def reason(self) -> str | None:
-        """Reason of an infeasible, rejected or void trial."""
+        """Reason of an infeasible, pruned, rejected or void trial."""
         return self._row.reason
 
     @property
@@ -414,7 +484,7 @@ class Trial:
         self._recorder.report(self.number, values, step)
 
     def should_prune(self) -> bool:
-        """True when the study's pruning rule would end this trial now; False as long as it has none."""
+        """True when the study's pruning rule would end this trial now; False where it has none."""
         return self._recorder.should_prune(self.number)
 
     def set_attr(self, key: str, value: Any) -> None:
@@ -431,6 +501,20 @@ class Trial:
         values = f", values={self.values}" if self._row.outcomes else ""
         return f"Trial({self.number}, {self._row.state}, {self.params}{values})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: state, values, parameters, and what was said about the trial."""
+        goals = [goal for goal in self._recorder.objectives if isinstance(goal, Objective)]
+        units = {goal.name: goal.unit for goal in goals}
+        knobs = {parameter.name: parameter.unit for parameter in self._recorder.spaces.of(self._row)}
+        sem = self.sem
+        values = [(name, markup.quantity(y, units.get(name), sem.get(name))) for name, y in self.values.items()]
+        params = [(name, markup.reading(value, knobs.get(name))) for name, value in self.params.items()]
+        said = {"why": self.why, "error": self.error, "reason": self.reason, "note": self.note}
+        said |= {"tags": ", ".join(self.tags), "warnings": " ".join(self.warnings)}
+        return markup.heading("Trial", str(self.number), self.state.value) + "".join(
+            map(markup.fields, (values, params, said.items()))
+        )
+
 
 _CODES = {state: code for code, state in enumerate(TrialState)}
 
@@ -439,8 +523,9 @@ _CODES = {state: code for code, state in enumerate(TrialState)}
 class History:
     """The record of a study at one revision, as arrays; row i is the i-th trial by number.
 
-    `X` is encoded by the present space, NaN where a parameter is inactive; told `actual`
-    values stand in for proposed ones. `Y` is sign-flipped so that larger is better, except
+    `X` is encoded by the present space, NaN where a parameter is inactive, and NaN altogether
+    where a trial of an earlier space has no `placed` in it; told `actual` values stand in for proposed
+    ones. `Y` is sign-flipped so that larger is better, except
     that the column of an objective with a target stays raw (see `utility`); NaN where not
     measured. `C` is feasible where <= 0. Everything else is in user units.
 
@@ -454,9 +539,11 @@ class History:
         X: Encoded parameters, shape (n, d).
         Y: Measured objectives, shape (n, m).
         sem: Standard errors of Y, shape (n, m), NaN where not told.
-        C: Limits of the measured constraints, shape (n, c).
+        limited: Sign * value of each limit's quantity, shape (n, c); see `C`.
         C_sem: Standard errors of C, shape (n, c), NaN where not told.
         cost: Told costs, shape (n,).
+        spaces: Every version of the space.
+        baseline: Mean measured values at the study's baseline by name; empty until it is measured.
         feedback: The feedback log without undone entries and undos.
         reports: Intermediate values in order of number, objective and step.
         seed: Seed of the study.
@@ -473,9 +560,11 @@ class History:
     X: NDArray[np.float64]
     Y: NDArray[np.float64]
     sem: NDArray[np.float64]
-    C: NDArray[np.float64]
+    limited: NDArray[np.float64]
     C_sem: NDArray[np.float64]
     cost: NDArray[np.float64]
+    spaces: Spaces
+    baseline: Mapping[str, float] = field(default_factory=dict)
     feedback: tuple[FeedbackRecord, ...] = ()
     reports: tuple[Report, ...] = ()
     seed: int = 0
@@ -490,6 +579,8 @@ class History:
         constraints: Sequence[Constraint],
         rows: Sequence[TrialRow],
         *,
+        spaces: Spaces | None = None,
+        baseline: tuple[str, bytes | None] | None = None,
         feedback: Sequence[FeedbackRecord] = (),
         reports: Sequence[Report] = (),
         seed: int = 0,
@@ -501,10 +592,12 @@ class History:
 
         Args:
             rows: All trials by number.
+            spaces: Every version of the space; only the present one unless given.
+            baseline: The baseline's values as `pack_params` stores them.
             previous: An earlier history of the same study and space; only rows whose
                 revision is above its revision are encoded anew.
         """
-        objectives, constraints = tuple(objectives), tuple(constraints)
+        objectives, constraints, spaces = tuple(objectives), tuple(constraints), spaces or Spaces(space)
         measured = [goal for goal in objectives if isinstance(goal, Objective)]
         n, kept = len(rows), 0 if previous is None else len(previous.rows)
         m, c = len(measured), sum(len(limit.bounds) for limit in constraints)
@@ -512,7 +605,7 @@ class History:
             "X": (space.width,),
             "Y": (m,),
             "sem": (m,),
-            "C": (c,),
+            "limited": (c,),
             "C_sem": (c,),
             "cost": (),
         }
@@ -528,19 +621,19 @@ class History:
         if changed:
             fresh = [rows[i] for i in changed]
             states[changed] = [_CODES[TrialState(row.state)] for row in fresh]
-            arrays["X"][changed] = _encode(space, fresh)
+            arrays["X"][changed] = _encode(spaces, fresh)
             told = [loads(row.outcomes, {}) for row in fresh]
-            arrays["Y"][changed] = _columns(told, [(goal.name, goal.sign, 0.0) for goal in measured])
+            arrays["Y"][changed] = _columns(told, [(goal.name, goal.sign) for goal in measured])
             sems = [loads(row.sem, {}) for row in fresh]
-            arrays["sem"][changed] = _columns(sems, [(goal.name, 1.0, 0.0) for goal in measured])
-            limits = [(limit.name, sign, bound) for limit in constraints for sign, bound in limit.bounds]
-            arrays["C"][changed] = _columns(told, limits)
-            arrays["C_sem"][changed] = _columns(sems, [(name, 1.0, 0.0) for name, _, _ in limits])
+            arrays["sem"][changed] = _columns(sems, [(goal.name, 1.0) for goal in measured])
+            limits = [(limit.name, bound.sign) for limit in constraints for bound in limit.bounds]
+            arrays["limited"][changed] = _columns(told, limits)
+            arrays["C_sem"][changed] = _columns(sems, [(name, 1.0) for name, _ in limits])
             arrays["cost"][changed] = [np.nan if row.cost is None else row.cost for row in fresh]
         return cls(
             space, objectives, constraints, rows,
             np.fromiter((row.number for row in rows), np.int64, n), states, **arrays,
-            feedback=standing(feedback), reports=tuple(reports),
+            spaces=spaces, baseline=_baseline(rows, baseline), feedback=standing(feedback), reports=tuple(reports),
             seed=seed, budget=budget, revision=revision,
         )  # fmt: skip
 
@@ -594,6 +687,28 @@ class History:
         return ~np.isnan(self.X)
 
     @property
+    def placed(self) -> NDArray[np.bool_]:
+        """Has a place in the present space, shape (n,): false for a trial of an earlier one that it cannot hold."""
+        placed: NDArray[np.bool_] = np.any(self.mask, axis=1)
+        return placed
+
+    @property
+    def unmeasured_baseline(self) -> bool:
+        """Does a limit wait for the baseline to be measured?"""
+        return any(limit.relative and limit.name not in self.baseline for limit in self.constraints)
+
+    @functools.cached_property
+    def C(self) -> NDArray[np.float64]:
+        """Measured limits, shape (n, c), each held where <= 0; NaN where the value, or the baseline, is not known."""
+        limits = [
+            bound.sign * bound.at(self.baseline.get(limit.name, np.nan))
+            for limit in self.constraints
+            for bound in limit.bounds
+        ]
+        C: NDArray[np.float64] = self.limited - np.array(limits)
+        return C
+
+    @property
     def feasible(self) -> NDArray[np.bool_]:
         """Complete, and every measured limit holds, shape (n,)."""
         held: NDArray[np.bool_] = np.all(self.C <= 0, axis=1)  # a limit that was not measured does not hold
@@ -605,8 +720,8 @@ class History:
 
         At the target: of every fidelity and task parameter.
         """
-        counted = self.feasible & inside(self.space, self.X) & at_target(self.space, self.X)
-        if self.space.constraints:
+        counted = self.feasible & self.placed & inside(self.space, self.X) & at_target(self.space, self.X)
+        if self.space.constrained:
             rows = np.flatnonzero(counted)  # a point outside the bounds cannot be decoded
             counted[rows] = self.space.feasible(self.X[rows])
         return counted
@@ -649,6 +764,8 @@ class History:
             for j, goal in enumerate(self.measured):
                 slopes = loads(row.gradient, {}).get(goal.name, {})
                 for name, dy in slopes.items():
+                    if name not in self.space or self.space[name].kind != "float":  # of an earlier space
+                        continue
                     column = self.space.slices[name]
                     G[i, j, column] = goal.sign * dy * slope(self.space[name], self.X[i, column])
         return G
@@ -658,8 +775,8 @@ class History:
         return dict(loads(self.rows[i].meta, {}))
 
     def params(self, i: int) -> dict[str, Any]:
-        """Parameter values of row i as proposed, user units."""
-        return unpack_params(self.rows[i].params, self.rows[i].vectors, self.space)
+        """Parameter values of row i as proposed, user units, in the words of the space it was made in."""
+        return self.spaces.params(self.rows[i])
 
     @property
     def next_number(self) -> int:
@@ -667,9 +784,14 @@ class History:
         return int(self.numbers[-1]) + 1 if len(self) else 0
 
     def avoided(self) -> Iterator[tuple[int, str]]:
-        """Rows and rules of rejected trials: "point", "region" or a condition in the words of the space."""
+        """Rows and rules of rejected trials: "point", "region" or a condition in the words of the present space.
+
+        A condition of an earlier space that speaks of what is there no more shuts nothing.
+        """
         for i in np.flatnonzero(self.rejected).tolist():
-            yield i, self.rows[i].avoid or "point"
+            rule = self.rows[i].avoid or "point"
+            if rule in ("point", "region") or self.spaces.understands(self.rows[i], rule):
+                yield i, rule
 
 
 def undone(log: Sequence[FeedbackRecord]) -> set[int]:
@@ -692,18 +814,32 @@ def now() -> float:
     return time.time()
 
 
-def _encode(space: Space, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
-    params = [unpack_params(row.params, row.vectors, space) for row in rows]
-    for values, row in zip(params, rows, strict=True):
-        if row.actual is not None:
-            values.update(orjson.loads(row.actual))
-    return space.encode(params)
+def _encode(spaces: Spaces, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
+    """Encoded columns, shape (n, d), all NaN where the present space cannot hold a trial."""
+    X = np.full((len(rows), spaces.present.width), np.nan)
+    placed = [spaces.placed(row) for row in rows]
+    held = [i for i, params in enumerate(placed) if params is not None]
+    X[held] = spaces.present.encode([params for params in placed if params is not None])
+    return X
 
 
-def _columns(told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float, float]]) -> NDArray[np.float64]:
-    """Values sign * (value - origin) by name, shape (n, number of columns), NaN where not told."""
+def _baseline(rows: Sequence[TrialRow], baseline: tuple[str, bytes | None] | None) -> dict[str, float]:
+    """Mean told values, by name, of the complete trials at the baseline."""
+    if baseline is None:
+        return {}
+    told = [
+        loads(row.outcomes, {})
+        for row in rows
+        if (row.params, row.vectors) == baseline and row.state == TrialState.COMPLETE
+    ]
+    names = dict.fromkeys(name for values in told for name in values)
+    return {name: float(np.mean([values[name] for values in told if name in values])) for name in names}
+
+
+def _columns(told: Sequence[Mapping[str, float]], columns: Sequence[tuple[str, float]]) -> NDArray[np.float64]:
+    """Values sign * value by name, shape (n, number of columns), NaN where not told."""
     out = np.full((len(told), len(columns)), np.nan)
-    for j, (name, sign, origin) in enumerate(columns):
+    for j, (name, sign) in enumerate(columns):
         out[:, j] = [values.get(name, np.nan) for values in told]
-        out[:, j] = sign * (out[:, j] - origin)
+        out[:, j] *= sign
     return out

@@ -70,7 +70,7 @@ def log_ei(
     goal, output = history.measured[0], gp.outputs[0]
     rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
     if rows.size == 0:  # all outside the space or over a limit: improve on any of them
-        rows = np.flatnonzero(history.complete & ~np.isnan(history.Y[:, 0]))
+        rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y[:, 0]))
     if goal.noise_sd == 0 and not context:
         y = history.Y[rows, 0]
     else:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch import Tensor
 from workbench.errors import DeadlineReached
 from workbench.models.inputs import Inputs
 from workbench.space import Simplex
+from workbench.space.geometry import box_around, towards
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _BATCH = 256  # points per evaluation
 _FEW = 30  # an ordered discrete column with more levels is searched as continuous and rounded
 _SPRAY = (0.2, 0.05, 0.01, 0.002)  # sd of the perturbations around good trials, in the unit cube
+_SLACK = 1e-9  # rounding of a level on the edge of the box
 _WALK = np.linspace(0.0, 1.0, 9)[1:-1]  # fractions of the way from a start to the end of its local search
 
 
@@ -50,6 +53,14 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Vicinity:
+    """Where to stay: within `reach` of an encoded centre (d,), as `geometry.beside` says."""
+
+    centre: Array
+    reach: float
+
+
+@dataclass(frozen=True)
 class Region:
     """Where to search.
 
@@ -59,6 +70,7 @@ class Region:
         fixed: Parameters held at a value.
         admits: Mask of shape (n,) of the encoded points (n, d) that may be proposed.
         deadline: `time.monotonic()` at which the search returns what it has.
+        near: Where to stay; None for the whole space.
     """
 
     space: Space
@@ -66,6 +78,20 @@ class Region:
     fixed: Mapping[str, Any]
     admits: Callable[[Array], NDArray[np.bool_]]
     deadline: float | None = None
+    near: Vicinity | None = None
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Search box of encoded points, shape (2, d)."""
+        if self.near is None:
+            return self.inputs.bounds
+        least, most = self.inputs.bounds.numpy()
+        low, high = box_around(self.space, self.near.centre, self.near.reach)
+        low, high = np.maximum(low, least), np.minimum(high, most)
+        for c, levels in _discrete_columns(self.space).items():
+            within = [level for level in levels if low[c] - _SLACK <= level <= high[c] + _SLACK]
+            low[c], high[c] = within[0], within[-1]
+        return torch.from_numpy(np.stack([low, high]))
 
 
 def maximize(
@@ -136,6 +162,10 @@ def _values(acquisition: AcquisitionFunction, X: Array) -> Array:
 
 def _screening_points(region: Region, rng: np.random.Generator, around: Array, n: int) -> Array:
     spread = region.space.sobol(n, int(rng.integers(2**31)), fixed=region.fixed)
+    if region.near is not None:
+        spread = towards(region.space, spread, region.near.centre, region.near.reach)
+        spread = spread[region.space.feasible(spread)]
+        around = spread[:1] if np.isnan(region.near.centre).any() else region.near.centre[None]
     if len(around) == 0:
         return spread
     return np.concatenate([spread, _existing(region, _spray(region, rng, around, n // 4))])
@@ -145,20 +175,33 @@ def _spray(region: Region, rng: np.random.Generator, around: Array, n: int) -> A
     """n perturbations of good points, near and far; each choice is redrawn with probability 1/d."""
     inputs, d = region.inputs, region.space.width
     X: Array = _filled(inputs, around[rng.integers(len(around), size=n)])
-    low, high = inputs.bounds.numpy()
+    low, high = region.bounds.numpy()
     sd = rng.choice(_SPRAY, size=(n, 1)) * (high - low)
     X = np.clip(X + rng.normal(size=X.shape) * sd, low, high)
     for column in inputs.categorical:
         redrawn = rng.random(n) < 1.0 / d
-        X[:, column] = np.where(redrawn, rng.integers(int(high[column]) + 1, size=n), np.round(X[:, column]))
+        first, last = int(low[column]), int(high[column])
+        X[:, column] = np.where(redrawn, rng.integers(first, last + 1, size=n), np.round(X[:, column]))
     return X
 
 
 def _existing(region: Region, X: Array) -> Array:
     """The points that exist next to X: rounded, fixed values put in, inactive columns NaN; infeasible ones dropped."""
     space = region.space
-    X = space.encode([_with(space, params, region.fixed) for params in space.decode(_filled(region.inputs, X))])
+    X = _adding_up(space, _filled(region.inputs, X))
+    X = space.encode([_with(space, params, region.fixed) for params in space.decode(X)])
     return X[space.feasible(X)]
+
+
+def _adding_up(space: Space, X: Array) -> Array:
+    """Mixtures whose parts sum to 1 again after a search that keeps the sum to its tolerance only."""
+    X = np.array(X)
+    for p in space:
+        if isinstance(p, Simplex):
+            parts = X[:, space.slices[p.name]]
+            rows, largest = np.arange(len(X)), parts.argmax(axis=1)
+            parts[rows, largest] += 1.0 - parts.sum(axis=1)
+    return X
 
 
 def _with(space: Space, params: dict[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +230,7 @@ def _start_rows(values: Array, rng: np.random.Generator, b: int) -> NDArray[np.i
 
 def _walks(region: Region, starts: Array, ends: Array) -> Array:
     """Points on the way from feasible starts to the ends of their searches, where the ends may be infeasible."""
-    if not region.space.constraints or len(ends) != len(starts):
+    if not region.space.constrained or len(ends) != len(starts):
         return ends[:0]
     a, b = _filled(region.inputs, starts), _filled(region.inputs, ends)
     return np.concatenate([a + t * (b - a) for t in _WALK])
@@ -200,14 +243,19 @@ def _local_search(acquisition: AcquisitionFunction, region: Region, starts: Arra
     """Ends of the local searches, shape (at least 1, d); feasible where the constraints are linear."""
     space, inputs = region.space, region.inputs
     held = _held_columns(region)
-    discrete = {c: v for c, v in _discrete_columns(space).items() if c not in held}
+    low, high = region.bounds.numpy()
+    discrete = {
+        c: [v for v in levels if low[c] <= v <= high[c]]
+        for c, levels in _discrete_columns(space).items()
+        if c not in held
+    }
     choices = {c: range(int(inputs.bounds[1, c]) + 1) for c in inputs.categorical if c not in held}
     categorical = {c: [float(i) for i in indices] for c, indices in choices.items()}
     if len(held) == space.width:
         return starts
     inequalities, equalities = _linear(space, set(discrete) | set(categorical))
     common: dict[str, Any] = {
-        "bounds": inputs.bounds, "q": 1, "num_restarts": len(starts), "fixed_features": held or None,
+        "bounds": region.bounds, "q": 1, "num_restarts": len(starts), "fixed_features": held or None,
         "inequality_constraints": inequalities or None, "equality_constraints": equalities or None,
     }  # fmt: skip
     if discrete or categorical:
@@ -239,6 +287,9 @@ def _held_columns(region: Region) -> dict[int, float]:
             held.update(zip(columns, p.encode([region.fixed[p.name]])[0].tolist(), strict=True))
         elif p.cardinality == 1:
             held.update(zip(columns, p.encode(list(p.values()))[0].tolist(), strict=True))
+        elif region.near is not None:
+            low, high = region.bounds[:, columns].tolist()
+            held.update((c, at) for c, at, end in zip(columns, low, high, strict=True) if at == end)
     return held
 
 

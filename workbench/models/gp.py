@@ -5,6 +5,7 @@ dimension-scaled prior (Hvarfner et al. 2024, Vanilla Bayesian Optimization Perf
 High Dimensions), times a Hamming kernel over categorical columns. The noise is what the
 objective states: inferred, none (variance 1e-6 of the standardised values, because BoTorch's
 floor of 1e-4 caps the resolution), a standard deviation, or the standard errors that were told.
+A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
 
 Symbols: n trials, d columns, y (n,) standardised values, mu and sd posterior moments.
 """
@@ -25,15 +26,20 @@ from botorch.exceptions.warnings import BotorchWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.kernels.categorical import CategoricalKernel
-from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
+from botorch.models.utils.gpytorch_modules import (
+    get_covar_module_with_dim_scaled_prior,
+    get_gaussian_likelihood_with_lognormal_prior,
+)
 from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import Kernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from linear_operator.utils.warnings import NumericalWarning
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from workbench.errors import DeadlineReached
+from workbench.models.curves import finals
 from workbench.models.inputs import Inputs
 from workbench.models.surrogate import Surrogate
 
@@ -130,8 +136,7 @@ class GaussianProcesses(Surrogate):
         outputs = []
         with reproducible(history.seed, deadline):
             for j, goal in enumerate(history.measured):
-                X, y, variance = _data(history, j, goal, shun_failures)
-                outputs.append(_fit_one(inputs, X, y, variance, deadline))
+                outputs.append(_fit_one(inputs, _data(history, j, goal, shun_failures), deadline))
         return cls(history, inputs, outputs)
 
     @property
@@ -150,27 +155,51 @@ class GaussianProcesses(Surrogate):
         return {goal.name: (goal.sign * mu[:, j], sd[:, j]) for j, goal in enumerate(self._measured)}
 
 
-def _data(history: History, j: int, goal: Objective, shun_failures: bool) -> tuple[Array, Array, Array]:
-    """Inputs (n, d), values (n,) and noise variances (n,) in the units of the objective, NaN where inferred."""
-    rows = np.flatnonzero(history.complete & ~np.isnan(history.Y[:, j]))
-    X, y = history.X[rows], history.Y[rows, j]
+@dataclass(frozen=True)
+class _Data:
+    """What one process learns from, in the units and sign of `History.Y`.
+
+    Args:
+        X: Encoded inputs, shape (n, d).
+        y: Values, shape (n,).
+        variance: Noise variances, shape (n,), NaN where inferred.
+        doubt: Variances on top, of values that were foretold instead of measured, shape (n,).
+    """
+
+    X: Array
+    y: Array
+    variance: Array
+    doubt: Array
+
+
+def _data(history: History, j: int, goal: Objective, shun_failures: bool) -> _Data:
+    """Complete trials as measured, pruned ones as foretold, and failures as penalties."""
+    rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y[:, j]))
+    y = history.Y[rows, j]
     stated = np.nan if goal.noise_sd is None else goal.noise_sd**2
     told = history.sem[rows, j]
     variance = np.where(np.isnan(told), stated, told**2)
     if np.isnan(variance).any() and not np.isnan(variance).all():
         variance = np.where(np.isnan(variance), np.nanmean(variance), variance)
-    shunned = np.flatnonzero(history.failed | history.infeasible) if shun_failures else rows[:0]
+    doubt = np.zeros(rows.size)
+    pruned = finals(history, j)
+    if pruned.rows.size:
+        rows, y = np.concatenate([rows, pruned.rows]), np.concatenate([y, pruned.values])
+        variance = np.concatenate([variance, np.full(pruned.rows.size, variance.mean())])
+        doubt = np.concatenate([doubt, pruned.variances])
+    shunned = np.flatnonzero((history.failed | history.infeasible) & history.placed) if shun_failures else rows[:0]
     if shunned.size:
         y = np.concatenate([y, _penalties(history, goal, rows, shunned, y)])
-        X = np.concatenate([X, history.X[shunned]])
+        rows = np.concatenate([rows, shunned])
         variance = np.concatenate([variance, np.full(shunned.size, variance.max())])
-    return X, y, variance
+        doubt = np.concatenate([doubt, np.zeros(shunned.size)])
+    return _Data(history.X[rows], y, variance, doubt)
 
 
 def _penalties(history: History, goal: Objective, rows: Rows, shunned: Rows, y: Array) -> Array:
-    """What a failure counts as: the worst value seen.
+    """What a failure counts as: the worst value seen or foretold, y of shape (k,) at these rows.
 
-    With a target, the worst on the side of the target where the nearest complete trial lies, so that
+    With a target, the worst on the side of the target where the nearest of these trials lies, so that
     the model does not cross the target on its way to the failure.
     """
     if goal.target is None:
@@ -182,19 +211,24 @@ def _penalties(history: History, goal: Objective, rows: Rows, shunned: Rows, y: 
     return penalties
 
 
-def _fit_one(inputs: Inputs, X: Array, y: Array, variance: Array, deadline: float | None) -> GaussianProcess:
+def _fit_one(inputs: Inputs, data: _Data, deadline: float | None) -> GaussianProcess:
+    y = data.y
     unit = float(np.abs(y).max()) or 1.0  # keeps the sums of huge and tiny values in range
     v = y / unit
     mean, spread = float(v.mean()), float(v.std(ddof=1)) if len(v) > 1 else 0.0
     sd = spread if spread > 1e-12 else 1.0  # equal values tell no scale
     scale = unit * sd
-    noise = None
-    if not np.isnan(variance).any():
-        noise = torch.from_numpy(np.maximum(variance / scale / scale, NOISELESS))[:, None]  # (n, 1)
+    noise, likelihood = None, None
+    if not np.isnan(data.variance).any():
+        known = (data.variance + data.doubt) / scale / scale
+        noise = torch.from_numpy(np.maximum(known, NOISELESS))[:, None]  # (n, 1)
+    elif data.doubt.any():
+        likelihood = _inferred_noise_and(torch.from_numpy(data.doubt / scale / scale))
     model = SingleTaskGP(
-        inputs.from_encoded(X),
+        inputs.from_encoded(data.X),
         torch.from_numpy((v - mean) / sd)[:, None],
         train_Yvar=noise,
+        likelihood=likelihood,
         covar_module=_kernel(inputs),
         outcome_transform=None,
     )
@@ -206,6 +240,21 @@ def _fit_one(inputs: Inputs, X: Array, y: Array, variance: Array, deadline: floa
     model.eval()
     model.requires_grad_(False)
     return GaussianProcess(model, unit * mean, scale, late)
+
+
+def _inferred_noise_and(doubt: Tensor) -> FixedNoiseGaussianLikelihood:
+    """One inferred noise for all as `SingleTaskGP` has it, and known variances on top.
+
+    Args:
+        doubt: Variances of standardised values, shape (n,).
+    """
+    usual = get_gaussian_likelihood_with_lognormal_prior().noise_covar
+    return FixedNoiseGaussianLikelihood(
+        doubt.clamp_min(NOISELESS),  # GPyTorch's own floor, about which it would warn
+        learn_additional_noise=True,
+        noise_prior=usual.noise_prior,
+        noise_constraint=usual.raw_noise_constraint,
+    )
 
 
 def _time_to_fit(left: float, n: int) -> float:

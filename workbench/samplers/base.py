@@ -22,7 +22,7 @@ import numpy as np
 from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
 from workbench.problem import Preference
 from workbench.space import KnownConstraint, parse
-from workbench.space.geometry import at_target, close, grid, inside, is_finite, meets, variables
+from workbench.space.geometry import at_target, beside, close, grid, inside, is_finite, meets, towards, variables
 from workbench.trial import TrialState
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 REGION = 0.05  # half-width, in the unit cube, of the box that avoid="region" shuts
+NEAR = 0.1  # share of each range within which near= looks around its trial
 _MOST = 1 << 16  # draws before a space counts as shut, and points that are enumerated to find what is left
 
 
@@ -72,6 +73,25 @@ class AskRequest:
     def seconds_left(self) -> float:
         """Seconds until the deadline; infinite without one."""
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+
+    @cached_property
+    def centre(self) -> Array | None:
+        """Where near= wants the proposals, shape (d,), NaN where anything goes; None for anywhere.
+
+        Raises:
+            UnsupportedError: if the present space cannot hold that trial.
+        """
+        if self.near is None:
+            return None
+        if not self.history.placed[self.near]:
+            raise UnsupportedError(
+                f"near= names trial {self.near}, which was made in an earlier space and has no place in the present "
+                "one; name another trial"
+            )
+        centre: Array = self.history.X[self.near].copy()
+        for name in self.fixed:
+            centre[self.history.space.slices[name]] = np.nan
+        return centre
 
     def check_deadline(self) -> None:
         """Raise `DeadlineReached` once the time is over."""
@@ -155,7 +175,7 @@ class Sampler(ABC):
             raise UnsupportedError(
                 f"sampler {self.name!r} cannot serve {'; '.join(missing)}. "
                 "Use sampler='auto', which chooses one that can, or 'sobol', which serves every study"
-                + (" without near= and prefer=" if {"near", "prefer"} & set(request.needs) else "")
+                + (" without prefer=" if "prefer" in request.needs else "")
             )
 
     def surrogate(self, history: History) -> Surrogate:
@@ -189,21 +209,24 @@ class Screen:
     Args:
         history: The record.
         taken: Encoded points chosen by the present ask already.
+        centre: Encoded point that candidates have to be near, shape (d,); None for anywhere.
     """
 
-    def __init__(self, history: History, taken: Sequence[Array] = ()) -> None:
+    def __init__(self, history: History, taken: Sequence[Array] = (), centre: Array | None = None) -> None:
         self._space = history.space
+        self._centre = centre
         standing = np.flatnonzero(~history.in_state(TrialState.VOID)).tolist()
         moved = [i for i in standing if history.rows[i].actual is not None]
-        proposed = history.space.encode([history.params(i) for i in moved])
+        proposals = [history.spaces.placed(history.rows[i]._replace(actual=None)) for i in moved]
+        proposed = history.space.encode([params for params in proposals if params is not None])
         known = [history.X[standing], proposed, np.reshape(taken, (-1, history.space.width))]
         self._taken: set[bytes] = {key for X in known for key in _as_keys(X)}
         self._regions: list[Array] = []
         self._conditions: list[tuple[KnownConstraint, ...]] = []
         for i, rule in history.avoided():
-            if rule == "region":
+            if rule == "region" and history.placed[i]:
                 self._regions.append(history.X[i])
-            elif rule != "point":
+            elif rule not in ("point", "region"):
                 self._conditions.append(parse(rule, variables(history.space)))
 
     def admits(self, X: Array) -> Mask:
@@ -218,8 +241,10 @@ class Screen:
         return self.allows(X) & new
 
     def allows(self, X: Array) -> Mask:
-        """Which candidates no rejection's rule shuts, shape (n,); they may be in the record."""
+        """Which candidates are near enough and not shut by a rejection, shape (n,); they may be in the record."""
         allowed = np.ones(len(X), dtype=bool)
+        if self._centre is not None:
+            allowed &= beside(self._space, X, self._centre, NEAR)
         for centre in self._regions:
             allowed &= ~close(self._space, X, centre, REGION)
         for condition in self._conditions:
@@ -252,12 +277,13 @@ def draw_distinct(
         DeadlineReached: if time was over first.
     """
     n = request.n if n is None else n
-    screen = Screen(request.history, taken)
+    screen = Screen(request.history, taken, request.centre)
     countable = is_finite(request.history.space, request.fixed)
     found: list[Array] = []
     start, count = request.first, n
     while start < request.first + (max(256, 16 * n) if countable else _MOST):
-        for x in (block := draw(start, count))[screen.admits(block)]:
+        block = _around(request, draw(start, count))
+        for x in block[screen.admits(block)]:
             if len(found) < n and screen.admits(x[None])[0]:  # equal points may stand in one block
                 found.append(x)
                 screen.take(x[None])
@@ -274,6 +300,15 @@ def draw_distinct(
     return np.array(found + [X[i] for i in repeats]), [
         *[None] * len(found), *(int(request.history.numbers[i]) for i in repeats)
     ]  # fmt: skip
+
+
+def _around(request: AskRequest, X: Array) -> Array:
+    """The points as they are, or feasible ones around the trial that near= names."""
+    space = request.history.space
+    if request.centre is None:
+        return X
+    Z = towards(space, X, request.centre, NEAR)
+    return Z[space.feasible(Z)]
 
 
 def spread_out(
@@ -340,7 +375,7 @@ def _repeats(request: AskRequest, screen: Screen, n: int) -> list[int]:
     history, space = request.history, request.history.space
     if n == 0 or not any(goal.noise_sd for goal in history.measured):
         return []
-    fits = history.complete & inside(space, history.X) & at_target(space, history.X)
+    fits = history.complete & history.placed & inside(space, history.X) & at_target(space, history.X)
     for name, value in request.fixed.items():
         wanted = space[name].encode([value])
         fits &= (history.X[:, space.slices[name]] == wanted).all(axis=1)
@@ -357,7 +392,9 @@ def _repeats(request: AskRequest, screen: Screen, n: int) -> list[int]:
 
 
 def _exhausted(request: AskRequest, n: int, found: int, countable: bool) -> str:
-    if countable:
+    if request.near is not None:
+        reason = f"nothing else was found near trial {request.near}"
+    elif countable:
         reason = "nothing else is left of the points that the constraints, the fixed values and the rejections allow"
     else:
         reason = f"the constraints and rejections admit almost nothing: no more was found in {_MOST} draws"

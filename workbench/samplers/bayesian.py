@@ -18,7 +18,7 @@ import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import MODELLED, unmodelled
-from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, spread_out
 from workbench.space import Simplex
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class GPSampler(Sampler):
     """
 
     name = "gp"
-    serves = MODELLED | {"context"}
+    serves = MODELLED | {"context", "near"}
 
     def __init__(self, acquisition: str = "log_ei", restarts: int = 6, raw_samples: int = 384) -> None:
         if acquisition != "log_ei":
@@ -75,8 +75,9 @@ class GPSampler(Sampler):
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then maximisers of the acquisition function."""
         history = request.history
-        told = int((history.complete & ~np.isnan(history.Y).any(axis=1)).sum())
-        begun = told + int((history.pending | history.failed | history.infeasible | history.pruned).sum())
+        told = int((history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)).sum())
+        others = history.pending | history.failed | history.infeasible | history.pruned
+        begun = told + int((others & history.placed).sum())
         size = start_size(history)
         n_start = request.n if told < 2 else min(request.n, max(0, size - begun))
         chosen = _start(request, n_start, begun, size) if n_start else []
@@ -111,12 +112,16 @@ class GPSampler(Sampler):
     ) -> Proposal | None:
         """The best admissible point, in an equal share of the time left; None if none was found."""
         from workbench.acquisition.improvement import log_ei
-        from workbench.acquisition.maximize import Region, maximize
+        from workbench.acquisition.maximize import Region, Vicinity, maximize
 
         history, rng = request.history, request.rng
-        pending = np.concatenate([history.X[history.pending], np.reshape(taken, (-1, history.space.width))])
+        flying = history.X[history.pending & history.placed]
+        pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
         deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
-        region = Region(history.space, surrogate.inputs, request.fixed, Screen(history, taken).admits, deadline)
+        screen, near = Screen(history, taken, request.centre), None
+        if request.centre is not None:
+            near = Vicinity(request.centre, NEAR)
+        region = Region(history.space, surrogate.inputs, request.fixed, screen.admits, deadline, near)
         acquisition, best = log_ei(surrogate, history, pending, int(rng.integers(2**31)), request.context)
         effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
         found = maximize(acquisition, region, rng, _good(history), **effort)

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# They ignore what was measured, so no goal is beyond them; staying near a trial or weighing goals is.
+# They ignore what was measured, so no goal is beyond them; weighing goals is.
 _EVERYTHING = KINDS | ROLES | {"objectives", "constraints", "preference"}
+_DRAWN = _EVERYTHING | {"near"}
 
 
 class RandomSampler(Sampler):
     """Independent uniform points, constraints satisfied."""
 
     name = "random"
-    serves = _EVERYTHING
+    serves = _DRAWN
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Draw n points from `request.rng`."""
@@ -52,7 +53,7 @@ class SobolSampler(Sampler):
     """
 
     name = "sobol"
-    serves = _EVERYTHING
+    serves = _DRAWN
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Take the next n points of the sequence that are not taken."""

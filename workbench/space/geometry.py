@@ -57,6 +57,81 @@ def close(space: Space, X: Array, centre: Array, reach: float) -> Mask:
     return ok
 
 
+def beside(space: Space, X: Array, centre: Array, reach: float) -> Mask:
+    """Which rows of X (n, D) count as near a centre (D,), shape (n,).
+
+    Numbers within `reach` of the range, or to the next level; parts of a mixture within `reach` of
+    the total; vectors within 4 * reach in root mean square; everything else equal. Only what a
+    design may choose is looked at, and no column in which the centre is NaN.
+    """
+    ok = np.ones(len(X), dtype=bool)
+    for p in _chosen(space):
+        block, middle = X[:, space.slices[p.name]], centre[space.slices[p.name]]
+        if np.isnan(middle).any():
+            continue
+        if p.kind == "vector":
+            gap = np.sqrt(np.mean((block - middle) ** 2, axis=1, keepdims=True)) / 4.0
+        else:
+            gap = np.abs(block - np.clip(middle, 0.0, 1.0) if p.box else block - middle)
+        ok &= (np.isnan(gap) | (gap <= _reach(p, reach) + _SLACK)).all(axis=1)
+    return ok
+
+
+def box_around(space: Space, centre: Array, reach: float) -> tuple[Array, Array]:
+    """A box of encoded columns, low (D,) and high (D,), in which all that exists is `beside` a centre."""
+    low, high = np.full(space.width, -np.inf), np.full(space.width, np.inf)
+    for p in _chosen(space):
+        columns = space.slices[p.name]
+        middle, gap = centre[columns], _reach(p, reach) * (4.0 if p.kind == "vector" else 1.0)
+        if not np.isnan(middle).any():
+            middle = np.clip(middle, 0.0, 1.0) if p.box else middle
+            low[columns], high[columns] = middle - gap, middle + gap
+    return low, high
+
+
+def towards(space: Space, X: Array, centre: Array, reach: float) -> Array:
+    """Points near a centre (D,) that vary as the rows of X (n, D) do; most are `beside` it.
+
+    Columns in which the centre is NaN stay as they are. A vector is turned towards the centre and keeps
+    its length on average, so that a latent stays on its shell. Known constraints are left aside.
+    """
+    Z = np.array(X)
+    for p in space:
+        block, middle = Z[:, space.slices[p.name]], centre[space.slices[p.name]]
+        if p.role == "design" and not np.isnan(middle).any():
+            block[:] = _pulled(p, np.where(np.isnan(block), middle, block), middle, _reach(p, reach))
+        default = p.from_uniform(np.full((1, p.draws), 0.5))
+        block[:] = np.where(np.isnan(block), default, block)  # what a parent's new level may bring about
+    return space.encode(space.decode(Z))
+
+
+def _chosen(space: Space) -> list[Parameter]:
+    return [p for p in space if p.role == "design"]
+
+
+def _reach(p: Parameter, reach: float) -> float:
+    """How far a column of the parameter may go from the centre; a choice of two stays."""
+    if not p.box and p.kind != "vector":
+        return 0.0
+    if p.cardinality is None:
+        return reach
+    return max(reach, 1.0 / (p.cardinality - 1)) if p.cardinality > 2 else 0.0
+
+
+def _pulled(p: Parameter, block: Array, centre: Array, reach: float) -> Array:
+    if reach == 0.0:
+        return np.broadcast_to(centre, block.shape)
+    if p.kind == "vector":
+        t = 2.0 * reach
+        return np.asarray(math.sqrt(1.0 - t * t) * centre + t * block)
+    if p.kind == "simplex":  # towards a mixture of the same parts
+        mixture = np.where(centre > 0, block, 0.0) if getattr(p, "max_nonzero", None) else block
+        total = mixture.sum(axis=1, keepdims=True)
+        mixture = np.where(total > 0, mixture / np.where(total > 0, total, 1.0), centre)
+        return np.asarray(centre + reach * (mixture - centre))
+    return np.clip(np.clip(centre, 0.0, 1.0) + reach * (2.0 * block - 1.0), 0.0, 1.0)
+
+
 def meets(space: Space, X: Array, conditions: Sequence[KnownConstraint]) -> Mask:
     """Which rows of X (n, D) fulfil all the conditions; a row in which one of their names is inactive does not."""
     names = {name for condition in conditions for name in condition.names}
@@ -130,7 +205,7 @@ def grid(
         )
     axes = {p.name: [fixed[p.name]] if p.name in fixed else _axis(p, levels) for p in space}
     for point in _walk(space, axes, 0, {}):
-        if not space.constraints or not space.violations(point):
+        if not space.constrained or not space.violations(point):
             yield point
 
 

@@ -199,8 +199,12 @@ class Parameter(ABC):
         """
         value = self._canonical(value)
         if bounds and not self.inside(value):
-            raise self.invalid(value, "Choose a value within the bounds, or widen the space.")
+            raise self.invalid(value, self._nearest(value))
         return value
+
+    def _nearest(self, value: Any) -> str:
+        """Return what to do about a canonical value that is not `inside`, as a sentence."""
+        return "Choose a value within the bounds, or widen the space."
 
     @final
     def encode(self, values: Sequence[Any]) -> Array:
@@ -396,7 +400,7 @@ def finite(value: Any, what: str) -> float:
     """Return a declared number as a float. Raises SpaceError if it is none or not finite."""
     number = real(value)
     if number is None or not math.isfinite(number):
-        raise SpaceError(f"expected {what} that is a finite number, got {shorten(value)}.")
+        raise SpaceError(f"expected {what} that is a finite number, got {shorten(value)}. Give it as one.")
     return number
 
 
@@ -404,7 +408,7 @@ def whole(value: Any, what: str) -> int:
     """Return a declared whole number as an int. Raises SpaceError if it is none."""
     number = finite(value, what)
     if number != math.floor(number):
-        raise SpaceError(f"expected {what} that is a whole number, got {shorten(value)}.")
+        raise SpaceError(f"expected {what} that is a whole number, got {shorten(value)}. Give it as one.")
     return int(value)
 
 

@@ -126,7 +126,7 @@ class Plan:
         self.draws = sum(p.draws for p in self._free)
         self._relaxation = _Relaxation(space, pinned)
         self._blocks: dict[tuple[int, int], Array] = {}
-        self.blind = not space.constraints or self._pilot() >= _ENOUGH or not self._relaxation.rows
+        self.blind = not self._relaxation.rows or self._pilot() >= _ENOUGH
         if not self.blind and self._relaxation.stepped and self._chain_pilot() < _CHAIN_ENOUGH:
             self._relaxation = _Relaxation(space, pinned, at_random=True)
 
@@ -137,7 +137,7 @@ class Plan:
                 raise InvalidValueError(f"expected {what} to be an integer of at least 0, got {number!r}.")
         if n == 0:
             return np.empty((0, self._space.width))
-        if not self._space.constraints:
+        if not self._space.constrained:
             return self._base(source.draw(self.draws, skip, n))
         found: list[Array] = []
         short = n + skip
@@ -158,7 +158,8 @@ class Plan:
             yield rows
             accepted += len(rows)
             block, start = block + 1, start + size
-        listed = ", ".join(constraint.source for constraint in self._space.constraints)
+        rules = [constraint.source for constraint in self._space.constraints]
+        listed = ", ".join(rules + [rule.name for rule in self._space.functions])
         raise InfeasibleSpaceError(
             f"expected {wanted} points that meet {listed}; found {accepted} among {start} candidates. "
             "Relax a constraint, unfix a value, or declare the parameters so that fewer points are excluded "
@@ -211,7 +212,8 @@ class Plan:
 
 def plan(space: Space, fixed: Mapping[str, Any]) -> Plan:
     """Return the plan for a space and canonical fixed values, remembered."""
-    return _remembered(space, _Fixed(space.key(fixed), dict(fixed)))
+    functions = tuple(id(rule.function) for rule in space.functions)  # equal spaces may differ in them
+    return _remembered(space, _Fixed((space.key(fixed), functions), dict(fixed)))
 
 
 class _Fixed:

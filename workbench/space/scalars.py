@@ -24,7 +24,8 @@ class Float(Parameter):
     """A number from low to high, on a log scale with log=True, in steps with step=.
 
     A step that does not divide the range is accepted with a WorkbenchWarning; the range then ends at
-    the last value reached.
+    the last value reached. A value between two steps is never proposed; as data, of what was really set,
+    it is kept as it is.
     """
 
     kind: ClassVar[str] = "float"
@@ -76,7 +77,9 @@ class Float(Parameter):
         return (float(lattice.level(np.array([i]))[0]) for i in range(lattice.count))
 
     def inside(self, value: Any) -> bool:
-        return bool(self.low <= value <= (self.high if self.step is None else self._lattice.last))
+        if self.step is None:
+            return bool(self.low <= value <= self.high)
+        return bool(self.low <= value <= self._lattice.last and value == self._neighbour(value))
 
     @property
     def numeric(self) -> Numeric | None:
@@ -115,12 +118,20 @@ class Float(Parameter):
         return number if self.step is None else self._level(number)
 
     def _level(self, number: float) -> float:
-        lattice = self._lattice
-        level = float(lattice.level(lattice.nearest(np.array([number])))[0])
+        """The nearest level if it is meant; else the number itself."""
+        level = self._neighbour(number)
         # 1e-9 of a step forgives the rounding of sums such as 0.1 + 0.2.
-        if abs(level - number) > 1e-9 * lattice.step:
-            raise self.invalid(number, f"The nearest value is {level!r}.")
-        return level
+        return level if abs(level - number) <= 1e-9 * self._lattice.step else number
+
+    def _neighbour(self, number: float) -> float:
+        lattice = self._lattice
+        return float(lattice.level(lattice.nearest(np.array([number])))[0])
+
+    def _nearest(self, value: Any) -> str:
+        level = None if self.step is None else self._neighbour(value)
+        if level is None or not self.low <= level <= self._lattice.last:
+            return super()._nearest(value)
+        return f"The nearest value is {level!r}."
 
     def _encode(self, values: Sequence[Any]) -> Array:
         v = _numbers(values)[:, None]
@@ -180,7 +191,7 @@ class Int(Parameter):
         return iter(range(self.low, self.high + 1, self.step))
 
     def inside(self, value: Any) -> bool:
-        return bool(self.low <= value <= self.high)
+        return bool(self.low <= value <= self.high and (value - self.low) % self.step == 0)
 
     @property
     def numeric(self) -> Numeric | None:
@@ -213,10 +224,13 @@ class Int(Parameter):
         exact = int(value)
         if abs(exact) > _EXACT or (self.log and exact <= 0):
             raise self.invalid(value, "It cannot be placed on this scale.")
-        if (exact - self.low) % self.step:
-            below = exact - (exact - self.low) % self.step
-            raise self.invalid(value, f"The nearest values are {below} and {below + self.step}.")
         return exact
+
+    def _nearest(self, value: Any) -> str:
+        below = value - (value - self.low) % self.step
+        if below == value or not self.low <= below < self.high:
+            return super()._nearest(value)
+        return f"The nearest values are {below} and {below + self.step}."
 
     def _encode(self, values: Sequence[Any]) -> Array:
         return self._lattice.encode(_numbers(values)[:, None])
@@ -487,7 +501,10 @@ def _check_range(parameter: Parameter, low: float, high: float, log: Any) -> Non
 def _positive_step(parameter: Parameter, step: Any) -> float:
     number = finite(step, f"{parameter.name}: step")
     if number <= 0:
-        raise SpaceError(f"{parameter.kind} parameter {parameter.name!r}: expected step > 0, got {step!r}.")
+        raise SpaceError(
+            f"{parameter.kind} parameter {parameter.name!r}: expected step > 0, got {step!r}. "
+            "Leave it out for all values."
+        )
     return number
 
 

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from workbench import markup
 from workbench.errors import ConstraintError, InvalidValueError, SpaceError
 from workbench.space.activity import count_points
 from workbench.space.expressions import KnownConstraint, parse
+from workbench.space.functions import Function, FunctionConstraint, attached
 from workbench.space.parameters import Parameter, shorten
 from workbench.space.scales import Array
 
@@ -30,22 +32,29 @@ class Space:
 
     Args:
         parameters: In order; a parent named in when= stands before its children.
-        constraints: Arithmetic comparisons over numeric names, such as "x + 2*depth <= 12". One that
-            names an inactive parameter holds vacuously.
+        constraints: Arithmetic comparisons over numeric names, such as "x + 2*depth <= 12"; one that
+            names an inactive parameter holds vacuously. Or functions with a name that say of a point's
+            values, name -> value, whether it may be tried; they live in this process only.
     Raises:
         SpaceError: if a declaration contradicts itself.
         ConstraintError: if a constraint cannot be read.
         InfeasibleSpaceError: if the linear constraints leave no point.
     """
 
-    def __init__(self, parameters: Iterable[Parameter], constraints: Iterable[str | KnownConstraint] = ()) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        constraints: Iterable[str | KnownConstraint | Function | FunctionConstraint] = (),
+    ) -> None:
+        if isinstance(parameters, Parameter) or not isinstance(parameters, Iterable):
+            raise SpaceError(f"expected a list of parameters, got {shorten(parameters)}. Write wb.Space([…]).")
         self.parameters: tuple[Parameter, ...] = tuple(parameters)
         self._check_parameters()
         self.names: tuple[str, ...] = tuple(parameter.name for parameter in self.parameters)
         self._by_name = dict(zip(self.names, self.parameters, strict=True))
         self._when = self._conditions()
         self._variables = self._numeric_names()
-        self._sources = _sources(constraints)
+        self._sources, self.functions = _sources(constraints)
         self.constraints: tuple[KnownConstraint, ...] = tuple(
             part for source in self._sources for part in parse(source, self._variables)
         )
@@ -80,6 +89,19 @@ class Space:
     def __len__(self) -> int:
         return len(self.parameters)
 
+    @property
+    def constrained(self) -> bool:
+        """Whether there is any known constraint."""
+        return bool(self.constraints or self.functions)
+
+    def with_functions(self, functions: Mapping[str, Function]) -> Space:
+        """Return the space with functions put in by name for constraints that lack theirs.
+
+        Raises:
+            InvalidValueError: if a name is none of such a constraint.
+        """
+        return Space(self.parameters, [*self._sources, *attached(self.functions, functions)])
+
     def size(self) -> int | None:
         """Return how many different points there are, constraints left aside; None if infinitely many."""
         return count_points(self.parameters, self._when)
@@ -92,14 +114,28 @@ class Space:
 
     def __repr__(self) -> str:
         lines = [f"    {_declaration(parameter)}," for parameter in self.parameters]
-        tail = f", constraints={list(self._sources)!r}" if self._sources else ""
+        rules = [*map(repr, self._sources), *(rule.name for rule in self.functions)]
+        tail = f", constraints=[{', '.join(rules)}]" if rules else ""
         return "\n".join(["Space([", *lines, f"]{tail})"])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the parameters as a table, and the constraints."""
+        rules = "; ".join([*self._sources, *(rule.name for rule in self.functions)])
+        columns: dict[str, list[Any]] = {
+            "name": list(self.names),
+            "values": [parameter.describe() for parameter in self],
+            "unit": [parameter.unit for parameter in self],
+            "exists when": [markup.condition(parameter.when) for parameter in self],
+            "role": [None if parameter.role == "design" else parameter.role for parameter in self],
+        }
+        size = markup.count(len(self), "parameter")
+        return markup.heading("Space of", size, rules and f"Constraints: {rules}") + markup.table(columns)
 
     def to_json(self) -> dict[str, Any]:
         """Return the declaration as JSON types."""
         return {
             "parameters": [parameter.to_json() for parameter in self.parameters],
-            "constraints": list(self._sources),
+            "constraints": [*self._sources, *({"function": rule.name} for rule in self.functions)],
         }
 
     @staticmethod
@@ -111,7 +147,8 @@ class Space:
             raise SpaceError(
                 f"expected a space with parameters and constraints, got {shorten(data)}. Check the file."
             ) from error
-        return Space([Parameter.from_json(item) for item in listed], constraints)
+        rules = [FunctionConstraint(item["function"]) if isinstance(item, Mapping) else item for item in constraints]
+        return Space(map(Parameter.from_json, listed), rules)
 
     # -- points -----------------------------------------------------------------------------
 
@@ -197,16 +234,22 @@ class Space:
                 measured = parameter.measure(params[parameter.name])
                 values.update(zip(parameter.variables, measured, strict=True))
         told = (constraint.explain(values) for constraint in self.constraints)
-        return [sentence for sentence in told if sentence is not None]
+        broken = [sentence for sentence in told if sentence is not None]
+        whole = active <= params.keys()  # a function sees whole points only
+        return broken + [f"{rule.name}: says no" for rule in self.functions if whole and not rule.met(params)]
 
     def feasible(self, X: Array) -> Mask:
         """Return which rows of X (n, D), decoded, meet every known constraint, shape (n,)."""
         X = self._checked(X)
-        if not self.constraints:
-            return np.ones(len(X), dtype=bool)
-        columns = self.quantities(X)
-        met = [constraint.satisfied(columns) for constraint in self.constraints]
-        return np.asarray(np.logical_and.reduce(met))
+        met = np.ones(len(X), dtype=bool)
+        if self.constraints:
+            columns = self.quantities(X)
+            met &= np.logical_and.reduce([constraint.satisfied(columns) for constraint in self.constraints])
+        if self.functions:
+            rows = np.flatnonzero(met)
+            points = self.decode(X[rows])
+            met[rows] = [all(rule.met(point) for rule in self.functions) for point in points]
+        return met
 
     def quantities(self, X: Array) -> dict[str, Array]:
         """Return what constraints see of X (n, D): name -> decoded number (n,), NaN where inactive."""
@@ -284,6 +327,18 @@ class Space:
         from workbench.space.sampling import Sobol, plan
 
         return plan(self, self._frozen(fixed)).take(Sobol(seed), n, skip)
+
+    def check_reachable(self) -> None:
+        """Draw one point, so that a space whose constraints leave none is refused before anything is begun.
+
+        Left to the first ask where a context has yet to be given.
+
+        Raises:
+            InfeasibleSpaceError: if no point is found within the stated effort.
+            ConstraintError: if a constraint that is a function cannot be asked.
+        """
+        if self.constrained and not any(parameter.role == "context" for parameter in self.parameters):
+            self.sobol(1, seed=0)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -431,10 +486,20 @@ class Space:
         return X
 
 
-def _sources(constraints: Iterable[str | KnownConstraint]) -> tuple[str, ...]:
+def _sources(
+    constraints: Iterable[str | KnownConstraint | Function | FunctionConstraint],
+) -> tuple[tuple[str, ...], tuple[FunctionConstraint, ...]]:
+    """Return the constraints that are text, and those that are functions."""
     if isinstance(constraints, str):
         raise ConstraintError(f"expected a list of constraints, got one text. Write [{constraints[:80]!r}].")
-    return tuple(item.source if isinstance(item, KnownConstraint) else item for item in constraints)
+    listed = list(constraints)
+    rules = [FunctionConstraint.of(item) if callable(item) else item for item in listed]
+    functions = tuple(rule for rule in rules if isinstance(rule, FunctionConstraint))
+    names = [rule.name for rule in functions]
+    if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+        raise ConstraintError(f"expected functions of different names, got {twice[0]!r} twice. Rename one.")
+    texts = (rule for rule in rules if not isinstance(rule, FunctionConstraint))
+    return tuple(item.source if isinstance(item, KnownConstraint) else item for item in texts), functions
 
 
 def _declaration(parameter: Parameter) -> str:

@@ -90,7 +90,7 @@ class Storage:
 
     # -- studies --------------------------------------------------------------------------
 
-    def create_study(self, *, fill: Callable[[Transaction], None] | None = None, **fields: Any) -> StudyRow:
+    def create_study(self, *, fill: Callable[[Transaction], object] | None = None, **fields: Any) -> StudyRow:
         """Make a study. Fields as in `StudyRow`; name, space and objectives are needed.
 
         Args:
@@ -134,6 +134,11 @@ class Storage:
             if connection.execute(delete(studies).where(studies.c.name == name)).rowcount == 0:
                 raise reading.no_such_study(connection, name, self._database.place)
 
+    def study_by_id(self, study_id: int) -> StudyRow:
+        """The study of that id, as it is now."""
+        with self._database.reading() as connection:
+            return reading.study_by_id(connection, study_id)
+
     def spaces(self, study_id: int) -> dict[int, str]:
         """JSON text of every version of the space."""
         with self._database.reading() as connection:
@@ -144,7 +149,7 @@ class Storage:
     def revision(self, study_id: int) -> int:
         """The number of transactions on the study so far."""
         with self._database.reading() as connection:
-            return reading.revision(connection, study_id)
+            return reading.revision(connection, study_id)[0]
 
     def rows(self, study_id: int, since: int = 0) -> list[TrialRow]:
         """The trials changed after revision `since`, by number."""
@@ -169,12 +174,12 @@ class Storage:
     def snapshot(self, study_id: int, since: int = 0) -> Snapshot:
         """The record at one revision: what changed after `since`, and the whole feedback log."""
         with self._database.reading() as connection:
-            revision = reading.revision(connection, study_id)
+            revision, version = reading.revision(connection, study_id)
             log = self._log(connection, study_id, revision)
             if revision == since:
-                return Snapshot(revision, [], [], log)
+                return Snapshot(revision, version, [], [], log)
             rows = reading.rows_since(connection, study_id, since)
-            return Snapshot(revision, rows, reading.reports_since(connection, study_id, since), log)
+            return Snapshot(revision, version, rows, reading.reports_since(connection, study_id, since), log)
 
     def _log(self, connection: Connection, study_id: int, revision: int) -> tuple[FeedbackRecord, ...]:
         """The feedback log; entries never change, so that only new ones are read."""

@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import ExceptionContext
@@ -79,12 +79,20 @@ def is_memory(url: URL) -> bool:
     )
 
 
+def _place(url: URL) -> str:
+    """A database as a person knows it: the path of a file, or the URL with the password hidden."""
+    if url.get_backend_name() == "sqlite":
+        mode = f" ({', '.join(f'{k}={v}' for k, v in url.query.items() if k != 'uri')})" if url.query else ""
+        return unquote(str(url.database).removeprefix("file:")) + mode.replace(" ()", "")
+    return url.render_as_string(hide_password=True)
+
+
 class Database:
     """The connections to one database. `reading` and `writing` are the only ways to one."""
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.place = "in memory" if is_memory(url) else url.render_as_string(hide_password=True)
+        self.place = "in memory" if is_memory(url) else _place(url)
         self.in_use = 0
         self._refusal: str | None = None
         self._inside = threading.local()

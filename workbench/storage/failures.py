@@ -43,7 +43,7 @@ _KINDS: tuple[tuple[tuple[int | str, ...], type[StorageError], str, str], ...] =
         _NO_FILE,
         StorageError,
         "cannot be opened",
-        "check that its folder exists and may be written",
+        "check the path, and that its folder exists and may be written; with mode=ro the file must exist",
     ),
 )
 

@@ -40,7 +40,7 @@ _SUMMARIES = select(
     *(studies.c[key] for key in StudySummary.__slots__ if key != "counts"),
 ).order_by(studies.c.id)
 _COUNTS = select(trials.c.study_id, trials.c.state, func.count()).group_by(trials.c.study_id, trials.c.state)
-_REVISION = select(studies.c.revision).where(studies.c.id == _ID)
+_REVISION = select(studies.c.revision, studies.c.space_version).where(studies.c.id == _ID)
 _SPACES = select(spaces.c.version, spaces.c.json).where(spaces.c.study_id == _ID).order_by(spaces.c.version)
 
 _ROWS = select(*(trials.c[key] for key in TrialRow._fields)).where(trials.c.study_id == _ID).order_by(trials.c.number)
@@ -54,6 +54,11 @@ _REPORTS = (
     select(*(reports.c[key] for key in Report._fields))
     .where(reports.c.study_id == _ID, reports.c.revision > _SINCE)
     .order_by(reports.c.number, reports.c.objective, reports.c.step)
+)
+_REPORTS_OF = (
+    select(*(reports.c[key] for key in Report._fields))
+    .where(reports.c.study_id == _ID, reports.c.number == _NUMBER)
+    .order_by(reports.c.objective, reports.c.step)
 )
 _FEEDBACK = (
     select(*(feedback.c[key] for key in FeedbackRecord.__slots__))
@@ -116,9 +121,10 @@ def summaries(connection: Connection) -> list[StudySummary]:
     ]
 
 
-def revision(connection: Connection, study_id: int) -> int:
-    """The number of transactions on the study so far."""
-    return int(_only(connection.execute(_REVISION, {"the_study": study_id}).first())[0])
+def revision(connection: Connection, study_id: int) -> tuple[int, int]:
+    """The number of transactions on the study so far, and the version of its space."""
+    found = _only(connection.execute(_REVISION, {"the_study": study_id}).first())
+    return int(found.revision), int(found.space_version)
 
 
 def space_versions(connection: Connection, study_id: int) -> dict[int, str]:
@@ -170,6 +176,12 @@ def no_such_trial(connection: Connection, study_id: int, number: int) -> Unknown
 def reports_since(connection: Connection, study_id: int, since: int) -> list[Report]:
     """Intermediate values changed after a revision, by number, objective and step."""
     result = connection.execute(_REPORTS, {"the_study": study_id, "the_revision": since})
+    return [Report._make(found) for found in result]
+
+
+def reports_of(connection: Connection, study_id: int, number: int) -> list[Report]:
+    """Intermediate values of one trial, by objective and step."""
+    result = connection.execute(_REPORTS_OF, {"the_study": study_id, "the_number": number})
     return [Report._make(found) for found in result]
 
 
@@ -232,7 +244,7 @@ def _trial_rows(result: Iterable[Row[Any]]) -> list[TrialRow]:
     return list(map(TrialRow._make, result))
 
 
-def _only(found: Row[Any] | None) -> Row[Any]:
+def _only(found: Any) -> Any:
     if found is None:
         raise study_gone()
     return found

@@ -51,6 +51,7 @@ class Snapshot(NamedTuple):
     """The record at one revision: rows and reports changed since another one, the whole feedback log."""
 
     revision: int
+    space_version: int
     rows: list[TrialRow]
     reports: list[Report]
     feedback: tuple[FeedbackRecord, ...]

@@ -113,6 +113,12 @@ class Transaction:
         self.revision: int
         self.revision, self._space_version, self._lease_owner, self._lease_fence = begun
 
+    @property
+    def space_version(self) -> int:
+        """The number of the newest space."""
+        version: int = self._space_version
+        return version
+
     def end(self) -> None:
         """Refuse everything from now on."""
         self._connection = None
@@ -164,6 +170,10 @@ class Transaction:
     def reports(self) -> list[Report]:
         """All intermediate values."""
         return reading.reports_since(self._open, self._study_id, 0)
+
+    def reports_of(self, number: int) -> list[Report]:
+        """The intermediate values of one trial, by objective and step."""
+        return reading.reports_of(self._open, self._study_id, number)
 
     # -- trials ---------------------------------------------------------------------------
 

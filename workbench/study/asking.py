@@ -20,12 +20,16 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, LeaseLostError, SamplerError, StorageError
+from workbench.errors import DeadlineReached, InvalidValueError, LeaseLostError, SamplerError, StorageError
 from workbench.samplers.base import AskRequest, Proposal, Sampler, spread_out
+from workbench.space.functions import require_all
+from workbench.space.geometry import inside
 from workbench.study.record import Record
-from workbench.trial import Owner, TrialRow, TrialState, dumps, now, pack_params
+from workbench.trial import Owner, TrialRow, TrialState, dumps, loads, not_json, now, pack_params
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from workbench.space import Space
     from workbench.storage import Transaction
     from workbench.trial import History
@@ -49,6 +53,7 @@ class Wish:
         prefer: Weights of objectives.
         deadline: `time.monotonic()` by which the ask has to return.
         expires: Seconds until a trial that nobody keeps alive may be taken over; None: never.
+        until: Ask for nothing once this many trials are finished or in flight in a run.
         purpose: As in `AskRequest`.
     """
 
@@ -59,11 +64,21 @@ class Wish:
     prefer: Mapping[str, float] = field(default_factory=dict)
     deadline: float | None = None
     expires: float | None = None
+    until: int | None = None
     purpose: Literal["evaluate", "question"] = "evaluate"
 
 
+def enough(history: History, until: int | None) -> bool:
+    """Are as many trials finished, or in flight in a run, as were wanted?"""
+    if until is None:
+        return False
+    running = history.in_state(TrialState.RUNNING)
+    flying = sum(history.rows[i].expires is not None for i in np.flatnonzero(running).tolist())
+    return int(history.finished.sum()) + flying >= until
+
+
 def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> list[TrialRow]:
-    """Exactly `wish.n` running trials, waiting ones first.
+    """Exactly `wish.n` running trials, waiting ones first; none where `wish.until` is reached.
 
     Args:
         turn: Lock that orders the threads of this process.
@@ -72,6 +87,7 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
     """
     history = record.history()
     if missing := wish.n - len(_waiting(history, wish)):
+        require_all(history.space.functions)
         sampler.check(_request(record, wish, history, missing))  # whatever the clock says later
     while True:
         with _lease(record, wish.deadline, turn) as fence:
@@ -83,6 +99,8 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
 
 def _serve(record: Record, sampler: Sampler, wish: Wish, fence: int | None) -> list[TrialRow]:
     history = record.history()
+    if enough(history, wish.until):  # looked at under the lease, so that no two runs ask for the last one
+        return []
     waiting = _waiting(history, wish)
     n = wish.n - len(waiting)
     if fence is not None:
@@ -97,7 +115,7 @@ _ALIVE = {"evaluate": (TrialState.RUNNING,), "question": (TrialState.RUNNING, Tr
 
 
 class _Overtaken(Exception):
-    """Somebody else took a waiting trial, or the number that a draw was made for."""
+    """Somebody else took a waiting trial or the number that a draw was made for, or changed the space."""
 
 
 Draft = dict[str, Any]
@@ -136,6 +154,8 @@ def _write(
             tx.check_fence(fence)
         rows = [_claim(tx, number, claim) for number in waiting]
         fresh = [draft for draft in drafts if isinstance(draft, dict)]
+        if any(draft["space_version"] != tx.space_version for draft in fresh):
+            raise _Overtaken
         made = tx.insert([{**draft, "created": at, "origin": "asked", **claim} for draft in fresh])
         if made and made[0].number != first:
             news = [tx.row(number) for number in range(first, made[0].number)]
@@ -173,23 +193,31 @@ def _has(params: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
     return all(key in params and np.array_equal(params[key], value) for key, value in fixed.items())
 
 
+def waiting(point: Mapping[str, Any], version: int, why: str, drawn: Sequence[str] = ()) -> Draft:
+    """A point as a waiting trial; `drawn` names the parameters that nobody chose."""
+    text, vectors = pack_params(point)
+    return {
+        "state": str(TrialState.WAITING), "params": text, "vectors": vectors, "space_version": version,
+        "origin": "enqueued", "created": now(), "why": why, "meta": dumps({"drawn": list(drawn)} if drawn else None),
+    }  # fmt: skip
+
+
 def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
     """A waiting trial with these values; what is left open is drawn by the trial's number."""
-    fixed = record.space.complete_fixed(params)
     while True:
-        number = record.history().next_number
-        X = record.space.sobol(1, record.seed, skip=number, fixed=fixed)
-        point = record.space.check(_as_fixed(record.space, record.space.decode(X)[0], fixed))
-        text, vectors = pack_params(point)
+        history = record.history()
+        space, number = history.space, history.next_number
+        require_all(space.functions)
+        fixed = space.complete_fixed(params)
+        X = space.sobol(1, record.seed, skip=number, fixed=fixed)
+        point = space.check(_as_fixed(space, space.decode(X)[0], fixed))
         drawn = sorted(set(point) - set(fixed))
-        draft = {
-            "state": str(TrialState.WAITING), "params": text, "vectors": vectors,
-            "space_version": record.space_version, "origin": "enqueued", "created": now(),
-            "why": "enqueued by the user", "meta": dumps({"drawn": drawn}) if drawn else None,
-        }  # fmt: skip
+        draft = waiting(point, history.spaces.version, "enqueued by the user", drawn)
         try:
             with record.transaction("enqueue") as tx:
                 row = tx.insert([draft])[0]
+                if tx.space_version != row.space_version:
+                    raise _Overtaken
                 if drawn and row.number != number:  # the same draw belongs to the trial that came between
                     raise _Overtaken
                 return row
@@ -230,7 +258,9 @@ def _proposals(
     if len(proposals) != n:
         raise SamplerError(f"sampler {sampler.name!r} was asked for {n} proposals and gave {len(proposals)}")
     note = {"sampler": sampler.name, "rng": [record.seed, request.first]}
-    return [_checked(record, wish, history, p, sampler.name, note) for p in proposals], _packed_state(sampler)
+    drafts = [_checked(record, wish, history, p, sampler.name, note) for p in proposals]
+    _check_new(history, drafts, sampler.name)
+    return drafts, _packed_state(sampler)
 
 
 def _checked(
@@ -241,7 +271,7 @@ def _checked(
     if unknown:
         raise SamplerError(f"sampler {name!r} proposed to measure {unknown}; this study measures {record.told_names}")
     if proposal.trial is None:
-        return _draft(record, wish, proposal, name, note)
+        return _draft(history, wish, proposal, name, note)
     states = _ALIVE[wish.purpose]
     if not 0 <= proposal.trial < len(history) or history.rows[proposal.trial].state not in states:
         raise SamplerError(
@@ -250,9 +280,9 @@ def _checked(
     return _Again(proposal.trial, dumps(list(proposal.measure or ())))
 
 
-def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapping[str, Any]) -> Draft:
-    space = record.space
-    params = _as_fixed(space, space.decode(np.asarray(proposal.x, dtype=np.float64)[None])[0], wish.fixed)
+def _draft(history: History, wish: Wish, proposal: Proposal, name: str, note: Mapping[str, Any]) -> Draft:
+    space = history.space
+    params = _as_fixed(space, _decoded(space, proposal.x, name), wish.fixed)
     broken = [*space.violations(space.check(params))]
     broken += [
         f"{key} is {params[key]!r}, fixed was {value!r}"
@@ -261,13 +291,46 @@ def _draft(record: Record, wish: Wish, proposal: Proposal, name: str, note: Mapp
     ]
     if broken:
         raise SamplerError(f"sampler {name!r} proposed {params}, which breaks: {'; '.join(broken)}")
+    for what, said in (("meta", proposal.meta), ("predicted", proposal.predicted)):
+        if (reason := not_json(said)) is not None:
+            raise SamplerError(f"sampler {name!r} gave a {what} that no JSON can hold: {reason}")
     text, vectors = pack_params(params)
     return {
-        "params": text, "vectors": vectors, "space_version": record.space_version,
+        "params": text, "vectors": vectors, "space_version": history.spaces.version,
         "meta": dumps({**note, **proposal.meta}), "why": proposal.why or None,
         "predicted": dumps(dict(proposal.predicted)), "warnings": dumps(list(proposal.warnings)),
         "measure": dumps(list(proposal.measure or ())),
     }  # fmt: skip
+
+
+def _decoded(space: Space, x: NDArray[np.float64], name: str) -> dict[str, Any]:
+    """The values of a proposal.
+
+    Raises:
+        SamplerError: if it has another width, NaN where a parameter is active, or leaves the bounds.
+    """
+    try:
+        X = np.asarray(x, dtype=np.float64)[None]
+        params = space.decode(X)[0]
+    except (InvalidValueError, ValueError, TypeError) as error:
+        raise SamplerError(f"sampler {name!r} proposed {x!r}, which is no point of the space: {error}") from error
+    if not inside(space, X)[0]:
+        raise SamplerError(f"sampler {name!r} proposed {X[0].tolist()}, which lies outside the unit cube of the space")
+    return params
+
+
+def _check_new(history: History, drafts: Sequence[Draft | _Again], name: str) -> None:
+    """Refuse a point that is in the record or the batch already, unless the sampler says that it replicates."""
+    seen = {(row.params, row.vectors) for row in history.rows if row.state != TrialState.VOID}
+    for draft in drafts:
+        if not isinstance(draft, dict):
+            continue
+        point = (draft["params"], draft["vectors"])
+        if point in seen and "replicate" not in loads(draft["meta"], {}):
+            raise SamplerError(
+                f"sampler {name!r} proposed {draft['params']} a second time, and did not note it as a replicate in meta"
+            )
+        seen.add(point)
 
 
 def _as_fixed(space: Space, params: dict[str, Any], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -290,7 +353,7 @@ def _stopgap(record: Record, wish: Wish, history: History, n: int, why: str) -> 
     warning = f"{why}; this is a quasi-random point instead. Give a longer timeout= for a better one"
     note = {"sampler": "sobol", "deadline_hit": True, "rng": key}
     proposals = spread_out(request, seed=seed, why="time was over: quasi-random point", warnings=(warning,))
-    return [_draft(record, wish, proposal, "sobol", note) for proposal in proposals]
+    return [_draft(history, wish, proposal, "sobol", note) for proposal in proposals]
 
 
 def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from workbench.models.surrogate import Surrogate
+    from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
     from workbench.study.study import Study
     from workbench.trial import History
@@ -55,22 +56,100 @@ class Files:
 
 
 class Plot:
-    """Figures of the record, as plotly figures."""
+    """Figures of the record as plotly figures. Each has a twin in `workbench.plots` that takes histories."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
 
     def history(self, objective: str | None = None) -> Figure:
-        """Values by trial, with the best so far."""
+        """Values by trial, with the best so far.
+
+        Args:
+            objective: Name of one measured objective; None draws a row for each.
+        """
         from workbench import plots
 
         return plots.history(self._study.history(), objective)
 
     def slice(self, name: str, objective: str | None = None) -> Figure:
-        """Values by one parameter, with the model's prediction where there is a model."""
+        """Values by one parameter, with the model's belief along it where there is a model.
+
+        Args:
+            name: A parameter that is a number or a choice.
+            objective: Name of one measured objective. None draws a row for each; the model then
+                appears only in a study with one objective.
+        """
         from workbench import plots
 
-        return plots.slice(self._study.history(), name, objective, self._study.model().predictor())
+        model = self._study.model()
+        return plots.slice(model.history, name, objective, self._belief(model, objective))
+
+    def contour(self, x: str, y: str, objective: str | None = None) -> Figure:
+        """The trials over two parameters, on the model's mean where there is a model; nothing is interpolated.
+
+        Args:
+            x: A parameter that is a number or a choice.
+            y: Another one.
+            objective: Name of a measured objective; None: the first.
+        """
+        from workbench import plots
+
+        model = self._study.model()
+        first = model.history.measured[0].name if model.history.measured else None
+        return plots.contour(model.history, x, y, objective, self._belief(model, objective or first))
+
+    def parallel(self, parameters: Sequence[str] | None = None, objective: str | None = None) -> Figure:
+        """A line for each trial through its parameters and objectives; on every objective, better is up.
+
+        Args:
+            parameters: Names of the parameters to draw; None for as many as can be followed.
+            objective: Name of one measured objective; None for all.
+        """
+        from workbench import plots
+
+        return plots.parallel(self._study.history(), parameters, objective)
+
+    def pareto(self, objectives: Sequence[str] | None = None) -> Figure:
+        """Trade-offs: two objectives with the line of what was attained, three in space, more as pairs.
+
+        Args:
+            objectives: Names of two or more measured objectives; None for all.
+        """
+        from workbench import plots
+
+        return plots.pareto(self._study.history(), objectives)
+
+    def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
+        """The share of trials at or below each value, with other studies beside this one.
+
+        Args:
+            objective: Name of one measured objective; None draws a row for each.
+            others: Studies of the same objective to compare with; one whose name is taken gets a number.
+        """
+        from workbench import plots
+
+        named: dict[str, History] = {}
+        for study in (self._study, *others):
+            name, again = study.name, 2
+            while name in named:
+                name, again = f"{study.name} ({again})", again + 1
+            named[name] = study.history()
+        return plots.edf(named, objective)
+
+    def timeline(self) -> Figure:
+        """When each trial ran, by which worker, and how it ended; running trials end now."""
+        from workbench import plots
+
+        return plots.timeline(self._study.history())
+
+    @staticmethod
+    def _belief(model: Model, objective: str | None) -> Predict | None:
+        """What the model believes about one objective, as the figures want it; None where there is no model."""
+        measured = [goal.name for goal in model.history.measured]
+        name = objective if objective is not None else measured[0] if len(measured) == 1 else None
+        if model.surrogate is None or name not in measured:
+            return None
+        return lambda params: model.predict(params)[name]
 
 
 @dataclass(frozen=True)

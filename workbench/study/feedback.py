@@ -12,6 +12,7 @@ from workbench.errors import FeedbackError, SamplerError
 from workbench.problem import Preference
 from workbench.rankings import Groups, ranking
 from workbench.study.record import finite
+from workbench.study.telling import announce
 from workbench.trial import FeedbackRecord, QuestionRecord, Trial, TrialState, now, standing, undone
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Feedback:
         for number in set(numbers):
             state = tx.row(number).state
             if state == TrialState.RUNNING and number in judged:
-                tx.update(number, state=str(TrialState.COMPLETE), finished=now(), expires=None)
+                announce(self._record, tx.update(number, state="complete", finished=now(), expires=None))
             elif state == TrialState.COMPLETE and number not in judged:
                 tx.update(number, state=str(TrialState.RUNNING), finished=None)
 

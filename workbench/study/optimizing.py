@@ -28,8 +28,8 @@ from workbench.errors import (
 from workbench.executor import Died, Done, Executor, Raised, Request
 from workbench.problem import Objective, Preference
 from workbench.space import Space
-from workbench.study import telling
-from workbench.trial import Observation, Owner, Trial, TrialRow, TrialState, now
+from workbench.study import asking, telling
+from workbench.trial import Observation, Owner, Spaces, Trial, TrialRow, TrialState, now
 
 if TYPE_CHECKING:
     from workbench.study.record import Record
@@ -60,21 +60,35 @@ class Plan:
     exhausted: bool = False  # nothing is left to ask for
 
     def __post_init__(self) -> None:
+        self._check_types()
         for name, value in (("n_trials", self.n_trials), ("until", self.until)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise InvalidValueError(f"{name} must be a whole number >= 0, got {value!r}")
         if self.n_trials is None and self.until is None and self.timeout is None:
             raise InvalidValueError("say when to stop: n_trials=, until=, timeout=, or a study with a budget")
 
-    def wants_more(self, finished: int, running: int) -> bool:
-        """May another new trial be asked for, with so many finished in total and running in this run?"""
+    def _check_types(self) -> None:
+        wrong: list[tuple[str, str, object]] = []
+        if not callable(self.fn):
+            wrong.append(("fn", "a function of a trial", self.fn))
+        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
+            wrong.append(("timeout", "a number of seconds > 0", self.timeout))
+        if self.executor is not None and not isinstance(self.executor, Executor):
+            wrong.append(("executor", "an executor such as wb.Processes(4)", self.executor))
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in self.catch):
+            wrong.append(("catch", "an exception type or several", self.catch))
+        if not all(callable(callback) for callback in self.callbacks):
+            wrong.append(("callbacks", "a list of functions callback(study, trial)", self.callbacks))
+        for name, expected, got in wrong:
+            raise InvalidValueError(f"{name} must be {expected}, got {got!r}; nothing was run")
+
+    def wants_more(self) -> bool:
+        """May this run ask for another new trial, whatever `until` says?"""
         if self.exhausted:
             return False
         if self.timeout is not None and time.monotonic() - self.started >= self.timeout:
             return False
-        if self.n_trials is not None and self.new >= self.n_trials:
-            return False
-        return self.until is None or finished + running < self.until
+        return self.n_trials is None or self.new < self.n_trials
 
 
 def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event) -> None:
@@ -123,26 +137,24 @@ def _next(study: Study, record: Record, plan: Plan, runner: _Runner) -> TrialRow
     """An orphan, else a new trial, else None."""
     began = now()
     try:
-        return _orphan(record, runner.alive) or _fresh(study, record, plan, runner.alive)
+        return _orphan(record, runner.alive) or _fresh(study, record, plan)
     except BaseException:
         runner.adopt(began)
         raise
 
 
-def _fresh(study: Study, record: Record, plan: Plan, alive: Collection[int]) -> TrialRow | None:
+def _fresh(study: Study, record: Record, plan: Plan) -> TrialRow | None:
     """A new trial, unless those finished and those in flight, in other runs too, are enough."""
-    history = record.history()
-    elsewhere = sum(row.expires is not None for row in _running(history) if row.number not in alive)
-    if not plan.wants_more(int(history.finished.sum()), len(alive) + elsewhere):
+    if not plan.wants_more() or asking.enough(record.history(), plan.until):
         return None
     try:
-        row = study._ask(1, expires=EXPIRY)[0]
+        rows = study._ask(1, expires=EXPIRY, until=plan.until)
     except ExhaustedSpaceError as error:
         warnings.warn(f"stopped early: {error}", WorkbenchWarning, stacklevel=4)
         plan.exhausted = True
         return None
-    plan.new += 1
-    return row
+    plan.new += len(rows)
+    return rows[0] if rows else None
 
 
 def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
@@ -162,6 +174,10 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
                 owner = Owner.current().to_json()
                 return tx.update(row.number, owner=owner, attempt=row.attempt + 1, expires=at + EXPIRY, started=at)
     return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _running(history: History) -> list[TrialRow]:
@@ -264,17 +280,19 @@ class _Runner:
     def failed(self, row: TrialRow, error: BaseException | None, text: str) -> None:
         """The function raised: record it, and raise it again unless the caller forgives its type."""
         if isinstance(error, TrialPruned):
-            last = {r.objective: r.value for r in self.record.history().reports if r.number == row.number}
-            self._call_back(self._tell(row, Observation(values=last), TrialState.PRUNED))
+            why = str(error) or self.record.prune_reasons.pop(row.number, "") or None
+            self._call_back(self._tell(row, Observation(), TrialState.PRUNED, reason=why))
             return
         self._call_back(self._tell(row, Observation(), TrialState.FAILED, error=text))
         if not isinstance(error, self.plan.catch):
             raise error if error is not None else ExecutorError(f"trial {row.number} failed: {text}")
 
-    def _tell(self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None) -> TrialRow | None:
+    def _tell(
+        self, row: TrialRow, seen: Observation, state: TrialState, error: str | None = None, reason: str | None = None
+    ) -> TrialRow | None:
         """The row as told; None if it had ended otherwise meanwhile, and this result went to the audit log."""
         try:
-            told = telling.tell(self.record, row.number, seen, state, error=error)
+            told = telling.tell(self.record, row.number, seen, state, error=error, reason=reason)
         except (AlreadyTold, TrialStateError) as conflict:  # told, taken out or rejected meanwhile
             self.alive.pop(row.number, None)
             with self.record.transaction("late") as tx:
@@ -299,7 +317,9 @@ class _Here(_Runner):
         self.alive[row.number] = row
         try:
             result = self.plan.fn(self.record.trial(row))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit in the function too
             self.failed(row, error, "".join(traceback.format_exception(error)))
         else:
             self.returned(row, result)
@@ -322,7 +342,7 @@ class _Pool(_Runner):
         return self.pool.free > 0
 
     def run(self, row: TrialRow) -> None:
-        job = _Job(self.plan.fn, row, self.record.space.to_json(), self.record.objectives)
+        job = _Job(self.plan.fn, row, self.record.spaces.of(row).to_json(), self.record.objectives)
         self.alive[row.number] = row
         self.tasks[self.pool.start(_evaluate, job)] = row
 
@@ -388,7 +408,7 @@ class _Proxy:
     """The `Recorder` inside a worker: passes everything on through the channel."""
 
     def __init__(self, job: _Job, channel: Any) -> None:
-        self.space = Space.from_json(job.space)
+        self.spaces = Spaces(Space.from_json(job.space), job.row.space_version)
         self.objectives = job.objectives
         self._channel = channel
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from workbench.study.notebook import notebook_bar
 from workbench.study.optimizing import Plan
 from workbench.study.record import Record
 
@@ -30,6 +31,17 @@ def progress_bar(record: Record, plan: Plan, *, shown: bool) -> Iterator[list[Ca
     if not shown or not (console.is_terminal or console.is_jupyter):
         yield []
         return
+    done, total = _extent(record, plan)
+    # rich would need ipywidgets to draw in a notebook, and draws nothing without
+    bar = notebook_bar if console.is_jupyter else _terminal_bar
+    with bar(done, total, lambda: best_so_far(record)) as moved:
+        yield [lambda study, trial: moved()]
+
+
+@contextmanager
+def _terminal_bar(done: int, total: int | None, best: Callable[[], str]) -> Iterator[Callable[[], None]]:
+    """As `notebook_bar`, on the terminal."""
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -43,14 +55,9 @@ def progress_bar(record: Record, plan: Plan, *, shown: bool) -> Iterator[list[Ca
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[best]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
-    done, total = _extent(record, plan)
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("trials", total=total, completed=done, best=best_so_far(record))
-
-        def moved(study: Study, trial: Trial) -> None:
-            bar.update(task, advance=1, best=best_so_far(record))
-
-        yield [moved]
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("trials", total=total, completed=done, best=best())
+        yield lambda: bar.update(task, advance=1, best=best())
 
 
 def _extent(record: Record, plan: Plan) -> tuple[int, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import math
 import threading
@@ -12,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError
+from workbench.errors import CorruptStorageError, InvalidValueError, TrialStateError, UnknownTrialError
 from workbench.problem import Objective, constraint_from_json, objective_from_json
+from workbench.pruning import pruner_from_json
 from workbench.space import Space
-from workbench.trial import History, Report, Trial, TrialRow, TrialState, dumps, loads
+from workbench.study.changing import annotate
+from workbench.trial import History, Report, Spaces, Trial, TrialRow, TrialState, loads, unpack_params
 
 if TYPE_CHECKING:
-    from workbench.storage import Storage, StudyRow, Transaction
+    from workbench.space.functions import Function
+    from workbench.storage import Snapshot, Storage, StudyRow, Transaction
 
 
 class Record:
@@ -27,21 +31,54 @@ class Record:
     It reads only what changed since the last look, and is the `Recorder` that trials report to.
     """
 
-    def __init__(self, storage: Storage, row: StudyRow) -> None:
+    def __init__(self, storage: Storage, row: StudyRow, functions: Mapping[str, Function] | None = None) -> None:
         self.storage = storage
         self.id = row.id
         self.name = row.name
         self.seed: int = row.seed or 0
         self.budget: int | None = row.budget
         self.created: float = row.created
-        self.space = Space.from_json(orjson.loads(row.space))
-        self.space_version: int = row.space_version
-        self.objectives = tuple(objective_from_json(goal) for goal in orjson.loads(row.objectives))
-        self.constraints = tuple(constraint_from_json(limit) for limit in loads(row.constraints, []))
+        self.functions = dict(functions or {})
+        try:
+            self.spaces = self._spaces(row)
+            self.objectives = tuple(objective_from_json(goal) for goal in orjson.loads(row.objectives))
+            self.constraints = tuple(constraint_from_json(limit) for limit in loads(row.constraints, []))
+            self.baseline = _baseline(row)
+            self.pruner = pruner_from_json(orjson.loads(row.pruner)) if row.pruner else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from error
+        self.prune_reasons: dict[int, str] = {}  # of trials that were told to end, until they do
         self._history: History | None = None
         self._lock = threading.Lock()
 
+    def _spaces(self, row: StudyRow) -> Spaces:
+        """Every version of the space, the functions of its constraints put in as far as they are known here."""
+        stored = Space.from_json(orjson.loads(row.space))
+        names = {rule.name for rule in stored.functions}
+        present = stored.with_functions({name: self.functions[name] for name in names & self.functions.keys()})
+        earlier = {}
+        if row.space_version > 1:
+            texts = self.storage.spaces(self.id)
+            earlier = {n: Space.from_json(orjson.loads(text)) for n, text in texts.items() if n != row.space_version}
+        return Spaces(present, row.space_version, earlier, loads(row.settings, {}).get("defaults", {}))
+
+    def learn(self, functions: Mapping[str, Function]) -> None:
+        """Take note of functions that constraints of the space are."""
+        with self._lock:
+            self.functions |= functions
+            self.spaces = self._spaces(self.storage.study_by_id(self.id))
+
     # -- reading -----------------------------------------------------------------------
+
+    @property
+    def space(self) -> Space:
+        """What trials are proposed in."""
+        return self.spaces.present
+
+    @property
+    def space_version(self) -> int:
+        """The number of the present space."""
+        return self.spaces.version
 
     def history(self) -> History:
         """The whole record at its present revision."""
@@ -51,19 +88,46 @@ class Record:
             news = self.storage.snapshot(self.id, since)
             if old is not None and news.revision == since:
                 return old
-            self._history = History.of(
+            if news.space_version != self.spaces.version:  # another process has changed the space
+                self.spaces = self._spaces(self.storage.study_by_id(self.id))
+            self._history = self._read(news, old)
+            return self._history
+
+    def _read(self, news: Snapshot, old: History | None) -> History:
+        """The record as values.
+
+        Raises:
+            CorruptStorageError: if what the database holds is no record.
+        """
+        try:
+            return History.of(
                 self.space,
                 self.objectives,
                 self.constraints,
                 _merge([] if old is None else old.rows, news.rows),
+                spaces=self.spaces,
+                baseline=self.baseline,
                 feedback=news.feedback,
                 reports=_refreshed(() if old is None else old.reports, news.reports),
                 seed=self.seed,
                 budget=self.budget,
                 revision=news.revision,
-                previous=old,
+                previous=old if old is not None and old.spaces is self.spaces else None,  # else encode anew
             )
-            return self._history
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> CorruptStorageError:
+        return CorruptStorageError(
+            f"the record of study {self.name!r} in {self.storage!r} is damaged: "
+            f"{type(error).__name__}: {error}. Nothing was changed; put back a copy of the file, or import an export"
+        )
+
+    def baseline_params(self) -> dict[str, Any] | None:
+        """Parameters of the baseline, in the words of the study's first space."""
+        if self.baseline is None:
+            return None
+        return unpack_params(*self.baseline, self.spaces.earlier.get(1, self.space))
 
     def trial(self, row: TrialRow) -> Trial:
         """The user's view of a stored trial."""
@@ -107,23 +171,15 @@ class Record:
             tx.report(number, int(step), named)
 
     def should_prune(self, number: int) -> bool:
-        """False: this study has no pruning rule."""
-        return False
+        """Would the study's pruning rule end this running trial now? False as long as it has none."""
+        why = None if self.pruner is None else self.pruner.prunes(self.history(), number)
+        if why is not None:
+            self.prune_reasons[number] = why
+        return why is not None
 
     def set_attr(self, number: int, key: str, value: Any) -> None:
         """Store one user attribute of a trial."""
-        if not isinstance(key, str) or not key:
-            raise InvalidValueError(f"the key of an attribute must be a non-empty string, got {key!r}")
-        try:
-            orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
-        except orjson.JSONEncodeError as error:
-            raise InvalidValueError(
-                f"attribute {key!r} must be made of JSON types, got {type(value).__name__} ({error}); "
-                "convert it, or store bytes with study.files.put"
-            ) from error
-        with self.transaction("attr") as tx:
-            attrs = loads(tx.row(number).attrs, {})
-            tx.update(number, attrs=dumps(attrs | {key: value}))
+        annotate(self, number, None, None, {key: value})
 
     def named(self, values: float | Mapping[str, float]) -> dict[str, float]:
         """Values by name; a bare number stands for the only measured objective."""
@@ -154,10 +210,13 @@ def finite(what: str, value: object) -> float:
     Raises:
         InvalidValueError: if it is no number, NaN or infinite.
     """
-    if isinstance(value, bool) or not hasattr(value, "__float__") or isinstance(value, str | bytes):
+    no_number = isinstance(value, bool | np.bool_ | str | bytes | complex | np.complexfloating)
+    if no_number or not hasattr(value, "__float__"):
         raise InvalidValueError(f"{what} must be a number, got {value!r} of type {type(value).__name__}; pass a float")
     try:
         number = float(value)
+    except OverflowError as error:
+        raise InvalidValueError(f"{what} must fit into a float, got a number beyond 1.8e308; scale it down") from error
     except (TypeError, ValueError) as error:
         raise InvalidValueError(f"{what} must be one number, got {value!r}; pass one float") from error
     if not math.isfinite(number):
@@ -166,6 +225,24 @@ def finite(what: str, value: object) -> float:
             "with state='failed'"
         )
     return number
+
+
+def baseline_to_json(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the trial that a baseline becomes, as a study stores them."""
+    vectors = draft["vectors"]
+    return {
+        "params": orjson.loads(draft["params"]),
+        "vectors": None if vectors is None else base64.b64encode(vectors).decode(),
+    }
+
+
+def _baseline(row: StudyRow) -> tuple[str, bytes | None] | None:
+    """The baseline as its trial stores it."""
+    if row.baseline is None:
+        return None
+    stored = orjson.loads(row.baseline)
+    vectors = None if stored["vectors"] is None else base64.b64decode(stored["vectors"])
+    return orjson.dumps(stored["params"]).decode(), vectors
 
 
 def _refreshed(old: Sequence[Report], new: Sequence[Report]) -> tuple[Report, ...]:
@@ -182,6 +259,8 @@ def _merge(old: list[TrialRow] | Any, new: list[TrialRow]) -> list[TrialRow]:
     for row in new:
         if row.number < len(rows):
             rows[row.number] = row
-        else:
+        elif row.number == len(rows):
             rows.append(row)
+        else:
+            raise ValueError(f"trial {len(rows)} is missing")
     return rows

@@ -16,9 +16,10 @@ from workbench import bundle
 from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError, WorkbenchWarning
 from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
-from workbench.study import asking, optimizing, telling
+from workbench.study import asking, changing, optimizing, telling
 from workbench.study.doors import Files, Model, Plot
 from workbench.study.feedback import Feedback
+from workbench.study.notebook import study_html
 from workbench.study.progress import progress_bar
 from workbench.study.record import Record, finite
 from workbench.trial import Trial, TrialRow, TrialState, loads
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from workbench.executor import Executor
+    from workbench.pruning import Pruner
     from workbench.space import Space
+    from workbench.space.functions import Function
     from workbench.storage import Storage, StudyRow
     from workbench.trial import History
 
@@ -46,8 +49,9 @@ class Study:
         row: StudyRow,
         sampler: Sampler,
         make_sampler: Callable[[str | Mapping[str, Any] | Sampler], Sampler],
+        functions: Mapping[str, Function] | None = None,
     ) -> None:
-        self._record = Record(storage, row)
+        self._record = Record(storage, row, functions)
         self._sampler = sampler
         self._make_sampler = make_sampler
         self._turn = threading.Lock()
@@ -92,6 +96,34 @@ class Study:
         return self._record.budget
 
     @property
+    def baseline(self) -> dict[str, Any] | None:
+        """Parameters that relative limits compare with, None without a baseline."""
+        return self._record.baseline_params()
+
+    @property
+    def pruner(self) -> Pruner | None:
+        """The rule behind `trial.should_prune()`."""
+        return self._record.pruner
+
+    @property
+    def note(self) -> str:
+        """What people noted about the study; see `annotate`."""
+        return self._row().note or ""
+
+    @property
+    def tags(self) -> list[str]:
+        """Tags of the study."""
+        return list(loads(self._row().tags, []))
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """User attributes of the study."""
+        return dict(loads(self._row().attrs, {}))
+
+    def _row(self) -> StudyRow:
+        return self._record.storage.study_by_id(self._record.id)
+
+    @property
     def storage_url(self) -> str | None:
         """Where the record lives; None in memory."""
         return self._record.storage.url
@@ -99,6 +131,10 @@ class Study:
     def __repr__(self) -> str:
         trials = len(self._record.history())
         return f"Study({self.name!r}, {trials} trials, sampler={self._sampler.name!r}, storage={self.storage_url!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the best or the front, the goals, and the last trials."""
+        return study_html(self.name, self._record.history())
 
     # -- asking ----------------------------------------------------------------------------
 
@@ -133,7 +169,7 @@ class Study:
             n: Number of trials; without it, one trial instead of a list.
             fixed: Parameters to hold at a value.
             context: Values of the parameters that the world decides; needed for every role="context".
-            near: A trial to stay close to.
+            near: A trial to stay close to: numbers within a tenth of their range, choices as they are.
             prefer: Weights of objectives.
             sampler: Another sampler for this ask, by name or as an object.
             timeout: Seconds from call to return. Past it the best candidate so far comes, or a
@@ -161,6 +197,7 @@ class Study:
         sampler: str | Sampler | None = None,
         timeout: float | None = None,
         expires: float | None = None,
+        until: int | None = None,
         purpose: Literal["evaluate", "question"] = "evaluate",
     ) -> list[TrialRow]:
         began = time.monotonic()
@@ -180,6 +217,7 @@ class Study:
             prefer=self._prefer(prefer or {}),
             deadline=None if timeout is None else began + timeout,
             expires=expires,
+            until=until,
             purpose=purpose,
         )
         chosen = self._sampler if sampler is None else self._make_sampler(sampler)
@@ -312,6 +350,7 @@ class Study:
         """Take a trial out of the record's meaning; it is never erased."""
         with self._record.transaction("void") as tx:
             row = telling.void(tx, self._record.number(trial), reason)
+        telling.announce(self._record, row)
         return self._renewed(trial, row)
 
     def reject(self, trial: Named, *, reason: str, avoid: str = "point") -> Trial:
@@ -323,7 +362,46 @@ class Study:
         """
         with self._record.transaction("reject") as tx:
             row = telling.reject(tx, self._record, self._record.number(trial), reason, avoid)
+        telling.announce(self._record, row)
         return self._renewed(trial, row)
+
+    def annotate(
+        self,
+        trial: Named | None = None,
+        *,
+        note: str | None = None,
+        tags: Iterable[str] | None = None,
+        attrs: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note something about a trial, or about the study itself without one; what is left out stays.
+
+        Args:
+            trial: The trial or its number; `study.trial(n)` shows what holds now.
+            note: Replaces the note; "" takes it away.
+            tags: Replace the tags.
+            attrs: JSON-compatible values by key, added to what is there.
+        """
+        listed = tags if tags is None or isinstance(tags, str) else list(tags)
+        number = None if trial is None else self._record.number(trial)
+        row = changing.annotate(self._record, number, note, listed, attrs)
+        if trial is not None and row is not None:
+            self._renewed(trial, row)
+
+    def change_space(self, space: Space, *, defaults: Mapping[str, Any] | None = None) -> None:
+        """Propose in another space from now on; the record is encoded anew and nothing of it is lost.
+
+        Trials outside the new bounds stay data that models learn from, and are never best. Values that the new
+        space cannot hold at all (a choice that is gone) keep their trial out of the models: a warning counts them.
+
+        Args:
+            space: The new space.
+            defaults: For parameters that are new: the value that they had in all earlier trials, None if it
+                is not known.
+        Raises:
+            InvalidValueError: if a new parameter has no default; nothing is changed.
+        """
+        for text in changing.change_space(self._record, space, defaults or {}):
+            warnings.warn(text, WorkbenchWarning, stacklevel=2)
 
     def _renewed(self, trial: Named, row: TrialRow) -> Trial:
         if isinstance(trial, Trial):
@@ -362,8 +440,8 @@ class Study:
         """
         if until is None and n_trials is None and timeout is None:
             until = self.budget
-        listeners = list(callbacks)
-        forgiven = (catch,) if isinstance(catch, type) else tuple(catch)
+        listeners = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+        forgiven = tuple(catch) if isinstance(catch, Iterable) and not isinstance(catch, str) else (catch,)
         plan = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
         stopped = threading.Event()
         self._runs.add(stopped)
@@ -419,6 +497,8 @@ class Study:
         if row is None:
             done = int(history.complete.sum())
             none = f"none of the {done} complete ones is feasible and inside the space"
+            if history.unmeasured_baseline:
+                none += "; its limits are relative to the baseline, which is not measured yet"
             why = "none is complete" if done == 0 else none
             raise TrialStateError(f"study {self.name!r} has no best trial yet: of its {len(history)} trials {why}")
         return self._record.trial(history.rows[row])
@@ -498,7 +578,7 @@ class Study:
 
         if not history.measured:
             return Model(history, None, "nothing is measured in this study, so there is nothing to predict")
-        enough, known = 2, int((~np.isnan(history.Y[history.complete])).sum(axis=0).min())
+        enough, known = 2, int((~np.isnan(history.Y[history.complete & history.placed])).sum(axis=0).min())
         if known < enough:
             return Model(history, None, f"a model needs at least {enough} complete trials, there are {known}")
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import AlreadyTold, InvalidValueError, TrialStateError
@@ -12,7 +13,7 @@ from workbench.problem import Preference
 from workbench.space import Float, parse
 from workbench.space.geometry import variables
 from workbench.study.record import Record, finite
-from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now, pack_params, unpack_params
+from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now, pack_params
 
 if TYPE_CHECKING:
     from workbench.storage import Transaction
@@ -60,7 +61,8 @@ def tell(
 ) -> TrialRow:
     """Write one observation into a running or waiting trial, in one transaction, and log one line.
 
-    An equal repetition of what was told is no error and changes nothing.
+    An equal repetition of what was told is no error and changes nothing. A pruned trial without values
+    keeps its last intermediate ones.
 
     Raises:
         AlreadyTold: if something else was told before.
@@ -71,13 +73,14 @@ def tell(
         row = _tell(tx, record, number, seen, state, final, error, reason)
         ended = final and row.revision == tx.revision  # an equal repetition leaves the row as it was
     if ended:
-        _announce(record, row)
+        announce(record, row)
     return row
 
 
-def _announce(record: Record, row: TrialRow) -> None:
+def announce(record: Record, row: TrialRow) -> None:
     """The one line that the log has of a trial."""
-    said = row.outcomes or (row.error or row.reason or "")[:200]
+    last = (row.error or row.reason or "").strip().splitlines()[-1:]  # of a traceback: what was raised
+    said = row.outcomes or "".join(last)[:200]
     log.info("study %r: trial %d %s %s", record.name, row.number, row.state, said)
 
 
@@ -86,6 +89,9 @@ def _tell(
     final: bool, error: str | None, reason: str | None,
 ) -> TrialRow:  # fmt: skip
     row = tx.row(number)
+    if final and state == TrialState.PRUNED and not seen.values and row.state not in _TOLD:
+        last = {report.objective: report.value for report in tx.reports_of(number)}
+        seen = replace(seen, values=last | loads(row.outcomes, {}))  # what was told before stands
     told = _told(row)
     whole = _joined(told, seen)
     if row.state in _TOLD:
@@ -101,6 +107,8 @@ def _tell(
             "Ask for another one, or add what was measured with study.attach(params, values)"
         )
     changed = _differences(told, whole)
+    if row.cost is not None and seen.cost not in (None, row.cost):
+        changed["cost"] = (row.cost, seen.cost)
     if changed:
         raise AlreadyTold(
             f"trial {number} was told other values before (old, new): {changed}. Finish it with the first ones, "
@@ -117,26 +125,72 @@ def _tell(
     return tx.update(number, **fields)
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A trial that was run elsewhere: where, what came of it, and what is said about it.
+
+    Args:
+        params: Parameter values, user units.
+        seen: What was measured, as `observe` checked it.
+        state: "complete", "failed", "infeasible" or "pruned".
+        error, reason: Texts, as in `Study.tell`.
+        attrs: User attributes, JSON types.
+        tags, note: What people wrote down.
+        started, finished: Seconds since 1970; now when absent.
+    """
+
+    params: Mapping[str, Any]
+    seen: Observation = field(default_factory=Observation)
+    state: TrialState = TrialState.COMPLETE
+    error: str | None = None
+    reason: str | None = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+    note: str | None = None
+    started: float | None = None
+    finished: float | None = None
+
+
 def attach(record: Record, params: Mapping[str, Any], seen: Observation) -> TrialRow:
     """Add a trial that was run elsewhere, and log one line. Points outside the bounds are kept as data."""
-    point = record.space.check(params, bounds=False)
+    row = _attach(record, [Run(params, seen)])[0]
+    announce(record, row)
+    return row
+
+
+def attach_all(record: Record, runs: Sequence[Run]) -> list[TrialRow]:
+    """Add trials that were run elsewhere, all or none of them, and log one line."""
+    rows = _attach(record, runs)
+    if rows:
+        log.info("study %r: trials %d to %d attached", record.name, rows[0].number, rows[-1].number)
+    return rows
+
+
+def _attach(record: Record, runs: Sequence[Run]) -> list[TrialRow]:
+    drafts = [_attached(record, run) for run in runs]
+    with record.transaction("attach") as tx:
+        return tx.insert(drafts)
+
+
+def _attached(record: Record, run: Run) -> dict[str, Any]:
+    """The columns of a trial that was run elsewhere, checked."""
+    seen, point = run.seen, record.space.check(run.params, bounds=False)
     for name in seen.actual:
         if name not in point:
-            raise InvalidValueError(f"actual= names {name!r}, which is inactive at {params!r}; leave it out")
-    _check_whole(record, None, seen.values)
+            raise InvalidValueError(f"actual= names {name!r}, which is inactive at {run.params!r}; leave it out")
+    if run.state == TrialState.COMPLETE:
+        _check_whole(record, None, seen.values)
     text, vectors = pack_params(point)
     at = now()
-    draft = {
-        "state": str(TrialState.COMPLETE), "params": text, "vectors": vectors,
+    return {
+        "state": str(run.state), "params": text, "vectors": vectors,
         "space_version": record.space_version, "origin": "attached",
         "outcomes": dumps(dict(seen.values)), "sem": dumps(dict(seen.sem)),
         "gradient": dumps(dict(seen.gradient)), "actual": dumps(dict(seen.actual)), "cost": seen.cost,
-        "created": at, "started": at, "finished": at,
+        "error": run.error, "reason": run.reason, "attrs": dumps(dict(run.attrs)), "tags": dumps(list(run.tags)),
+        "note": run.note, "created": at, "started": at if run.started is None else run.started,
+        "finished": at if run.finished is None else run.finished,
     }  # fmt: skip
-    with record.transaction("attach") as tx:
-        row = tx.insert([draft])[0]
-    _announce(record, row)
-    return row
 
 
 def amend(tx: Transaction, record: Record, number: int, seen: Observation, reason: str) -> TrialRow:
@@ -202,7 +256,7 @@ def _check_whole(
 def _check_actual(record: Record, row: TrialRow, seen: Observation) -> None:
     if not seen.actual:
         return
-    params = unpack_params(row.params, row.vectors, record.space)
+    params = record.spaces.params(row)
     for name in seen.actual:
         if name not in params:
             raise InvalidValueError(f"actual= names {name!r}, which is inactive in trial {row.number}; leave it out")

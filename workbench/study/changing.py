@@ -1,0 +1,145 @@
+"""Changes of what a study is: its space, and what people note about it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import orjson
+
+from workbench.errors import InvalidValueError, SpaceError
+from workbench.problem import check_apart
+from workbench.space import Space
+from workbench.trial import Spaces, dumps, loads, not_json
+
+if TYPE_CHECKING:
+    from workbench.study.record import Record
+    from workbench.trial import History, TrialRow
+
+log = logging.getLogger("workbench")
+
+
+def change_space(record: Record, space: Space, defaults: Mapping[str, Any]) -> list[str]:
+    """Make another space the present one, and encode the record anew.
+
+    Args:
+        record: The study.
+        space: What trials are proposed in from now on.
+        defaults: Values that parameters are taken to have had in the trials made without them;
+            None for not known.
+    Returns:
+        What the user should know: which trials have no place in the new space, which rules fell away.
+    Raises:
+        InvalidValueError: if a default is missing or wrong, or names clash; nothing is changed.
+    """
+    if not isinstance(space, Space):
+        raise SpaceError(f"space must be a wb.Space, got {type(space).__name__}; write wb.Space([…])")
+    check_apart(space, record.objectives, record.constraints)
+    space.check_reachable()
+    functions = {rule.name: rule.function for rule in space.functions if rule.function is not None}
+    while True:
+        history = record.history()
+        if space == history.space:
+            record.learn(functions)
+            return []
+        known = {**history.spaces.defaults, **_plain(space, defaults)}
+        _check_defaults(history, space, known, defaults)
+        settings = loads(record.storage.study_by_id(record.id).settings, {})
+        with record.transaction("change_space") as tx:
+            if tx.space_version != history.spaces.version:
+                continue  # another process came first: look at its space
+            tx.audit("change_space", before=history.space.to_json(), after={**space.to_json(), "defaults": known})
+            tx.add_space(orjson.dumps(space.to_json()).decode())
+            tx.update_study(settings=dumps(settings | {"defaults": known}))
+        record.learn(functions)
+        return _news(record.history(), history)
+
+
+def _plain(space: Space, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The known defaults as JSON types."""
+    stated = {name: value for name, value in defaults.items() if value is not None}
+    return {name: space[name].plain(space[name].check(value)) for name, value in stated.items()}
+
+
+def _check_defaults(history: History, space: Space, known: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
+    """Refuse a space with a parameter that earlier trials lack, unless it is said what they had there."""
+    for name in stated:
+        space[name]  # raises for an unknown name
+    earlier = {**history.spaces.earlier, history.spaces.version: history.space}
+    spaces = Spaces(space, history.spaces.version + 1, earlier, known)
+    lacking: dict[str, int] = {}
+    for row in history.rows:
+        for name in _missing(spaces, row):
+            if name not in stated:
+                lacking[name] = lacking.get(name, 0) + 1
+    if lacking:
+        listed = ", ".join(f"{name!r} ({n} trials)" for name, n in lacking.items())
+        raise InvalidValueError(
+            f"the new space has parameters that earlier trials were made without: {listed}. Say which value they had, "
+            f"as in defaults={{{next(iter(lacking))!r}: …}}, or None if it is not known: such trials are kept, but "
+            "no model learns from them"
+        )
+
+
+def _missing(spaces: Spaces, row: TrialRow) -> set[str]:
+    """Parameters of the new space that would exist in a trial and have no value."""
+    values = {name: value for name, value in spaces.filled(row).items() if name in spaces.present}
+    return spaces.present.active(values) - values.keys()
+
+
+def _news(history: History, before: History) -> list[str]:
+    lost = np.flatnonzero(~history.placed).tolist()
+    news = []
+    if lost:
+        named = ", ".join(str(history.rows[i].number) for i in lost[:5]) + (", …" if len(lost) > 5 else "")
+        news.append(
+            f"{len(lost)} of {len(history)} trials ({named}) have values that the new space cannot hold; "
+            "they are kept as data, and no model learns from them"
+        )
+    rules = {rule for _, rule in before.avoided()} - {rule for _, rule in history.avoided()}
+    if rules:
+        news.append(f"rules of rejected trials speak of what is there no more and shut nothing: {sorted(rules)}")
+    return news
+
+
+def annotate(
+    record: Record, number: int | None, note: str | None, tags: Sequence[str] | None, attrs: Mapping[str, Any] | None
+) -> TrialRow | None:
+    """Note something about a trial, or about the study where no number is given, in one transaction."""
+    fields: dict[str, Any] = {}
+    if note is not None:
+        if not isinstance(note, str):
+            raise InvalidValueError(f"note must be a text, got {note!r}")
+        fields["note"] = note or None
+    if tags is not None:
+        wrong = isinstance(tags, str) or not all(isinstance(tag, str) and tag.strip() for tag in tags)
+        if wrong:
+            raise InvalidValueError(f"tags must be a list of non-empty texts, got {tags!r}; write tags=['…']")
+        fields["tags"] = dumps(list(dict.fromkeys(tags)))
+    with record.transaction("annotate") as tx:
+        if attrs is not None:
+            old = tx.study().attrs if number is None else tx.row(number).attrs
+            fields["attrs"] = dumps(loads(old, {}) | json_attrs(attrs))
+        if number is None:
+            tx.update_study(**fields)
+            return None
+        return tx.update(number, **fields)
+
+
+def json_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """User attributes, checked.
+
+    Raises:
+        InvalidValueError: if a key is no text or a value not made of JSON types.
+    """
+    for key, value in attrs.items():
+        if not isinstance(key, str) or not key:
+            raise InvalidValueError(f"the key of an attribute must be a non-empty string, got {key!r}")
+        if (reason := not_json(value)) is not None:
+            raise InvalidValueError(
+                f"attribute {key!r} must be made of JSON types, got {type(value).__name__} ({reason}); "
+                "convert it, or store bytes with study.files.put"
+            )
+    return dict(attrs)
