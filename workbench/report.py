@@ -10,19 +10,20 @@ from __future__ import annotations
 import datetime
 import html
 import json
-import math
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from workbench import plots
+from workbench import markup, plots
 from workbench.plots import theme
-from workbench.plots.panels import Panel, fronts, panels
-from workbench.trial import History, TrialState, loads
+from workbench.plots.digest import best_rows, settings, trial_columns, wanted
+from workbench.plots.digest import headline as headline  # noqa: PLC0414  # the shell says it, too
+from workbench.plots.panels import panels
+from workbench.trial import History, TrialState
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -121,47 +122,6 @@ def _opening(name: str, history: History) -> str:
     )
 
 
-def headline(history: History) -> str:
-    """What was found, in one or two sentences of plain text."""
-    total = f"{theme.count(len(history), 'trial')}"
-    chosen = panels(history, None)
-    if not chosen:
-        return f"{total}, judged by people: {theme.count(len(history.feedback), 'answer')} so far."
-    if not len(history):
-        return "No trials yet."
-    if not history.counted.any():
-        valued = any(np.isfinite(panel.values).any() for panel in chosen)
-        why = "Every value is over a limit or outside the space." if valued else plots.why_empty(history)
-        return f"{total}, none that counts yet. {why}"
-    if len(chosen) == 1 and chosen[0].best is not None:
-        best = chosen[0].best
-        settings = ", ".join(_settings(history, best)) or "no parameters"
-        number = history.rows[best].number
-        return f"Best of {total}: {_reading(chosen[0], best)} at {settings}; found at trial {number}."
-    ahead = int(fronts(history).sum())
-    ends = [
-        f"Best {_reading(panel, panel.best)} at trial {history.rows[panel.best].number}."
-        for panel in chosen
-        if panel.best is not None
-    ]
-    return f"Front of {total}: {theme.count(ahead, 'trial')} that no other beats. {' '.join(ends)}"
-
-
-def _reading(panel: Panel, row: int) -> str:
-    value = theme.quantity(float(panel.values[row]), panel.goal.unit, float(panel.sd[row]))
-    target = "" if panel.goal.target is None else f" (target {theme.wording(panel.goal.target)})"
-    return f"{theme.shorten(panel.goal.name)} {value}{target}"
-
-
-def _settings(history: History, row: int, most: int = 12) -> list[str]:
-    params = list(history.params(row).items())
-    said = []
-    for name, value in params[:most]:
-        unit = history.space[name].unit if name in history.space.names else None
-        said.append(f"{name} = {theme.wording(value)}" + (f" {unit}" if unit else ""))
-    return said + ([f"and {len(params) - most} more"] if len(params) > most else [])
-
-
 def _times(history: History) -> str:
     begun = [row.started for row in history.rows if row.started is not None]
     ended = [row.finished for row in history.rows if row.finished is not None]
@@ -217,7 +177,7 @@ def _small(history: History, name: str, goal: Objective, predict: Belief | None,
     figure = plots.slice(history, name, goal.name, along, most=_DRAWN)
     caption = figure.layout.meta["caption"]
     # the direction is said above; it would not fit beside so small a figure
-    figure.update_layout(yaxis_title_text=theme.literal(theme.shorten(_head(goal.name, goal.unit), 30)))
+    figure.update_layout(yaxis_title_text=theme.literal(theme.shorten(markup.head(goal.name, goal.unit), 30)))
     figure.update_layout(
         title=None, showlegend=False, height=280, margin={"l": 56, "r": 12, "t": 12, "b": 48},
     )  # fmt: skip
@@ -247,25 +207,13 @@ def _json(value: object) -> str:
 
 def _best_table(history: History) -> tuple[str, str]:
     """Title and table of the best trials, or of the front."""
-    chosen = panels(history, None)
-    if not chosen or chosen[0].best is None:
+    rows = best_rows(history, _BEST)
+    if not rows:
         return "Best trials", ""
-    lead = chosen[0]
-    rows = np.flatnonzero(fronts(history) if len(chosen) > 1 else lead.counted)
-    rows = rows[np.argsort(-lead.utility[rows], kind="stable")][:_BEST].tolist()
-    told = [loads(history.rows[i].outcomes, {}) for i in rows]
-    table: dict[str, list[Any]] = {"trial": [history.rows[i].number for i in rows]}
-    units = {goal.name: goal.unit for goal in history.measured}
-    units |= {limit.name: limit.unit for limit in history.constraints}
-    for name, unit in units.items():
-        table[_head(name, unit)] = [values.get(name) for values in told]
-    settings = [history.params(i) for i in rows]
-    for name in history.space.names:
-        head = _head(name, history.space[name].unit)
-        table[f"at {head}" if head in table else head] = [params.get(name) for params in settings]
-    many = len(chosen) > 1
-    title = f"The front, best {lead.goal.name} first" if many else f"Best {theme.count(len(rows), 'trial')}"
-    return title, _table(table)
+    many = len(history.measured) > 1
+    lead = history.measured[0].name
+    title = f"The front, best {lead} first" if many else f"Best {markup.count(len(rows), 'trial')}"
+    return title, _table(trial_columns(history, rows))
 
 
 def _troubles(history: History) -> str:
@@ -276,7 +224,7 @@ def _troubles(history: History) -> str:
         "trial": [history.rows[i].number for i in rows[-_TROUBLES:]],
         "state": [history.rows[i].state for i in rows[-_TROUBLES:]],
         "what happened": [_what_happened(history, i) for i in rows[-_TROUBLES:]],
-        "at": [", ".join(_settings(history, i)) for i in rows[-_TROUBLES:]],
+        "at": [", ".join(settings(history, i)) for i in rows[-_TROUBLES:]],
     }
     note = f'<p class="muted">The newest {_TROUBLES} of {len(rows):,}.</p>' if len(rows) > _TROUBLES else ""
     return note + _table(table)
@@ -296,13 +244,13 @@ def _declared(study: Reportable, history: History) -> str:
             "name": [knob.name for knob in knobs],
             "values": [knob.describe() for knob in knobs],
             "unit": [knob.unit for knob in knobs],
-            "exists when": [_condition(knob.when) for knob in knobs],
+            "exists when": [markup.condition(knob.when) for knob in knobs],
             "role": [knob.role for knob in knobs],
         }),
         "<h3>Objectives</h3>",
         _table({
             "name": [goal.name for goal in study.objectives],
-            "wanted": [_wanted(goal) for goal in study.objectives],
+            "wanted": [wanted(goal) for goal in study.objectives],
             "unit": [getattr(goal, "unit", None) for goal in study.objectives],
         }),
     ]  # fmt: skip
@@ -316,59 +264,9 @@ def _declared(study: Reportable, history: History) -> str:
     return "\n".join(parts)
 
 
-def _condition(when: Mapping[str, Iterable[Any]] | None) -> str | None:
-    """The parents of a conditional parameter and the values that bring it about."""
-    said = [f"{parent} = {' or '.join(map(theme.wording, values))}" for parent, values in (when or {}).items()]
-    return ", ".join(said) or None
-
-
-def _wanted(goal: Objective | Preference) -> str:
-    described = goal.to_json()
-    if described["kind"] == "preference":
-        return "judged by people"
-    if described["target"] is not None:
-        within = f" ± {theme.wording(described['tolerance'])}" if described["tolerance"] else ""
-        return f"close to {theme.wording(described['target'])}{within}"
-    least = "" if described["threshold"] is None else f", {theme.wording(described['threshold'])} or better"
-    return f"{described['direction']}{least}"
-
-
-def _head(name: str, unit: str | None) -> str:
-    return theme.shorten(name) + (f" [{theme.shorten(unit, 16)}]" if unit else "")
-
-
 def _table(columns: Mapping[str, Sequence[Any]]) -> str:
-    """Columns as a table: numbers to the right, an absent value as a dash. Empty columns are left out."""
-    kept = {head: cells for head, cells in columns.items() if any(cell is not None for cell in cells)}
-    right = [' class="number"' if all(map(_number, cells)) else "" for cells in kept.values()]
-    heads = [f'<th scope="col"{at}>{html.escape(head)}</th>' for head, at in zip(kept, right, strict=True)]
-    rows = [
-        "".join(f"<td{at}>{html.escape(cell)}</td>" for cell, at in zip(row, right, strict=True))
-        for row in zip(*map(_worded, kept.values()), strict=True)
-    ]
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    inside = f"<thead><tr>{''.join(heads)}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll" tabindex="0"><table>{inside}</table></div>'
-
-
-def _worded(cells: Sequence[Any]) -> list[str]:
-    """A column in words; fractions of like size get the same decimals."""
-    sizes = [abs(cell) for cell in cells if isinstance(cell, float) and cell]
-    alike = bool(sizes) and max(sizes) < 1e6 and 1e-4 <= max(sizes) <= 1_000 * min(sizes)
-    decimals = max(0, 3 - math.floor(math.log10(max(sizes)))) if alike else None
-    return [_cell(cell, decimals) for cell in cells]
-
-
-def _cell(value: object, decimals: int | None) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, float) and decimals is not None:
-        return f"{value:.{decimals}f}"
-    return value if isinstance(value, str) else theme.wording(value)
-
-
-def _number(cell: object) -> bool:
-    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool))
+    """A table that scrolls sideways on a narrow screen."""
+    return f'<div class="scroll" tabindex="0">{markup.table(columns, styled=False)}</div>'
 
 
 def _details(summary: str, note: str, inside: str) -> str:

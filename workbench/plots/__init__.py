@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from workbench.plots.contour import contour, contour_table
+from workbench.plots.edf import edf, edf_table
 from workbench.plots.history import history, history_table
 from workbench.plots.panels import why_empty
+from workbench.plots.parallel import parallel, parallel_table
+from workbench.plots.pareto import pareto, pareto_table
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
+from workbench.plots.timeline import timeline, timeline_table
 
-__all__ = ["can_slice", "history", "history_table", "slice", "slice_table", "why_empty"]
+__all__ = [
+    "can_slice",
+    "contour",
+    "contour_table",
+    "edf",
+    "edf_table",
+    "history",
+    "history_table",
+    "parallel",
+    "parallel_table",
+    "pareto",
+    "pareto_table",
+    "slice",
+    "slice_table",
+    "timeline",
+    "timeline_table",
+    "why_empty",
+]

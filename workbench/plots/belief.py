@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,13 +38,14 @@ def add_belief(figure: Figure, row: int, ruler: Ruler, predict: Predict, held: M
         InvalidValueError: if the parameter does not exist at that point, or the belief has a wrong shape.
     """
     grid = ruler.grid()
-    points = [_complete(ruler.space, {**held, ruler.name: value}) for value in grid]
+    whole = filled(ruler.space, held)
+    points = [existing(ruler.space, {**whole, ruler.name: value}) for value in grid]
     if not all(ruler.name in point for point in points):
         raise InvalidValueError(
             f"expected at= to be a point at which {ruler.name!r} is active, "
             f"got {theme.shorten(str(dict(held)), 200)}; set its parents so that it exists"
         )
-    mean, sd = _asked(predict, points)
+    mean, sd = asked(predict, points)
     x = ruler.places(grid)
     draw = _error_bars if ruler.space[ruler.name].discrete else _band
     draw(figure, row, x, mean, sd)
@@ -106,7 +107,12 @@ def _belief_words(mean: NDArray[np.float64], sd: NDArray[np.float64]) -> list[st
     return [f"model: {theme.quantity(m, None, 2 * s)}" for m, s in zip(mean.tolist(), sd.tolist(), strict=True)]
 
 
-def _asked(predict: Predict, points: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def asked(predict: Predict, points: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and standard deviations at n points, two arrays of shape (n,).
+
+    Raises:
+        InvalidValueError: if the belief has a wrong shape, is not finite, or a deviation is negative.
+    """
     mean, sd = (np.asarray(part, dtype=np.float64).reshape(-1) for part in predict(points))
     if mean.size != len(points) or sd.size != len(points):
         raise InvalidValueError(
@@ -121,31 +127,38 @@ def _asked(predict: Predict, points: list[dict[str, Any]]) -> tuple[NDArray[np.f
     return mean, sd
 
 
-def best_point(history: History, name: str, panel: Panel) -> dict[str, Any] | None:
-    """Parameters of the best trial in which `name` was active, one of the front first; None if none was."""
-    settled = np.array([name in history.params(i) for i in range(len(history))], dtype=bool)
-    candidates = np.flatnonzero(settled & panel.counted)
+def best_point(history: History, names: Set[str], panel: Panel) -> dict[str, Any] | None:
+    """Parameters of the best trial in which these were active, one of the front first; None if none was."""
+    candidates = np.flatnonzero(panel.counted)
+    placed = {i: history.spaces.placed(history.rows[i]) or {} for i in candidates.tolist()}
+    candidates = np.array([i for i, params in placed.items() if names <= params.keys()], dtype=np.int64)
     if not candidates.size:
         return None
     ahead = candidates[fronts(history)[candidates]]
     among = ahead if ahead.size else candidates
-    return history.params(int(among[np.argmax(panel.utility[among])]))
+    return placed[int(among[np.argmax(panel.utility[among])])]
 
 
-def _complete(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what these parameters make inactive, add what they make active in the middle of its range."""
+def filled(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Add every parameter that is missing in the middle of its range, active or not."""
     whole = dict(params)
     for parameter in (space[name] for name in space.names if name not in params):
         middle = parameter.from_uniform(np.full((1, parameter.draws), 0.5))
         whole[parameter.name] = parameter.decode(middle)[0]
+    return whole
+
+
+def existing(space: Space, whole: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what these parameters make inactive."""
     active = space.active(whole)
     return {name: whole[name] for name in space.names if name in active}
 
 
-def held_note(held: Mapping[str, Any] | None, name: str) -> str:
+def held_note(held: Mapping[str, Any] | None, names: Collection[str]) -> str:
     """The sentence that says at which values the other parameters are held."""
     if held is None:
-        return f"No trial that counts had {name} active, so the model is not drawn."
-    others = [f"{key} = {theme.wording(value)}" for key, value in held.items() if key != name]
+        return f"No trial that counts had {' and '.join(names)} active, so the model is not drawn."
+    others = [f"{key} = {theme.wording(value)}" for key, value in held.items() if key not in names]
     more = f" and {len(others) - _HELD_NAMED} more" if len(others) > _HELD_NAMED else ""
-    return f"Held: {', '.join(others[:_HELD_NAMED])}{more}." if others else "The only parameter."
+    alone = "The only parameters." if len(names) > 1 else "The only parameter."
+    return f"Held: {', '.join(others[:_HELD_NAMED])}{more}." if others else alone

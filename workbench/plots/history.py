@@ -8,7 +8,18 @@ import numpy as np
 
 from workbench.errors import InvalidValueError
 from workbench.plots import theme
-from workbench.plots.panels import Panel, add_trials, nothing_yet, panels, stack, thinned
+from workbench.plots.panels import (
+    Panel,
+    add_goal_lines,
+    add_trials,
+    finding,
+    listed,
+    nothing_yet,
+    panels,
+    stack,
+    tally,
+    thinned,
+)
 from workbench.trial import History
 
 if TYPE_CHECKING:
@@ -49,10 +60,10 @@ def history(
         if log:
             figure.update_yaxes(type="log", row=row, col=1, secondary_y=False)
     _style_numbers(figure, history, len(chosen))
-    finding = _finding(chosen)
-    caption = " ".join(filter(None, [_counts(history), _start_note(started), note]))
-    alt = f"Value of {', '.join(p.goal.name for p in chosen)} by trial number. {finding}. {caption}"
-    return theme.layout(figure, finding, alt, caption)
+    found = finding(chosen)
+    caption = " ".join(filter(None, [tally(history), _start_note(started), note]))
+    alt = f"Value of {', '.join(p.goal.name for p in chosen)} by trial number. {found}. {caption}"
+    return theme.layout(figure, found, alt, caption)
 
 
 def history_table(history: History, objective: str | None = None) -> dict[str, list[Any]]:
@@ -65,8 +76,8 @@ def history_table(history: History, objective: str | None = None) -> dict[str, l
         "state": [row.state for row in history.rows],
     }
     for panel in panels(history, objective):
-        table[panel.goal.label] = _listed(panel.values)
-        table[f"best so far: {panel.goal.label}"] = _listed(_best_so_far(panel))
+        table[panel.goal.label] = listed(panel.values)
+        table[f"best so far: {panel.goal.label}"] = listed(_best_so_far(panel))
     return table
 
 
@@ -85,23 +96,8 @@ def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_]) -> N
             ),
             row=row, col=1, secondary_y=False,
         )  # fmt: skip
-    _goal_lines(figure, row, panel)
+    add_goal_lines(figure, panel.goal, upright=False, place=_behind(row))
     add_trials(figure, row, panel, numbers.astype(np.float64), drawn)
-
-
-def _goal_lines(figure: Figure, row: int, panel: Panel) -> None:
-    """The target with its tolerance, or the threshold, as a line behind the trials."""
-    goal, line = panel.goal, {"color": theme.GOAL_LINE.color, "width": theme.GOAL_LINE.width, "dash": "dot"}
-    place = _behind(row)
-    if goal.target is not None:
-        if goal.tolerance > 0:
-            figure.add_hrect(
-                goal.target - goal.tolerance, goal.target + goal.tolerance, line_width=0,
-                fillcolor=theme.GOAL_LINE.band, **place,
-            )  # fmt: skip
-        figure.add_hline(goal.target, line=line, annotation_text="target", **place)
-    if goal.threshold is not None:
-        figure.add_hline(goal.threshold, line=line, annotation_text="threshold", **place)
 
 
 def _shade(figure: Figure, row: int, started: list[tuple[int, int]]) -> None:
@@ -148,30 +144,6 @@ def _style_numbers(figure: Figure, history: History, rows: int) -> None:
     figure.update_xaxes(title_text="trial", row=rows, col=1)
 
 
-def _finding(chosen: tuple[Panel, ...]) -> str:
-    found = [_best_words(panel) for panel in chosen]
-    return (
-        f"Best so far: {'; '.join(found)}" if any(panel.best is not None for panel in chosen) else "No trial counts yet"
-    )
-
-
-def _best_words(panel: Panel) -> str:
-    row, name = panel.best, theme.shorten(panel.goal.name)
-    if row is None:
-        return f"{name} none"
-    value = theme.quantity(float(panel.values[row]), panel.goal.unit, float(panel.sd[row]))
-    return f"{name} {value} at trial {panel.history.numbers[row]}"
-
-
-def _counts(history: History) -> str:
-    """How many trials there are and what became of them: "12 trials: 10 complete, 2 failed."."""
-    states = [row.state for row in history.rows]
-    parts = [f"{states.count(state):,} {state}" for state in dict.fromkeys(states)]
-    over = int((history.complete & np.any(history.C > 0, axis=1)).sum())
-    limit = f" {over:,} over a limit." if over else ""
-    return f"{theme.count(len(states), 'trial')}: {', '.join(parts)}.{limit}"
-
-
 def _check_positive(chosen: tuple[Panel, ...]) -> None:
     for panel in chosen:
         low = [group.y.min() for group in panel.groups()]
@@ -179,7 +151,3 @@ def _check_positive(chosen: tuple[Panel, ...]) -> None:
             raise InvalidValueError(
                 f"a logarithmic axis needs values > 0, but {panel.goal.name!r} has {min(low):g}; draw it with log=False"
             )
-
-
-def _listed(values: NDArray[np.float64]) -> list[float | None]:
-    return [None if np.isnan(value) else value for value in values.tolist()]

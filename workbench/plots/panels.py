@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 _HOVER_PARAMS = 12  # a hover label with more lines than this leaves the screen
 _ROW_HEIGHT = 300
 _FOOT = 0.025  # of the height of a panel
+
+
+class Kind(NamedTuple):
+    """Trials that look alike in every figure: the word for them, their mark, and which they are, shape (n,)."""
+
+    word: str
+    mark: theme.Mark
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,14 @@ class Panel:
         return np.where(self.counted, self.history.utility(self.history.Y)[:, self.column], -np.inf)
 
     @cached_property
+    def rank(self) -> NDArray[np.float64]:
+        """How good each counted trial is among them: 0 for the worst to 1 for the best, shape (n,), 0 elsewhere."""
+        out, rows = np.zeros(len(self.history)), np.flatnonzero(self.counted)
+        order = np.unique(self.utility[rows], return_inverse=True)[1]
+        out[rows] = order / max(1, int(order.max(initial=0)))
+        return out
+
+    @cached_property
     def steps(self) -> NDArray[np.int64]:
         """Rows of the trials that were better than all counted ones before them."""
         ahead = np.maximum.accumulate(np.concatenate([[-np.inf], self.utility]))  # (n + 1,)
@@ -92,29 +108,31 @@ class Panel:
     @cached_property
     def predicted(self) -> NDArray[np.float64]:
         """Predicted means of the running and waiting trials in user units, shape (n,), NaN elsewhere."""
+        return self._foreseen("mean")
+
+    @cached_property
+    def predicted_sd(self) -> NDArray[np.float64]:
+        """Standard deviations of `predicted`, shape (n,), NaN where there is none."""
+        return self._foreseen("sd")
+
+    def _foreseen(self, part: str) -> NDArray[np.float64]:
         out = np.full(len(self.history), np.nan)
         for i in np.flatnonzero(self.history.pending).tolist():
             belief = loads(self.history.rows[i].predicted, {}).get(self.goal.name) or {}
-            out[i] = belief.get("mean", np.nan)
+            out[i] = belief.get(part, np.nan)
         return out
+
+    @cached_property
+    def place(self) -> NDArray[np.float64]:
+        """Where trials stand on the axis of values: as told, or as predicted while pending; shape (n,), else NaN."""
+        return np.where(self.history.pending, self.predicted, self.values)
 
     def groups(self) -> Iterator[Group]:
         """Trials that have a place on the axis of values, those drawn last last."""
-        front, several = fronts(self.history), len(self.history.measured) > 1
-        measured = ~np.isnan(self.values) & self.history.in_state(
-            TrialState.COMPLETE, TrialState.PRUNED, TrialState.INFEASIBLE
-        )
-        over = measured & ~self.counted & (np.any(self.history.C > 0, axis=1) | self.history.infeasible)
-        masks = (
-            ("not counted", theme.APART, measured & ~self.counted & ~over, self.values),
-            ("beaten" if several else "other trials", theme.BEATEN, self.counted & ~front, self.values),
-            ("over a limit", theme.OVER, over, self.values),
-            ("running, as predicted", theme.RUNNING, ~np.isnan(self.predicted), self.predicted),
-            ("front" if several else "best", theme.FRONT, self.counted & front, self.values),
-        )
-        for word, mark, mask, y in masks:
-            if mask.any():
-                yield Group(word, mark, np.flatnonzero(mask), y[mask])
+        for kind in kinds(self.history, "running, as predicted"):
+            rows = np.flatnonzero(kind.mask & ~np.isnan(self.place))
+            if rows.size:
+                yield Group(kind.word, kind.mark, rows, self.place[rows])
 
     def rug(self) -> Iterator[Group]:
         """Trials without a value: they stand at the foot of the panel, y = 0."""
@@ -158,15 +176,37 @@ def fronts(history: History) -> NDArray[np.bool_]:
     return mask
 
 
+def kinds(history: History, running: str = "running") -> tuple[Kind, ...]:
+    """The kinds of trials that a figure draws where they have a place, those drawn last last; no trial is of two.
+
+    Args:
+        history: The record.
+        running: The word for running and waiting trials.
+    """
+    front, several = fronts(history), len(history.measured) > 1
+    told = history.in_state(TrialState.COMPLETE, TrialState.PRUNED, TrialState.INFEASIBLE) & ~history.counted
+    over = told & (np.any(history.C > 0, axis=1) | history.infeasible)
+    return (
+        Kind("not counted", theme.APART, told & ~over),
+        Kind("beaten" if several else "other trials", theme.BEATEN, history.counted & ~front),
+        Kind("over a limit", theme.OVER, over),
+        Kind(running, theme.RUNNING, history.pending),
+        Kind("front" if several else "best", theme.FRONT, front),
+    )
+
+
+def units(history: History) -> dict[str, str | None]:
+    """Units by name of what a trial tells: measured objectives, then limits."""
+    goals = {goal.name: goal.unit for goal in history.measured}
+    return goals | {limit.name: limit.unit for limit in history.constraints}
+
+
 def hover(history: History, row: int, full: bool) -> str:
     """Hover label of a trial: number, state, values, and parameters in a full one; escaped."""
     record = history.rows[row]
-    told = loads(record.outcomes, {})
-    units = {goal.name: goal.unit for goal in history.measured} | {
-        limit.name: limit.unit for limit in history.constraints
-    }
+    told, unit = loads(record.outcomes, {}), units(history)
     lines = [f"Trial {record.number}" + ("" if record.state == "complete" else f", {record.state}")]
-    lines += [f"{theme.shorten(name)}: {theme.quantity(value, units.get(name))}" for name, value in told.items()]
+    lines += [f"{theme.shorten(name)}: {theme.quantity(value, unit.get(name))}" for name, value in told.items()]
     params = list(history.params(row).items()) if full else []
     lines += [f"{theme.shorten(name)} = {theme.wording(value)}" for name, value in params[:_HOVER_PARAMS]]
     lines += [f"and {len(params) - _HOVER_PARAMS} more"] if len(params) > _HOVER_PARAMS else []
@@ -174,26 +214,67 @@ def hover(history: History, row: int, full: bool) -> str:
     return "<br>".join(map(theme.literal, lines))
 
 
-def thinned(history: History, chosen: tuple[Panel, ...], most: int) -> tuple[NDArray[np.bool_], str]:
+def finding(chosen: tuple[Panel, ...]) -> str:
+    """The best of each objective so far, in a sentence without its full stop; plain text."""
+    found = [_best_words(panel) for panel in chosen]
+    return (
+        f"Best so far: {'; '.join(found)}" if any(panel.best is not None for panel in chosen) else "No trial counts yet"
+    )
+
+
+def _best_words(panel: Panel) -> str:
+    row, name = panel.best, theme.shorten(panel.goal.name)
+    if row is None:
+        return f"{name} none"
+    value = theme.quantity(float(panel.values[row]), panel.goal.unit, float(panel.sd[row]))
+    return f"{name} {value} at trial {panel.history.numbers[row]}"
+
+
+def tally(history: History) -> str:
+    """How many trials there are and what became of them: "12 trials: 10 complete, 2 failed."."""
+    states = [row.state for row in history.rows]
+    parts = [f"{states.count(state):,} {state}" for state in dict.fromkeys(states)]
+    over = int((history.complete & np.any(history.C > 0, axis=1)).sum())
+    limit = f" {over:,} over a limit." if over else ""
+    return f"{theme.count(len(states), 'trial')}: {', '.join(parts)}.{limit}"
+
+
+def thinned(
+    history: History, chosen: tuple[Panel, ...], most: int, among: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.bool_], str]:
     """The trials that a figure draws, and the sentence that says so if some are left out.
 
     Args:
         history: The record.
         chosen: The panels of the figure; their best so far and the front are always drawn.
         most: About how many trials to draw; the others are evenly spread.
+        among: Which trials have a place in the figure, shape (n,); None: all.
     Returns:
         Mask, shape (n,), and a sentence, empty when all are drawn.
     """
-    n = len(history)
-    mask = np.ones(n, dtype=bool)
-    if n <= most:
-        return mask, ""
-    mask[:] = False
-    mask[np.linspace(0, n - 1, most).astype(np.int64)] = True
-    for keep in (fronts(history), *(panel.steps for panel in chosen)):
-        mask[keep] = True
-    note = f"Drawn: {int(mask.sum()):,} of {len(history):,} trials, every best so far among them."
+    placed = np.ones(len(history), dtype=bool) if among is None else among
+    total = int(placed.sum())
+    if total <= most:
+        return placed.copy(), ""
+    mask = kept(history, chosen) & placed
+    rows = np.flatnonzero(placed)
+    mask[rows[np.linspace(0, total - 1, most).astype(np.int64)]] = True
+    front = " and the whole front" if len(history.measured) > 1 else ""
+    note = f"Drawn: {int(mask.sum()):,} of {total:,} trials, every best so far{front} among them."
     return mask, note
+
+
+def kept(history: History, chosen: tuple[Panel, ...]) -> NDArray[np.bool_]:
+    """The trials that no figure leaves out: the best or the front, and every best so far; shape (n,)."""
+    mask = fronts(history)
+    for panel in chosen:
+        mask[panel.steps] = True
+    return mask
+
+
+def listed(values: NDArray[np.float64]) -> list[float | None]:
+    """Numbers for a table, None for NaN."""
+    return [None if np.isnan(value) else value for value in values.tolist()]
 
 
 def stack(chosen: tuple[Panel, ...]) -> Figure:
@@ -240,24 +321,66 @@ def _add_group(
     drawn: NDArray[np.bool_],
     foot: bool,
 ) -> None:
-    import plotly.graph_objects as go
-
     shown = drawn[group.rows]
     rows, few = group.rows[shown], int(drawn.sum()) <= theme.SVG_LIMIT
-    known = {trace.name for trace in figure.data}
-    trace = (go.Scatter if few else go.Scattergl)(
-        x=x[rows],
-        y=np.full(rows.size, _FOOT) if foot else group.y[shown],
+    y = np.full(rows.size, _FOOT) if foot else group.y[shown]
+    trace = trial_trace(history, group.word, group.mark, rows, (x[rows], y), few=few)
+    trace.showlegend = group.word not in {one.name for one in figure.data}
+    figure.add_trace(trace, row=row, col=1, secondary_y=foot)
+
+
+def trial_trace(
+    history: History,
+    word: str,
+    mark: theme.Mark,
+    rows: NDArray[np.int64],
+    places: tuple[NDArray[np.float64], NDArray[np.float64]],
+    *,
+    few: bool,
+) -> Any:
+    """A plotly trace of trials that share a mark; a trial's number is its `customdata`.
+
+    Args:
+        history: The record.
+        word: What they are, for the legend.
+        mark: How they look.
+        rows: Rows of the trials, shape (k,).
+        places: Where they stand, two arrays of shape (k,).
+        few: As SVG with full hover labels; False for WebGL with short ones.
+    """
+    import plotly.graph_objects as go
+
+    return (go.Scatter if few else go.Scattergl)(
+        x=places[0],
+        y=places[1],
         mode="markers",
-        marker=group.mark.marker(),
-        name=group.word,
-        legendgroup=group.word,
-        showlegend=group.word not in known,
+        marker=mark.marker(),
+        name=word,
+        legendgroup=word,
         customdata=history.numbers[rows],
         hovertext=[hover(history, i, few) for i in rows.tolist()],
         hoverinfo="text",
     )
-    figure.add_trace(trace, row=row, col=1, secondary_y=foot)
+
+
+def add_goal_lines(figure: Figure, goal: Objective, *, upright: bool, place: dict[str, Any]) -> None:
+    """Draw the target with its tolerance, or the threshold, as a line behind the trials.
+
+    Args:
+        figure: Changed in place.
+        goal: The objective.
+        upright: Across the axis of x instead of that of y.
+        place: Where plotly puts a shape: row, col, layer and the like.
+    """
+    band, stroke = (figure.add_vrect, figure.add_vline) if upright else (figure.add_hrect, figure.add_hline)
+    line = {"color": theme.GOAL_LINE.color, "width": theme.GOAL_LINE.width, "dash": "dot"}
+    if goal.target is not None:
+        low, high = goal.target - goal.tolerance, goal.target + goal.tolerance
+        if high > low:
+            band(low, high, line_width=0, fillcolor=theme.GOAL_LINE.band, **place)
+        stroke(goal.target, line=line, annotation_text="target", **place)
+    if goal.threshold is not None:
+        stroke(goal.threshold, line=line, annotation_text="threshold", **place)
 
 
 def nothing_yet(history: History, chosen: tuple[Panel, ...], title: str) -> Figure | None:
@@ -281,4 +404,4 @@ def why_empty(history: History) -> str:
         if running
         else "Ask for a trial and tell its result"
     )
-    return f"No finished trials yet. {start}, and it is drawn here."
+    return f"No finished trials yet. {start}, and it shows here."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.errors import InvalidValueError
 from workbench.plots import theme
-from workbench.trial import History, loads
+from workbench.trial import History
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +26,34 @@ _SMOOTH, _STEPPED = 101, 41  # points of a band; error bars that can still be to
 def can_slice(space: Space, name: str) -> bool:
     """Whether a parameter has a single axis: a number or a choice."""
     return space[name].kind in _CHOICES | _NUMBERS
+
+
+def check_axis(space: Space, name: str) -> None:
+    """Check that a parameter exists and has a single axis.
+
+    Raises:
+        InvalidValueError: naming those that have.
+    """
+    if name not in space.names:
+        raise InvalidValueError(
+            f"expected a parameter ({', '.join(space.names)}), got {name!r}; pass one of these names"
+        )
+    if not can_slice(space, name):
+        able = [other for other in space.names if can_slice(space, other)]
+        raise InvalidValueError(
+            f"expected a parameter with one axis (a number or a choice), got {name!r} of kind "
+            f"{space[name].kind}; draw {' or '.join(able) or 'the history instead'}, "
+            "or look at its values in the table of trials"
+        )
+
+
+def settled(history: History, name: str) -> tuple[Any, ...]:
+    """What a parameter was really set to in each trial, in the words of the present space.
+
+    None where it was not active, NaN for a trial of an earlier space that the present one cannot hold.
+    """
+    placed = map(history.spaces.placed, history.rows)
+    return tuple(math.nan if params is None else params.get(name) for params in placed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +75,7 @@ class Ruler:
     @classmethod
     def of(cls, history: History, name: str) -> Ruler:
         """Read one parameter's settings from a record."""
-        settings = tuple(
-            loads(row.actual, {}).get(name, history.params(i).get(name)) for i, row in enumerate(history.rows)
-        )
+        settings = settled(history, name)
         bare = cls(history.space, name, settings, np.zeros(0))
         return cls(history.space, name, settings, bare.places(settings))
 
@@ -68,16 +96,16 @@ class Ruler:
         if choices is not None:
             index = {value: float(place) for place, value in enumerate(choices)}
             return np.array([index.get(value, np.nan) for value in settings], dtype=np.float64)
-        x = np.array([np.nan if value is None else float(value) for value in settings], dtype=np.float64)
+        x = np.array([math.nan if value is None else float(value) for value in settings], dtype=np.float64)
         return np.where(x > 0, x, np.nan) if self.log else x
 
-    def grid(self) -> list[Any]:
-        """Values along the axis at which a belief is asked for."""
+    def grid(self, most: int = _SMOOTH) -> list[Any]:
+        """Values along the axis at which a belief is asked for; at most so many, or every choice."""
         choices = self.choices
         if choices is not None:
             return choices
         parameter = self.space[self.name]
-        steps = _STEPPED if parameter.discrete else _SMOOTH
+        steps = min(most, _STEPPED) if parameter.discrete else most
         return list(dict.fromkeys(parameter.decode(np.linspace(0, 1, steps)[:, None])))
 
     def axis(self) -> dict[str, Any]:

@@ -10,15 +10,13 @@ import numpy as np
 from workbench.errors import InvalidValueError
 from workbench.plots import theme
 from workbench.plots.belief import Predict, add_belief, best_point, held_note
-from workbench.plots.panels import Panel, add_trials, nothing_yet, panels, stack, thinned
-from workbench.plots.ruler import Ruler, can_slice
+from workbench.plots.panels import Panel, add_trials, listed, nothing_yet, panels, stack, thinned
+from workbench.plots.ruler import Ruler, check_axis
 from workbench.trial import History
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
-
-    from workbench.space import Space
 
 
 def slice(
@@ -47,7 +45,7 @@ def slice(
         InvalidValueError: for an unknown name, a parameter without a single axis, `predict` for
             several objectives at once, or a belief of the wrong shape.
     """
-    _check_parameter(history.space, name)
+    check_axis(history.space, name)
     chosen = panels(history, objective)
     if predict is not None and len(chosen) > 1:
         raise InvalidValueError(
@@ -65,8 +63,8 @@ def slice(
     notes = [ruler.left_out(), note]
     figure = stack(chosen)
     if predict is not None:
-        held = at if at is not None else best_point(history, name, chosen[0])
-        notes.insert(0, held_note(held, name))
+        held = at if at is not None else best_point(history, {name}, chosen[0])
+        notes.insert(0, held_note(held, [name]))
         if held is not None:
             add_belief(figure, 1, ruler, predict, held)
     for row, panel in enumerate(chosen, 1):
@@ -83,7 +81,7 @@ def slice_table(history: History, name: str, objective: str | None = None) -> di
 
     Values are in user units, None where there is none.
     """
-    _check_parameter(history.space, name)
+    check_axis(history.space, name)
     ruler = Ruler.of(history, name)
     rows = np.flatnonzero(~np.isnan(ruler.x))
     table: dict[str, list[Any]] = {
@@ -92,8 +90,7 @@ def slice_table(history: History, name: str, objective: str | None = None) -> di
         f"parameter {name}": [ruler.settings[i] for i in rows.tolist()],
     }
     for panel in panels(history, objective):
-        told = panel.values[rows].tolist()
-        table[panel.goal.label] = [None if np.isnan(value) else value for value in told]
+        table[panel.goal.label] = listed(panel.values[rows])
     return table
 
 
@@ -118,17 +115,3 @@ def _add_tried(figure: Figure, row: int, x: NDArray[np.float64]) -> None:
         hoverinfo="skip",
     )
     figure.add_trace(ticks, row=row, col=1, secondary_y=True)
-
-
-def _check_parameter(space: Space, name: str) -> None:
-    if name not in space.names:
-        raise InvalidValueError(
-            f"expected a parameter ({', '.join(space.names)}), got {name!r}; pass one of these names"
-        )
-    if not can_slice(space, name):
-        able = [other for other in space.names if can_slice(space, other)]
-        raise InvalidValueError(
-            f"expected a parameter with one axis (a number or a choice), got {name!r} of kind "
-            f"{space[name].kind}; draw {' or '.join(able) or 'the history instead'}, "
-            "or look at its values in the table of trials"
-        )

@@ -8,12 +8,16 @@ dollar signs and `%{...}` templates in titles, ticks and hover labels.
 
 from __future__ import annotations
 
-import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from workbench.markup import count as count  # noqa: PLC0414  # part of the words of figures
+from workbench.markup import head
+from workbench.markup import quantity as quantity  # noqa: PLC0414
+from workbench.markup import shorten as shorten  # noqa: PLC0414
+from workbench.markup import wording as wording  # noqa: PLC0414
 from workbench.problem import Objective
 
 if TYPE_CHECKING:
@@ -24,7 +28,7 @@ OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "
 TEXT, MUTED, STRONG, HAIRLINE, GROUND = "#1C2530", "#55616E", "#8491A0", "#D9DFE5", "#FFFFFF"
 SHADE = "#F3F5F7"
 CLEAR = "rgba(0,0,0,0)"  # the page is the ground, whether it is light or dark
-FONT = "Source Sans 3, Source Sans Pro, Source Sans, system-ui, sans-serif"
+FONT = "'Source Sans 3', 'Source Sans Pro', 'Source Sans', system-ui, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Mark:
             "line": line,
         }
 
+    def marker_3d(self) -> dict[str, Any]:
+        """The `marker` of a plotly scatter3d trace, which knows fewer symbols and draws them larger."""
+        shape = {"x-thin-open": "cross"}.get(self.symbol, self.symbol)  # its "x" is an emoji that many fonts lack
+        return self.marker() | {"symbol": shape, "size": 0.7 * self.size}
+
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
@@ -66,6 +75,8 @@ RUNNING = Mark("#9A6B00", "diamond-open", 9)
 SUGGESTED = Mark("#CC79A7", "star", 11, 1.0, "#8A3A6B")
 FAILED = Mark(TEXT, "line-ns-open", 10)
 TRIED = Mark(STRONG, "line-ns-open", 5)  # where a parameter was tried, under a slice
+REFERENCE = Mark(TEXT, "cross-thin-open", 12)
+DOMINATED = "rgba(0,114,178,0.08)"  # the area that a front dominates
 BEST_LINE = Stroke("#0072B2", 2.0)
 MODEL = Stroke("#009E73", 2.0, "rgba(0,158,115,0.2)")
 GOAL_LINE = Stroke(MUTED, 1.0, "rgba(85,97,110,0.1)")  # a target with its tolerance, or a threshold
@@ -74,9 +85,20 @@ DARK = {
     TEXT: "#E4E9EE", MUTED: "#A3AFBB", STRONG: "#76838F", HAIRLINE: "#36404A",
     GROUND: "#13171C", SHADE: "#1D232A",
     FRONT.color: "#56B4E9", OVER.color: "#E8742A", RUNNING.color: "#E69F00", "#8A3A6B": "#E3A6CA",
-    MODEL.color: "#2FBF95", MODEL.band: "rgba(47,191,149,0.2)", GOAL_LINE.band: "rgba(163,175,187,0.15)",
+    DOMINATED: "rgba(86,180,233,0.12)", MODEL.color: "#2FBF95",
+    MODEL.band: "rgba(47,191,149,0.2)", GOAL_LINE.band: "rgba(163,175,187,0.15)",
 }  # fmt: skip
 """Every light colour that must change on a dark ground, with its dark twin."""
+
+FIELD = ("#00224E", "#2A3F6D", "#575C6D", "#7D7C78", "#A59C74", "#D2C060", "#FEE838")
+"""Cividis, from the better values to the worse: the better ones are dark, since most pages are light."""
+LINES = ("#365C8D", "#277F8E", "#1FA187", "#4AC16D", "#A0DA39")
+"""Viridis from the better to the worse, without the ends that a line loses on a dark or a light ground."""
+ON_FIELD = "rgb(255,255,255)"  # rings and lines on a field, which is the same on a dark page
+AROUND = ("#7F3B08", "#E08214", "#FEE0B6", "#F7F7F7", "#D8DAEB", "#8073AC", "#2D004B")
+"""PuOr, centred at a target."""
+SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 SVG_LIMIT = 5_000  # points; beyond it browsers need WebGL to stay quick
 POINT_CAP = 20_000  # points; beyond it a figure is thinned and says so
@@ -85,44 +107,22 @@ POINT_CAP = 20_000  # points; beyond it a figure is thinned and says so
 # -- words ------------------------------------------------------------------------------
 
 
+def scale(colors: Sequence[str]) -> list[tuple[float, str]]:
+    """A plotly colour scale of evenly spaced colours."""
+    return [(i / (len(colors) - 1), color) for i, color in enumerate(colors)]
+
+
+def printable(text: str) -> str:
+    """User text on one line, for the few places where plotly reads no markup."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
 def literal(text: str) -> str:
     """Make plotly draw user text as it stands: no tags, no entities, no TeX, no template, no line breaks."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = printable(text)
     for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("$", "&#36;"), ("%{", "&#37;{")):
         plain = plain.replace(char, entity)
     return plain
-
-
-def shorten(text: str, width: int = 40) -> str:
-    """Cut a long text to `width` characters, the last of them "…"."""
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def wording(value: object) -> str:
-    """A value as people read it: four significant digits, yes or no, what is in a long array; not escaped."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return shorten(value)
-    if isinstance(value, Iterable):
-        items = list(value)
-        return f"({', '.join(map(wording, items))})" if len(items) <= 8 else f"({len(items)} values)"
-    return shorten(str(value))
-
-
-def quantity(value: float, unit: str | None, sd: float | None = None) -> str:
-    """A number with its uncertainty and unit, not escaped: "0.987 ± 0.003 mm"."""
-    known = sd is not None and math.isfinite(sd) and sd > 0
-    return wording(value) + (f" ± {sd:.2g}" if known else "") + (f" {shorten(unit, 16)}" if unit else "")
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun: "1 trial", "1,200 trials"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def goal_title(goal: Objective) -> str:
@@ -132,9 +132,15 @@ def goal_title(goal: Objective) -> str:
     return literal(label) if len(label) <= 40 else f"{literal(name)}<br>{literal('(' + direction)}"
 
 
+def arrow_title(goal: Objective) -> str:
+    """Short axis title of an objective: name, unit, and an arrow to where it is better; escaped."""
+    arrow = "→ target" if goal.target is not None else "↓" if goal.direction == "minimize" else "↑"
+    return literal(f"{head(goal.name, goal.unit)} {arrow}")
+
+
 def parameter_title(name: str, unit: str | None) -> str:
     """Axis title of a parameter: name and unit; escaped."""
-    return literal(shorten(name) + (f" [{shorten(unit, 16)}]" if unit else ""))
+    return literal(head(name, unit))
 
 
 # -- the common look --------------------------------------------------------------------
@@ -194,6 +200,19 @@ def axis(title: str) -> dict[str, Any]:
         "tickfont": {"color": MUTED}, "gridcolor": HAIRLINE, "linecolor": STRONG, "tickcolor": STRONG,
         "showline": True, "ticks": "outside", "ticklen": 4, "zeroline": False, "automargin": True,
         "exponentformat": "power",
+    }  # fmt: skip
+
+
+def axis_3d(title: str) -> dict[str, Any]:
+    """An axis of a plotly scene in the common look.
+
+    Args:
+        title: Already escaped.
+    """
+    return {
+        "title": {"text": title, "font": {"size": 13, "color": TEXT}},
+        "tickfont": {"color": MUTED, "size": 11}, "backgroundcolor": CLEAR, "gridcolor": HAIRLINE,
+        "linecolor": STRONG, "zeroline": False, "showspikes": False, "exponentformat": "power",
     }  # fmt: skip
 
 

@@ -1,0 +1,226 @@
+"""Two parameters at once: the trials as measured, and under them what a model believes, never an interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import InvalidValueError
+from workbench.plots import theme
+from workbench.plots.belief import Predict, asked, best_point, existing, filled, held_note
+from workbench.plots.panels import Panel, kinds, listed, nothing_yet, panels, thinned, trial_trace
+from workbench.plots.ruler import Ruler, check_axis
+from workbench.trial import History
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from plotly.graph_objects import Figure
+
+_GRID = 50  # points along each axis, so at most 2,500 calls of the model
+_SMALLEST, _LARGEST = 6.0, 15.0  # px
+
+
+def contour(
+    history: History,
+    x: str,
+    y: str,
+    objective: str | None = None,
+    predict: Predict | None = None,
+    at: Mapping[str, Any] | None = None,
+    *,
+    most: int = theme.POINT_CAP,
+) -> Figure:
+    """Draw the trials over two parameters, coloured by value, on what a model believes if there is one.
+
+    Without a model nothing is drawn between the trials: what was not measured is not known. Without
+    one, better trials are larger; with one, those closer to the plane that is drawn.
+
+    Args:
+        history: The record.
+        x: A parameter that is a number or a choice.
+        y: Another one.
+        objective: Name of a measured objective; None: the only one, or the first.
+        predict: The model's belief about that objective.
+        at: Where the other parameters are held; None: at the best trial in which x and y were active.
+        most: About how many trials to draw of a huge record.
+    Raises:
+        InvalidValueError: for an unknown name, the same parameter twice, one without a single axis,
+            or a belief of the wrong shape.
+    """
+    _check_axes(history, x, y)
+    chosen = panels(history, objective)[:1]
+    title = f"{x} and {y}"
+    empty = nothing_yet(history, chosen, title)
+    if empty is not None:
+        return empty
+    panel, rulers = chosen[0], (Ruler.of(history, x), Ruler.of(history, y))
+    placed = _placed(panel, rulers)
+    lost = " ".join(filter(None, (ruler.left_out() for ruler in rulers)))
+    if not placed.any():
+        return theme.sentence(title, lost or "No trial with a value has a place here.")
+    drawn, note = thinned(history, chosen, most, placed)
+    held = at if at is not None or predict is None else best_point(history, {x, y}, panel)
+    figure, notes = _axes(rulers, panel), [lost, note]
+    if predict is not None:
+        notes.insert(0, held_note(held, (x, y)))
+    if predict is not None and held is not None:
+        notes.insert(0, _add_field(figure, panel, rulers, predict, held))
+        notes.insert(2, "Larger: closer to this plane.")
+    _add_trials(figure, panel, rulers, drawn, held if predict is not None else None)
+    return _say(figure, panel, title, int(drawn.sum()), notes)
+
+
+def contour_table(history: History, x: str, y: str, objective: str | None = None) -> dict[str, list[Any]]:
+    """The numbers behind the trials of `contour`: those in which both parameters were active.
+
+    Values are in user units, None where there is none.
+    """
+    _check_axes(history, x, y)
+    rulers = Ruler.of(history, x), Ruler.of(history, y)
+    rows = np.flatnonzero(~np.isnan(rulers[0].x) & ~np.isnan(rulers[1].x))
+    table: dict[str, list[Any]] = {
+        "trial": history.numbers[rows].tolist(),
+        "state": [history.rows[i].state for i in rows.tolist()],
+    }
+    for ruler in rulers:
+        table[f"parameter {ruler.name}"] = [ruler.settings[i] for i in rows.tolist()]
+    return table | {panel.goal.label: listed(panel.values[rows]) for panel in panels(history, objective)[:1]}
+
+
+def _check_axes(history: History, x: str, y: str) -> None:
+    check_axis(history.space, x)
+    check_axis(history.space, y)
+    if x == y:
+        raise InvalidValueError(f"expected two different parameters, got {x!r} twice; draw a slice along it instead")
+
+
+def _placed(panel: Panel, rulers: tuple[Ruler, Ruler]) -> NDArray[np.bool_]:
+    """Trials of a kind that is drawn, both parameters active, with a value if they count; shape (n,)."""
+    history = panel.history
+    shown = np.any([kind.mask for kind in kinds(history)], axis=0) & (panel.counted | ~history.counted)
+    return np.asarray((shown | history.failed) & ~np.isnan(rulers[0].x) & ~np.isnan(rulers[1].x))
+
+
+# -- the trials -----------------------------------------------------------------------------
+
+
+def _add_trials(
+    figure: Figure,
+    panel: Panel,
+    rulers: tuple[Ruler, Ruler],
+    drawn: NDArray[np.bool_],
+    held: Mapping[str, Any] | None,
+) -> None:
+    history, few = panel.history, int(drawn.sum()) <= theme.SVG_LIMIT
+    closeness = panel.rank if held is None else _nearness(history, rulers, held)
+    sizes = _SMALLEST + (_LARGEST - _SMALLEST) * closeness
+    for word, mark, mask in (("failed", theme.FAILED, history.failed), *kinds(history)):
+        rows = np.flatnonzero(mask & drawn)
+        if not rows.size:
+            continue
+        trace = trial_trace(history, word, mark, rows, (rulers[0].x[rows], rulers[1].x[rows]), few=few)
+        if mark in (theme.FRONT, theme.BEATEN):
+            edge = (theme.FRONT.color, 2.5) if mark is theme.FRONT else (theme.ON_FIELD if held else mark.outline, 1.0)
+            trace.marker = {
+                "color": panel.values[rows], "coloraxis": "coloraxis", "size": sizes[rows], "symbol": mark.symbol,
+                "opacity": 1, "line": {"color": edge[0], "width": edge[1]},
+            }  # fmt: skip
+        elif held is not None:
+            figure.add_trace(_halo(trace))
+        figure.add_trace(trace)
+
+
+def _halo(trace: Any) -> Any:
+    """The same marks, wider and in the colour of the page, so that they stand out from the ground."""
+    halo = type(trace)(trace)
+    return halo.update(marker_color=theme.ON_FIELD, marker_line_width=5, showlegend=False, hoverinfo="skip")
+
+
+def _nearness(history: History, rulers: tuple[Ruler, Ruler], held: Mapping[str, Any]) -> NDArray[np.float64]:
+    """How near each trial is to the plane, shape (n,): 1 on it, 0 for the farthest, by the encoded distance."""
+    space = history.space
+    flat = {ruler.name for ruler in rulers}
+    columns = [i for name in space.names if name not in flat for i in range(*space.slices[name].indices(space.width))]
+    if not columns:
+        return np.ones(len(history))
+    centre = space.encode([existing(space, filled(space, held))])[0, columns]
+    away = np.abs(history.X[:, columns] - centre)
+    both_absent = np.isnan(history.X[:, columns]) & np.isnan(centre)
+    away = np.where(both_absent, 0.0, np.where(np.isnan(away), 1.0, np.minimum(away, 1.0)))
+    distance = np.sqrt(np.mean(away**2, axis=1))
+    return np.asarray(1.0 - distance / max(float(distance.max()), 1e-12))
+
+
+# -- the belief -----------------------------------------------------------------------------
+
+
+def _add_field(
+    figure: Figure, panel: Panel, rulers: tuple[Ruler, Ruler], predict: Predict, held: Mapping[str, Any]
+) -> str:
+    """Draw the mean over a grid; say what it is and what it leaves blank."""
+    import plotly.graph_objects as go
+
+    across, up = (ruler.grid(_GRID) for ruler in rulers)
+    names, space = (rulers[0].name, rulers[1].name), panel.history.space
+    whole = filled(space, held)
+    points = [existing(space, {**whole, names[0]: a, names[1]: b}) for b in up for a in across]
+    exists = np.array([all(name in point for name in names) for point in points])
+    allowed = exists & space.feasible(space.encode(points))
+    if not exists.any():
+        raise InvalidValueError(
+            f"expected at= to be a point at which {names[0]!r} and {names[1]!r} are active, "
+            f"got {theme.shorten(str(dict(held)), 200)}; set their parents so that they exist"
+        )
+    mean = np.full(len(points), np.nan)
+    if allowed.any():
+        mean[allowed], _ = asked(predict, [points[i] for i in np.flatnonzero(allowed).tolist()])
+    z = mean.reshape(len(up), len(across))
+    smooth = all(ruler.choices is None for ruler in rulers)
+    places = {"x": rulers[0].places(across), "y": rulers[1].places(up), "z": z, "coloraxis": "coloraxis"}
+    look: dict[str, Any] = {"name": "model", "hoverinfo": "text", "text": _words(z), "hovertext": _words(z)}
+    if smooth:
+        lines = {"coloring": "heatmap", "showlabels": True, "labelfont": {"color": theme.ON_FIELD, "size": 11}}
+        edge = {"color": theme.ON_FIELD, "width": 0.7}
+        figure.add_trace(go.Contour(**places, **look, contours=lines, line=edge, ncontours=10))
+    else:
+        figure.add_trace(go.Heatmap(**places, **look | {"text": None}))
+    blank = " Blank: ruled out by the constraints, or one of them inactive." if not allowed.all() else ""
+    return f"Ground: the model's mean.{blank}"
+
+
+def _words(z: NDArray[np.float64]) -> list[list[str]]:
+    return [["" if np.isnan(v) else f"model: {theme.wording(v)}" for v in row] for row in z.tolist()]
+
+
+# -- the look -------------------------------------------------------------------------------
+
+
+def _axes(rulers: tuple[Ruler, Ruler], panel: Panel) -> Figure:
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    titles = [theme.parameter_title(ruler.name, ruler.space[ruler.name].unit) for ruler in rulers]
+    figure.update_xaxes(**rulers[0].axis(), title_text=titles[0])
+    figure.update_yaxes(**rulers[1].axis(), title_text=titles[1])
+    goal = panel.goal
+    around = {"colorscale": theme.scale(theme.AROUND), "cmid": goal.target}
+    ranked = {"colorscale": theme.scale(theme.FIELD), "reversescale": goal.direction == "maximize"}
+    bar = {
+        "title": {"text": theme.goal_title(goal), "side": "right", "font": {"size": 13, "color": theme.TEXT}},
+        "tickfont": {"color": theme.MUTED}, "outlinewidth": 0, "thickness": 12, "exponentformat": "power",
+    }  # fmt: skip
+    axis = (ranked if goal.target is None else around) | {"colorbar": bar}
+    return figure.update_layout(height=560, coloraxis=axis)
+
+
+def _say(figure: Figure, panel: Panel, title: str, seen: int, notes: list[str]) -> Figure:
+    notes = [*notes] if figure.data and figure.data[0].name == "model" else [_NO_MODEL, *notes]
+    caption = " ".join(filter(None, notes))
+    heading = f"{theme.shorten(panel.goal.name)} over {title}"
+    alt = f"Values of {heading} in {theme.count(seen, 'trial')}. {caption}"
+    return theme.layout(figure, heading, alt, caption)
+
+
+_NO_MODEL = "Trials as measured; nothing is interpolated. Larger: better."
