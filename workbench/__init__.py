@@ -23,21 +23,26 @@ _HOMES = {
     "workbench.storage": "Storage",
     "workbench.study": "Study",
     "workbench.build": "create_study delete_study import_study list_studies load_study make_sampler warm_up",
+    "workbench.pruning": "AshaPruner HypervolumePruner MedianPruner PercentilePruner Pruner",
     "workbench.report": "write_report",
+    "workbench.interchange": "import_optuna read_table write_table",
     "workbench.errors": (
         "AlreadyTold BundleError ConstraintError CorruptStorageError DeadlineReached ExecutorError "
         "ExhaustedSpaceError FeedbackError InfeasibleSpaceError InvalidValueError LeaseLostError "
         "NewerSchemaError ProblemError ReadOnlyStorageError SamplerError SpaceError StorageError "
-        "StorageFullError StudyExistsError StudyNotFoundError TrialPruned TrialStateError "
+        "StorageFullError StudyExistsError StudyNotFoundError TableError TrialPruned TrialStateError "
         "UnknownTrialError UnsupportedError WorkbenchError WorkbenchWarning"
     ),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+_ROOMS = frozenset({"bench", "plots"})  # whole rooms that are used by name: wb.bench.compare(…)
 
-__all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
+__all__ = [*sorted(_HOME), *sorted(_ROOMS), "__version__"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"workbench.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'workbench' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
@@ -50,6 +55,8 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from workbench import bench as bench
+    from workbench import plots as plots
     from workbench.build import create_study as create_study
     from workbench.build import delete_study as delete_study
     from workbench.build import import_study as import_study
@@ -62,11 +69,19 @@ if TYPE_CHECKING:
     from workbench.errors import WorkbenchError as WorkbenchError
     from workbench.errors import WorkbenchWarning as WorkbenchWarning
     from workbench.executor import Processes as Processes
+    from workbench.interchange import import_optuna as import_optuna
+    from workbench.interchange import read_table as read_table
+    from workbench.interchange import write_table as write_table
     from workbench.problem import Constraint as Constraint
     from workbench.problem import Objective as Objective
     from workbench.problem import Preference as Preference
     from workbench.problem import Problem as Problem
     from workbench.problem import Rendered as Rendered
+    from workbench.pruning import AshaPruner as AshaPruner
+    from workbench.pruning import HypervolumePruner as HypervolumePruner
+    from workbench.pruning import MedianPruner as MedianPruner
+    from workbench.pruning import PercentilePruner as PercentilePruner
+    from workbench.pruning import Pruner as Pruner
     from workbench.report import write_report as write_report
     from workbench.samplers.base import AskRequest as AskRequest
     from workbench.samplers.base import Proposal as Proposal

@@ -6,6 +6,9 @@ changed in the record when one of these is raised.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class WorkbenchError(Exception):
     """Base of every error that the workbench raises on purpose."""
@@ -71,6 +74,34 @@ class FeedbackError(WorkbenchError, ValueError):
 
 class BundleError(WorkbenchError, ValueError):
     """A JSON bundle is damaged, incomplete or of a newer version."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellError:
+    """One cell of a table that cannot be read.
+
+    Args:
+        row: Row number as a spreadsheet shows it; the header is usually row 1.
+        column: The header of the column.
+        expected: What should stand there, with the remedy.
+        got: What stands there.
+    """
+
+    row: int
+    column: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, column {self.column!r}: expected {self.expected}; got {self.got}"
+
+
+class TableError(WorkbenchError, ValueError):
+    """A table of trials cannot be read or written; `cells` lists every bad cell, and nothing was written."""
+
+    def __init__(self, message: str, cells: Sequence[CellError] = ()) -> None:
+        super().__init__(message)
+        self.cells = list(cells)
 
 
 # -- storage --------------------------------------------------------------------------

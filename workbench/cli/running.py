@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import shlex
-import shutil
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
 
+import typer
 from rich.console import Console
 
 from workbench.build import create_study, load_study, make_sampler
-from workbench.cli import FAILED, tables
+from workbench.cli import showing, tables, words
+from workbench.cli.app import FAILED
 from workbench.cli.loading import load_problem
-from workbench.errors import InvalidValueError, StorageError, StudyExistsError, WorkbenchWarning
+from workbench.cli.speech import program, spoken_warnings
+from workbench.errors import InvalidValueError, StorageError, StudyExistsError
 from workbench.executor import Processes
 from workbench.problem import Problem
 from workbench.storage import Storage
@@ -41,6 +41,16 @@ class Order:
     workers: int
     report: Path | None
     keep_going: bool
+    pruner: str | None = None
+    timeout: float | None = None
+    trial_timeout: float | None = None
+    threads: int = 1
+    as_json: bool = False
+
+    @property
+    def in_processes(self) -> bool:
+        """Do trials run in processes of their own? A trial that may have to be ended does."""
+        return self.workers > 1 or self.trial_timeout is not None
 
     def command(self, trials: int) -> str:
         """The command with another number of trials, ready to be pasted into a shell."""
@@ -48,10 +58,12 @@ class Order:
             "--trials": trials, "--study": self.study, "--storage": tables.place(self.storage),
             "--sampler": self.sampler, "--seed": self.seed, "--report": self.report,
             "--workers": self.workers if self.workers > 1 else None,
+            "--pruner": self.pruner, "--timeout": self.timeout, "--trial-timeout": self.trial_timeout,
+            "--threads": self.threads if self.threads > 1 else None,
         }  # fmt: skip
         words = [word for name, value in said.items() if value is not None for word in (name, str(value))]
         words += ["--keep-going"] if self.keep_going else []
-        return f"{_program()} run {shlex.join([self.reference, *words])}"
+        return f"{program()} run {shlex.join([self.reference, *words])}"
 
 
 def run(order: Order) -> int:
@@ -63,7 +75,7 @@ def run(order: Order) -> int:
         WorkbenchError: if the order cannot be carried out.
     """
     try:
-        with _spoken_warnings():
+        with spoken_warnings():
             return _run(order)
     except KeyboardInterrupt:  # before or after the trials
         print("\nStopped. Nothing is lost; the same command goes on.", file=sys.stderr)
@@ -102,7 +114,8 @@ def _open(order: Order, problem: Problem) -> Study:
     try:
         study = create_study(
             name, problem.space, problem.objectives, problem.constraints, sampler=order.sampler or "auto",
-            storage=store, seed=order.seed or 0, budget=order.trials, load_if_exists=True,
+            storage=store, seed=order.seed or 0 if is_new else None, budget=order.trials if is_new else None,
+            pruner=order.pruner, load_if_exists=True,
         )  # fmt: skip
     except StudyExistsError as error:
         raise StudyExistsError(
@@ -116,7 +129,8 @@ def _open(order: Order, problem: Problem) -> Study:
             f"study {name!r} has seed {study.seed} and keeps it, got --seed {order.seed}; leave --seed out, "
             "or begin another study with --study NAME"
         )
-    own = load_study(name, storage=store)
+    functions = {rule.name: rule.function for rule in problem.space.functions if rule.function is not None}
+    own = load_study(name, storage=store, functions=functions)
     return own if order.sampler in (None, own.sampler.name) else study
 
 
@@ -164,11 +178,13 @@ class _Listener:
 def _evaluate(study: Study, problem: Problem, order: Order) -> int:
     """Run the missing trials; says what happened when it cannot run all of them."""
     listener = _Listener(order.trials)
-    fn = _Evaluation(order.reference) if order.workers > 1 else _here(problem)
+    fn = _Evaluation(order.reference) if order.in_processes else _here(problem)
     forgiven = (Exception,) if order.keep_going else ()
     try:
-        with Processes(order.workers) if order.workers > 1 else nullcontext() as pool:
-            study.optimize(fn, until=order.trials, executor=pool, catch=forgiven, callbacks=[listener])
+        with _pool(order) as pool:
+            study.optimize(
+                fn, until=order.trials, timeout=order.timeout, executor=pool, catch=forgiven, callbacks=[listener]
+            )
     except KeyboardInterrupt:
         _say_stopped(study, order)
         return INTERRUPTED
@@ -198,28 +214,10 @@ def _say_failed(trial: Trial) -> None:
     )
 
 
-@contextmanager
-def _spoken_warnings() -> Iterator[None]:
-    """Print the workbench's warnings as sentences; those of other packages as they are."""
-    usual = warnings.showwarning
-
-    def speak(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, WorkbenchWarning):
-            print(f"Warning: {tables.plain(message)}", file=sys.stderr)
-        else:
-            usual(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", WorkbenchWarning)
-        warnings.showwarning = speak
-        yield
+def _pool(order: Order) -> AbstractContextManager[Processes | None]:
+    if not order.in_processes:
+        return nullcontext()
+    return Processes(order.workers, trial_timeout=order.trial_timeout, threads=order.threads)
 
 
 # -- what came out ---------------------------------------------------------------------------
@@ -228,6 +226,11 @@ def _spoken_warnings() -> Iterator[None]:
 def _conclude(study: Study, order: Order, before: int) -> None:
     """Print the best trial, write the report, say how to go on."""
     finished = _finished(study)
+    if order.as_json:
+        if order.report is not None:
+            _write_report(study, order.report, "")
+        typer.echo(showing.as_json_text(showing.described(study, order.storage)))
+        return
     console = tables.console()
     if before >= order.trials:
         more = f"All {order.trials} trials" if before == order.trials else f"{before} trials, more than asked for,"
@@ -235,7 +238,7 @@ def _conclude(study: Study, order: Order, before: int) -> None:
     tables.print_best(console, study)
     if troubles := int(study.history().failed.sum()):
         console.print(f"{troubles} of the {finished} trials failed; `show` says why.")
-    shell = f"{_program()} show {shlex.quote(study.name)} --storage {shlex.quote(tables.place(order.storage))}"
+    shell = f"{program()} show {shlex.quote(study.name)} --storage {shlex.quote(tables.place(order.storage))}"
     further = order.command(finished + max(5, finished // 2))
     python = (
         "import workbench as wb\n"
@@ -262,9 +265,21 @@ def _write_report(study: Study, path: Path, continue_with: str) -> Path:
         ) from error
 
 
-def _program() -> str:
-    """How this program was called, so that a command it prints can be pasted."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{shlex.quote(Path(sys.executable).name)} -m workbench"
-    return "workbench" if shutil.which("workbench") else shlex.quote(str(called))
+def create(
+    reference: str, name: str | None, storage: str, sampler: str | None, seed: int | None, budget: int | None,
+    pruner: str | None, baseline: Sequence[str], *, as_json: bool,
+) -> None:  # fmt: skip
+    """Make a study of a problem without running it."""
+    with spoken_warnings():
+        problem = load_problem(reference)
+        params = words.params(problem.space, words.pairs(baseline, "--baseline")) or None
+        study = create_study(
+            name or problem.name, problem.space, problem.objectives, problem.constraints, sampler=sampler or "auto",
+            storage=storage, seed=seed, budget=budget, baseline=params, pruner=pruner,
+        )  # fmt: skip
+    if as_json:
+        typer.echo(showing.as_json_text(showing.described(study, storage)))
+        return
+    place = tables.place(storage)
+    command = f"{program()} ask {shlex.quote(study.name)} --storage {shlex.quote(place)}"
+    tables.console().print(tables.plain(f"Study {study.name!r} is in {place}. Ask for its first trial:\n  {command}"))

@@ -9,6 +9,8 @@ import typer
 
 from workbench.build import load_study
 from workbench.cli import tables
+from workbench.cli.speech import spoken_warnings
+from workbench.plots import theme
 from workbench.study import Study
 from workbench.trial import Trial, TrialState
 
@@ -23,12 +25,17 @@ def show(name: str, storage: str, *, as_json: bool) -> None:
         StorageError: if there is no such database; none is made.
         StudyNotFoundError: if it holds no such study.
     """
-    study = load_study(name, storage=storage)
+    with spoken_warnings():
+        study = load_study(name, storage=storage)
     if as_json:
-        options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-        typer.echo(orjson.dumps(described(study, storage), option=options).decode())
+        typer.echo(as_json_text(described(study, storage)))
     else:
         _print(study, storage)
+
+
+def as_json_text(value: Any) -> str:
+    """JSON for another program."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def described(study: Study, storage: str) -> dict[str, Any]:
@@ -42,12 +49,17 @@ def described(study: Study, storage: str) -> dict[str, Any]:
         "budget": study.budget,
         "objectives": [goal.to_json() for goal in study.objectives],
         "constraints": [limit.to_json() for limit in study.constraints],
+        "baseline": study.baseline,
+        "pruner": None if study.pruner is None else study.pruner.to_json(),
+        "note": study.note,
+        "tags": study.tags,
+        "attrs": study.attrs,
         "counts": counts(study),
         "finished": int(study.history().finished.sum()),
-        "best": None if several or not study.history().counted.any() else _trial(study.best_trial),
-        "front": [_trial(trial) for trial in _front(study)] if several else None,
-        "last": [_trial(trial) for trial in study.trials[-_LAST:]],
-        "failures": [_trial(trial) for trial in _failures(study)[-_FAILURES:]],
+        "best": None if several or not study.history().counted.any() else trial_json(study.best_trial),
+        "front": [trial_json(trial) for trial in _front(study)] if several else None,
+        "last": [trial_json(trial) for trial in study.trials[-_LAST:]],
+        "failures": [trial_json(trial) for trial in _failures(study)[-_FAILURES:]],
     }
 
 
@@ -66,11 +78,13 @@ def _failures(study: Study) -> list[Trial]:
     return [trial for trial in study.trials if trial.state in _TROUBLES]
 
 
-def _trial(trial: Trial) -> dict[str, Any]:
+def trial_json(trial: Trial) -> dict[str, Any]:
     return {
         "number": trial.number, "state": str(trial.state), "params": trial.params, "values": trial.values,
-        "attempt": trial.attempt, "started": trial.started, "finished": trial.finished,
+        "sem": trial.sem, "cost": trial.cost, "actual": trial.actual, "why": trial.why,
+        "predicted": trial.predicted, "attempt": trial.attempt, "started": trial.started, "finished": trial.finished,
         "error": trial.error, "reason": trial.reason, "warnings": trial.warnings,
+        "note": trial.note, "tags": trial.tags, "attrs": trial.attrs,
     }  # fmt: skip
 
 
@@ -81,8 +95,12 @@ def _print(study: Study, storage: str) -> None:
     lines = {
         "study": f"{study.name}, in {tables.place(storage)}",
         "goals": "; ".join(goals),
-        "limits": "; ".join(_limit(limit) for limit in study.constraints),
+        "limits": "; ".join(limit.label for limit in study.constraints),
+        "baseline": ", ".join(f"{key} = {theme.wording(value)}" for key, value in (study.baseline or {}).items()),
         "sampler": f"{study.sampler.name}, seed {study.seed}",
+        "pruner": "" if study.pruner is None else study.pruner.name,
+        "note": study.note,
+        "tags": ", ".join(study.tags),
         "trials": found + (f", of {study.budget} planned" if study.budget else ""),
     }
     for name, text in lines.items():
@@ -105,10 +123,3 @@ def _print_failures(study: Study) -> None:
     for trial in failures[-_FAILURES:]:
         said = (trial.error or trial.reason or "no error text was told").strip().splitlines()
         out.print(tables.plain(f"  trial {trial.number} {trial.state}: {said[-1]}"))
-
-
-def _limit(limit: Any) -> str:
-    parts = [f"{limit.lower:g} <="] if limit.lower is not None else []
-    parts += [limit.name]
-    parts += [f"<= {limit.upper:g}"] if limit.upper is not None else []
-    return " ".join(parts) + (f" {limit.unit}" if limit.unit else "")

@@ -43,6 +43,11 @@ def measured(study: Study) -> list[Objective]:
     return [goal for goal in study.objectives if isinstance(goal, Objective)]
 
 
+def told_names(study: Study) -> list[str]:
+    """Names of everything that a tell gives values of."""
+    return list(_units(study))
+
+
 def _units(study: Study) -> dict[str, str | None]:
     """Unit of every measured quantity, objectives first."""
     goals = {goal.name: goal.unit for goal in measured(study)}
@@ -72,23 +77,45 @@ def print_best(out: Console, study: Study) -> None:
             out.print(f"and {len(front) - _FRONT} more on the front")
 
 
+def card(study: Study, trial: Trial) -> Table:
+    """One trial: its state, settings, values and notes, a row each."""
+    table = Table(title=f"Trial {trial.number}, {trial.state}", show_header=False, **look())
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    units = _units(study)
+    for name, value in trial.params.items():
+        unit = study.space[name].unit if name in study.space.names else None
+        table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
+    if trial.values:
+        table.add_section()
+    for name, value in trial.values.items():
+        told = theme.quantity(value, None, trial.sem.get(name))
+        table.add_row(cell(name), cell(told, "bold"), cell(units.get(name) or ""))
+    noted = {"cost": trial.cost, "note": trial.note, "tags": ", ".join(trial.tags), "reason": trial.reason}
+    for name, said in (noted | {f"attr {key}": value for key, value in trial.attrs.items()}).items():
+        if said not in (None, ""):
+            table.add_row(cell(name), cell(theme.wording(said)), cell(""))
+    return table
+
+
 def _best(study: Study) -> Table:
     best = study.best_trial
     table = Table(
         title=f"Best of {theme.count(len(study.trials), 'trial')}: number {best.number}",
         show_header=False,
-        **_look(),
+        **look(),
     )
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
     units = _units(study)
     for name, value in best.values.items():
-        table.add_row(_cell(name), _cell(theme.wording(value), "bold"), _cell(units.get(name) or ""))
+        table.add_row(cell(name), cell(theme.wording(value), "bold"), cell(units.get(name) or ""))
     table.add_section()
     for name, value in best.params.items():
         unit = study.space[name].unit if name in study.space.names else None
-        table.add_row(_cell(name), _cell(theme.wording(value)), _cell(unit or ""))
+        table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
     return table
 
 
@@ -96,21 +123,23 @@ def trials(study: Study, shown: Sequence[Trial]) -> Table:
     """One row a trial: number, state, values, the first parameters."""
     goals = list(_units(study))
     knobs = study.space.names[:_COLUMNS]
-    table = Table(**_look())
+    table = Table(**look())
     for head in ("trial", "state", *goals, *knobs):
         text = head == "state"
         justify: JustifyMethod = "left" if text else "right"
-        table.add_column(_cell(theme.shorten(head, 20)), justify=justify, min_width=8 if text else None)
+        table.add_column(cell(theme.shorten(head, 20)), justify=justify, min_width=8 if text else None)
     for trial in shown:
         cells: list[Any] = [trial.values.get(goal) for goal in goals] + [trial.params.get(knob) for knob in knobs]
         worded = ["–" if value is None else theme.wording(value) for value in cells]
-        table.add_row(str(trial.number), str(trial.state), *map(_cell, worded))
+        table.add_row(str(trial.number), str(trial.state), *map(cell, worded))
     return table
 
 
-def _look() -> dict[str, Any]:
+def look() -> dict[str, Any]:
+    """How every table looks."""
     return {"box": box.SIMPLE_HEAD, "title_justify": "left", "title_style": "bold", "show_edge": False}
 
 
-def _cell(text: str, style: str = "") -> Text:
+def cell(text: str, style: str = "") -> Text:
+    """Text of a table that is neither markup nor steers the terminal."""
     return Text(plain(text), style=style)

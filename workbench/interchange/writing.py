@@ -1,0 +1,195 @@
+"""Trials to a table: one row for each, in CSV or XLSX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from workbench.errors import TableError
+from workbench.interchange import cells
+from workbench.interchange.columns import Column, attr_title, parts, told_names, units
+from workbench.interchange.numbers import check_decimal
+from workbench.interchange.table import Cell, guarded
+
+if TYPE_CHECKING:
+    from workbench.study import Study
+    from workbench.trial import Trial
+
+_OPTIONAL = ("cost", "tags", "note", "reason", "error")  # a column only where a trial has one
+
+
+def write_table(
+    study: Study,
+    path: str | Path,
+    *,
+    bom: bool = True,
+    decimal: str = ".",
+    show_units: bool = True,
+) -> Path:
+    """Write every trial as one row of a CSV or XLSX file; `read_table` reads it back.
+
+    Numbers stand there with all their digits. A text that a spreadsheet would take for a formula gets an
+    apostrophe in CSV, which reading takes off; a note of white space alone reads as none. An existing file
+    is replaced only by a whole one. What a row cannot hold (gradients, rankings, files, the audit log) is
+    in the bundle of `study.export`.
+
+    Args:
+        path: Ends in .csv or .xlsx.
+        bom: Begin a CSV with the mark by which Excel knows UTF-8.
+        decimal: "," writes a CSV with decimal commas and semicolons, for Excel in countries that use them.
+        show_units: Whether titles carry units, "x [mm]".
+    Returns:
+        The path.
+    Raises:
+        TableError: if the path ends otherwise or cannot be written, or XLSX cannot hold the table.
+    """
+    path = Path(path)
+    check_decimal(decimal)
+    suffix = path.suffix.lower()
+    if suffix not in (".csv", ".xlsx"):
+        raise TableError(f"expected a path that ends in .csv or .xlsx, got {path}; choose one of them")
+    trials = study.trials
+    columns = _columns(study, trials, decimal)
+    header, rows = _titles(study, [column for column, _ in columns], show_units), _rows(trials, columns)
+    with _replaced(path) as file:
+        if suffix == ".csv":
+            _write_csv(file, header, rows, bom, decimal)
+        else:
+            from workbench.interchange.workbook import write
+
+            write(file, header, rows)
+    return path
+
+
+Get = Callable[["Trial"], Cell]
+
+
+def _columns(study: Study, trials: Sequence[Trial], decimal: str) -> list[tuple[Column, Get]]:
+    """What each column holds, and how to get it from a trial."""
+    columns: list[tuple[Column, Get]] = [
+        (Column("own", "number"), lambda trial: trial.number), (Column("own", "state"), lambda trial: str(trial.state))
+    ]  # fmt: skip
+    for parameter in study.space:
+        if parameter.kind == "simplex":
+            columns += [(Column("part", part), _part(parameter.name, part)) for part in parameter.columns]
+        else:
+            columns.append((Column("param", parameter.name), _param(parameter.name, cells.writer(parameter))))
+    told = told_names(study)
+    columns += [(Column("value", name), _item("values", name)) for name in told]
+    given = {name for trial in trials for name in trial.sem}
+    columns += [(Column("sem", name), _item("sem", name)) for name in told if name in given]
+    columns += [(Column("own", name), _own(name)) for name in _OPTIONAL if any(getattr(t, name) for t in trials)]
+    keys = dict.fromkeys(key for trial in trials for key in trial.attrs)
+    columns += [(Column("attr", key), _attr(key, decimal)) for key in keys]
+    return columns + [(Column("own", name), _own(name)) for name in ("started", "finished")]
+
+
+def _param(name: str, write: cells.Write) -> Get:
+    def get(trial: Trial) -> Cell:
+        params = trial.params
+        return write(params[name]) if name in params else None
+
+    return get
+
+
+def _part(name: str, part: str) -> Get:
+    return lambda trial: trial.params.get(name, {}).get(part)
+
+
+def _item(what: str, name: str) -> Get:
+    return lambda trial: cast("dict[str, float]", getattr(trial, what)).get(name)
+
+
+def _attr(key: str, decimal: str) -> Get:
+    def get(trial: Trial) -> Cell:
+        attrs = trial.attrs
+        return cells.write_attr(attrs[key], decimal) if key in attrs else None
+
+    return get
+
+
+def _own(name: str) -> Get:
+    writers: dict[str, Callable[[Any], Cell]] = {
+        "tags": cells.write_tags, "started": cells.write_time, "finished": cells.write_time
+    }  # fmt: skip
+    write = writers.get(name)
+
+    def get(trial: Trial) -> Cell:
+        value = getattr(trial, name)
+        if value is None or value in ("", []):
+            return None
+        return cast("Cell", value) if write is None else write(value)
+
+    return get
+
+
+def _titles(study: Study, columns: Sequence[Column], show_units: bool) -> list[str]:
+    """Titles that `read_table` takes for these columns; a trial's own ones give way to names of the study."""
+    measures = units(study) if show_units else {}
+    taken = {name.casefold() for name in (*study.space.names, *parts(study.space), *told_names(study))}
+    titles = []
+    for column in columns:
+        if column.kind == "attr":
+            title = attr_title(column.name)
+        elif column.kind == "sem":
+            title = f"sem:{column.name}"
+        else:
+            title = f"trial:{column.name}" if column.kind == "own" and column.name in taken else column.name
+        titles.append(title)
+    for i, column in enumerate(columns):
+        unit = measures.get(column.name) if column.kind in ("param", "part", "value") else None
+        if unit and f"{titles[i]} [{unit}]".casefold() not in taken and not set(unit) & set("[]"):
+            titles[i] = f"{titles[i]} [{unit}]"
+    twice = [title for title in titles if titles.count(title) > 1]
+    if twice:
+        raise TableError(f"two columns would have the title {twice[0]!r}; rename the objective or the attribute")
+    return titles
+
+
+def _rows(trials: Iterable[Trial], columns: Sequence[tuple[Column, Get]]) -> Iterator[list[Cell]]:
+    for trial in trials:
+        yield [get(trial) for _, get in columns]
+
+
+def _write_csv(file: BinaryIO, header: Sequence[str], rows: Iterable[Sequence[Cell]], bom: bool, decimal: str) -> None:
+    text = io.TextIOWrapper(file, "utf-8-sig" if bom else "utf-8", newline="")
+    out = csv.writer(text, delimiter=";" if decimal == "," else ",")
+    out.writerow(map(guarded, header))
+    out.writerows([_csv_cell(cell, decimal) for cell in row] for row in rows)
+    text.detach()
+
+
+def _csv_cell(cell: Cell, decimal: str) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return guarded(cell)
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return repr(cell).replace(".", decimal)
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of another one once it is whole."""
+    try:
+        handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise TableError(
+            f"cannot write {path}: {error.strerror}; give a path in a folder that can be written"
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
