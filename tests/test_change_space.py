@@ -189,3 +189,30 @@ def test_a_gp_that_lost_trials_by_a_change_still_proposes() -> None:
     trial = study.ask()
     assert trial["c"] in ("b", "e")
     assert trial.meta["acquisition"] == "log_ei"
+
+
+def test_tables_figures_and_reports_live_with_it(tmp_path: Path) -> None:
+    study = wb.create_study(
+        "s", wb.Space([wb.Categorical("c", ["a", "b"]), wb.Vector("v", 2), wb.Float("x", 0, 1)]), GOALS,
+        sampler="sobol", seed=1,
+    )  # fmt: skip
+    for trial in study.ask(3):
+        study.tell(trial, trial["x"])
+    with pytest.warns(wb.WorkbenchWarning, match="3 of 3 trials"):
+        study.change_space(wb.Space([wb.Int("c", 0, 3), wb.Simplex("v", parts=2), wb.Float("x", 0, 2)]))
+    header, first, *_ = wb.write_table(study, tmp_path / "s.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert header.split(",")[:7] == ["number", "state", "c", "v_0", "v_1", "x", "y"]
+    assert first.split(",")[:7] == [
+        "0",
+        "complete",
+        "",
+        "",
+        "",
+        repr(study.trials[0]["x"]),
+        repr(study.trials[0].value),
+    ]
+    for figure in (study.plot.history(), study.plot.parallel(), study.plot.slice("c"), study.plot.contour("c", "x")):
+        assert figure.layout.meta["alt"]
+    assert "3 trials" in study._repr_html_()
+    assert wb.write_report(study, tmp_path / "s.html").stat().st_size > 10_000
+    assert study.to_dataframe()["x"].tolist() == [trial["x"] for trial in study.trials]

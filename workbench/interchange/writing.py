@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from workbench.errors import TableError
+from workbench.errors import InvalidValueError, TableError
 from workbench.interchange import cells
 from workbench.interchange.columns import Column, attr_title, parts, told_names, units
 from workbench.interchange.numbers import check_decimal
 from workbench.interchange.table import Cell, guarded
 
 if TYPE_CHECKING:
+    from workbench.space import Parameter
     from workbench.study import Study
     from workbench.trial import Trial
 
@@ -34,7 +35,8 @@ def write_table(
 ) -> Path:
     """Write every trial as one row of a CSV or XLSX file; `read_table` reads it back.
 
-    Numbers stand there with all their digits. A text that a spreadsheet would take for a formula gets an
+    Values of an earlier space that the present one cannot hold are left blank. Numbers stand there with all
+    their digits. A text that a spreadsheet would take for a formula gets an
     apostrophe in CSV, which reading takes off; a note of white space alone reads as none. An existing file
     is replaced only by a whole one. What a row cannot hold (gradients, rankings, files, the audit log) is
     in the bundle of `study.export`.
@@ -77,9 +79,10 @@ def _columns(study: Study, trials: Sequence[Trial], decimal: str) -> list[tuple[
     ]  # fmt: skip
     for parameter in study.space:
         if parameter.kind == "simplex":
-            columns += [(Column("part", part), _part(parameter.name, part)) for part in parameter.columns]
+            columns += [(Column("part", part), _part(_value(study, parameter), part)) for part in parameter.columns]
         else:
-            columns.append((Column("param", parameter.name), _param(parameter.name, cells.writer(parameter))))
+            get = _param(_value(study, parameter), cells.writer(parameter))
+            columns.append((Column("param", parameter.name), get))
     told = told_names(study)
     columns += [(Column("value", name), _item("values", name)) for name in told]
     given = {name for trial in trials for name in trial.sem}
@@ -90,16 +93,32 @@ def _columns(study: Study, trials: Sequence[Trial], decimal: str) -> list[tuple[
     return columns + [(Column("own", name), _own(name)) for name in ("started", "finished")]
 
 
-def _param(name: str, write: cells.Write) -> Get:
-    def get(trial: Trial) -> Cell:
-        params = trial.params
-        return write(params[name]) if name in params else None
+def _value(study: Study, parameter: Parameter) -> Callable[[Trial], Any]:
+    """A parameter's value in a trial; None where it has none, or one that only an earlier space can hold."""
+    changed = bool(study.history().spaces.earlier)
+
+    def get(trial: Trial) -> Any:
+        value = trial.params.get(parameter.name)
+        if value is None or not changed:
+            return value
+        try:
+            return parameter.check(value)
+        except InvalidValueError:
+            return None
 
     return get
 
 
-def _part(name: str, part: str) -> Get:
-    return lambda trial: trial.params.get(name, {}).get(part)
+def _param(value: Callable[[Trial], Any], write: cells.Write) -> Get:
+    def get(trial: Trial) -> Cell:
+        found = value(trial)
+        return None if found is None else write(found)
+
+    return get
+
+
+def _part(value: Callable[[Trial], Any], part: str) -> Get:
+    return lambda trial: (value(trial) or {}).get(part)
 
 
 def _item(what: str, name: str) -> Get:
