@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow lint peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -25,7 +25,9 @@ test-slow: $(VENV)/.installed  ## run the tests that take minutes
 lint: $(VENV)/.installed  ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy workbench
+	@$(BIN)/mypy workbench problems examples benchmarks
+
+peers: .venv-peers/.installed .venv-hebo/.installed  ## install the peers that benchmarks compare with
 
 clean:  ## remove what was built and cached, and the demo; .venv stays
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -46,3 +48,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) -c constraints.txt --no-build-isolation -e ".[dev]"
 	@touch $@
 	@echo "Installed."
+
+# Environments of peers: torch first, then every package at the version of a full freeze, so that nothing
+# else is resolved.
+.venv-peers/.installed .venv-hebo/.installed: .venv-%/.installed: benchmarks/peers/requirements-%.txt
+	@echo "Installing into .venv-$*; this happens once and takes a few minutes."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet --quiet "$(TORCH)"
+	@.venv-$*/bin/python -m pip --disable-pip-version-check install --quiet --quiet --no-deps -r $<
+	@touch $@

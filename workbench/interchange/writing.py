@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.study import Study
     from workbench.trial import Trial
 
+_ABSENT = object()
 _OPTIONAL = ("cost", "tags", "note", "reason", "error")  # a column only where a trial has one
 
 
@@ -94,17 +95,17 @@ def _columns(study: Study, trials: Sequence[Trial], decimal: str) -> list[tuple[
 
 
 def _value(study: Study, parameter: Parameter) -> Callable[[Trial], Any]:
-    """A parameter's value in a trial; None where it has none, or one that only an earlier space can hold."""
+    """A parameter's value in a trial; _ABSENT where it has none, or one that only an earlier space can hold."""
     changed = bool(study.history().spaces.earlier)
 
     def get(trial: Trial) -> Any:
-        value = trial.params.get(parameter.name)
-        if value is None or not changed:
+        value = trial.params.get(parameter.name, _ABSENT)
+        if value is _ABSENT or not changed:
             return value
         try:
             return parameter.check(value)
         except InvalidValueError:
-            return None
+            return _ABSENT
 
     return get
 
@@ -112,13 +113,17 @@ def _value(study: Study, parameter: Parameter) -> Callable[[Trial], Any]:
 def _param(value: Callable[[Trial], Any], write: cells.Write) -> Get:
     def get(trial: Trial) -> Cell:
         found = value(trial)
-        return None if found is None else write(found)
+        return None if found is _ABSENT else write(found)
 
     return get
 
 
 def _part(value: Callable[[Trial], Any], part: str) -> Get:
-    return lambda trial: (value(trial) or {}).get(part)
+    def get(trial: Trial) -> Cell:
+        mixture = value(trial)
+        return None if mixture is _ABSENT else cast("float | None", mixture.get(part))
+
+    return get
 
 
 def _item(what: str, name: str) -> Get:

@@ -1,0 +1,76 @@
+"""HEBO at its defaults; it infers the noise. Its random start is replaced by the shared design."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from common import choices, goals, parameters, signs, versions
+from hebo.acq_optimizers import evolution_optimizer
+from hebo.design_space.design_space import DesignSpace
+from hebo.optimizers.hebo import HEBO
+
+_minimize = evolution_optimizer.minimize
+
+
+def _seeded(*arguments: Any, **options: Any) -> Any:
+    """pymoo's `minimize` as HEBO calls it, but seeded: else it draws from the machine, whatever HEBO's seed is."""
+    return _minimize(*arguments, **{"seed": int(np.random.randint(2**31)), **options})  # noqa: NPY002
+
+
+evolution_optimizer.minimize = _seeded
+
+
+class Peer:
+    """One HEBO optimizer; it draws from the global generators."""
+
+    def __init__(self, hello: Mapping[str, Any], variant: str) -> None:
+        self.versions = versions("HEBO", "torch", "gpytorch", "pymoo", "numpy")
+        (self._goal,) = goals(hello)
+        (self._sign,) = signs([self._goal])
+        self._listed = parameters(hello)
+        np.random.seed(hello["seed"] % 2**32)  # noqa: NPY002  # what HEBO draws from
+        torch.manual_seed(hello["seed"])
+        space = DesignSpace().parse([_declared(p) for p in self._listed])
+        self._optimizer = HEBO(space, rand_sample=2, scramble_seed=hello["seed"])
+
+    def start(self, trials: Sequence[Mapping[str, Any]]) -> None:
+        """Observe the initial design."""
+        for trial in trials:
+            self.tell(trial["params"], trial["values"])
+
+    def ask(self) -> tuple[Mapping[str, Any], str | None]:
+        """One suggestion."""
+        row = self._optimizer.suggest(n_suggestions=1).iloc[0]
+        return {p["name"]: _value(p, row[p["name"]]) for p in self._listed}, None
+
+    def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
+        """Observe one value."""
+        frame = pd.DataFrame([params])[[p["name"] for p in self._listed]]
+        self._optimizer.observe(frame, np.array([[self._sign * values[self._goal["name"]]]]))
+
+    def recommend(self) -> None:
+        """The best observed point."""
+
+
+def _declared(p: Mapping[str, Any]) -> dict[str, Any]:
+    name = {"name": p["name"]}
+    if p["kind"] == "bool":
+        return name | {"type": "bool"}
+    if (listed := choices(p)) is not None:
+        return name | {"type": "cat", "categories": listed}
+    kinds = {("float", False): "num", ("float", True): "pow", ("int", False): "int", ("int", True): "pow_int"}
+    return name | {"type": kinds[p["kind"], bool(p.get("log"))], "lb": p["low"], "ub": p["high"]}
+
+
+def _value(p: Mapping[str, Any], value: Any) -> Any:
+    """As the space has it; HEBO's scaling may leave the bounds by a rounding error."""
+    if (listed := choices(p)) is not None:
+        return listed[listed.index(value)]
+    number = min(p["high"], max(p["low"], float(value)))
+    if p.get("step"):
+        number = p["low"] + round((number - p["low"]) / p["step"]) * p["step"]
+    return round(number) if p["kind"] == "int" else number
