@@ -1,0 +1,395 @@
+"""An exact Gaussian process in closed form: evidence with its gradient, maximum a posteriori fit, posterior moments.
+
+No automatic differentiation: one Cholesky factor per evaluation, the gradient of the log evidence as
+1/2 tr[(a a^T - C^-1) dC/dtheta], everything else two products. Values are standardised and larger is better.
+
+Priors on the hyperparameters theta: lengthscales l ~ LogNormal(sqrt 2 + log(d) / 2, sqrt 3) of the d ordered
+columns (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High Dimensions), weights of choices
+1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1).
+The constant mean is the generalised least-squares one at every theta, so its own slope is zero.
+
+Symbols: n points, d columns, b queries, C = K + diag(noise) = L L^T, a = C^-1 (y - m),
+theta = (log l, log 1 / (c v), log scale[, log noise]).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
+from scipy.optimize import fmin_l_bfgs_b
+from scipy.spatial.distance import squareform
+
+from workbench.errors import DeadlineReached
+from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
+
+Array = NDArray[np.float64]
+
+NOISELESS = 1e-6  # variance of a noise-free standardised value; keeps the Cholesky factor stable
+_NOISE = (1e-6, 1.0)  # range of an inferred noise variance
+_LENGTH = (0.01, 100.0)
+_CHOICE = (0.05, 100.0)
+_SCALE = (0.05, 20.0)
+_FLAT = 1e-12  # a standard deviation below it has no usable slope
+_JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)  # of the mean diagonal, tried in turn
+_TOLERANCE = 1e-4  # of the projected gradient of the log posterior
+_COLD, _WARM = 100, 30  # most iterations from the prior's mode, and from the last hyperparameters
+
+
+@dataclass(frozen=True)
+class Data:
+    """What one process learns from: inputs (n, d), standardised values (n,), and its noise.
+
+    Args:
+        X: Model inputs.
+        y: Values.
+        noise: Known variances, shape (n,), on top of the inferred one if there is one.
+        infer: Is there a noise of unknown size?
+        ordered, choices: Columns of numbers and of choices.
+    """
+
+    X: Array
+    y: Array
+    noise: Array
+    infer: bool
+    ordered: tuple[int, ...]
+    choices: tuple[int, ...]
+
+    def at(self, rows: NDArray[np.int64]) -> Data:
+        """Some of the points."""
+        return replace(self, X=self.X[rows], y=self.y[rows], noise=self.noise[rows])
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Distances of all pairs, computed once."""
+        return Pairs.of(self.X, self.ordered, self.choices)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Kernel kind and hyperparameters theta as a vector, shape (t,)."""
+
+    kind: Kind
+    theta: Array
+
+    def to_json(self) -> dict[str, object]:
+        """JSON types, exact."""
+        return {"kind": self.kind, "theta": self.theta.tolist()}
+
+
+class Prior:
+    """Log density of theta, normal in every coordinate, and its gradient.
+
+    The density is that of the quantities themselves, so the mode of a LogNormal(m, s) stands at exp(m - s^2).
+    """
+
+    def __init__(self, d_ordered: int, d_choices: int, infer: bool) -> None:
+        reach = math.sqrt(2.0) + 0.5 * math.log(max(d_ordered, 1))
+        parts = [
+            (d_ordered, reach, math.sqrt(3.0), _LENGTH),
+            (d_choices, 0.0, 1.0, _CHOICE),
+            (1, 0.0, 1.0, _SCALE),
+            (int(infer), -4.0, 1.0, _NOISE),
+        ]
+        rows = [(mean, sd, *np.log(edges)) for count, mean, sd, edges in parts for _ in range(count)]
+        self.mean, self.sd, self.low, self.high = np.array(rows).T
+        self._scale = d_ordered + d_choices
+
+    @classmethod
+    def of(cls, data: Data) -> Prior:
+        """The prior of the hyperparameters of some data."""
+        return cls(len(data.ordered), len(data.choices), data.infer)
+
+    @property
+    def mode(self) -> Array:
+        """Where the search for theta begins without a better guess: the mode, and variance 1."""
+        theta = self.mean - self.sd**2
+        theta[self._scale] = 0.0
+        clipped: Array = np.clip(theta, self.low, self.high)
+        return clipped
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        """Value without the constant, and gradient in theta."""
+        z = (theta - self.mean) / self.sd
+        return float(-0.5 * z @ z - theta.sum()), -z / self.sd - 1.0
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The Cholesky factor of C and what follows from it.
+
+    Args:
+        kernel: The covariance.
+        noise: Inferred noise variance, 0 where none is inferred.
+        L: Lower factor, shape (n, n).
+        mean: The constant m.
+        weights: a = C^-1 (y - m), shape (n,), or (n, s) for s versions of y.
+        k, G: Covariances of all pairs and their slopes, shape (p,).
+    """
+
+    kernel: Kernel
+    noise: float
+    L: Array
+    mean: float
+    weights: Array
+    k: Array
+    G: Array
+
+
+def split(data: Data, settings: Settings) -> tuple[Kernel, float]:
+    """Kernel and inferred noise variance of hyperparameters."""
+    d, c = len(data.ordered), len(data.choices)
+    values = np.exp(settings.theta)
+    weights = 1.0 / (max(c, 1) * values[d : d + c])
+    kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, float(values[d + c]))
+    return kernel, float(values[-1]) if data.infer else 0.0
+
+
+def factorise(data: Data, settings: Settings) -> Factor:
+    """The factor of C at some hyperparameters.
+
+    Raises:
+        np.linalg.LinAlgError: if C is not positive definite even with jitter.
+    """
+    kernel, noise = split(data, settings)
+    pairs, n = data.pairs, len(data.y)
+    g, G = correlation(kernel.kind, (kernel.lengths**-2.0) @ pairs.squares)  # (p,)
+    factor = kernel.scale * (np.exp(-(kernel.weights @ pairs.differ)) if data.choices else 1.0)
+    k, G = g * factor, G * factor
+    C = squareform(k, checks=False) if n > 1 else np.zeros((n, n))
+    C[np.diag_indices(n)] = kernel.scale + noise + data.noise
+    L = cholesky(C)
+    both = cho_solve((L, True), np.stack([data.y, np.ones(n)], axis=1), check_finite=False)  # (n, 2)
+    mean = float(both[:, 0].sum() / both[:, 1].sum()) if n else 0.0
+    return Factor(kernel, noise, L, mean, both[:, 0] - mean * both[:, 1], k, G)
+
+
+def cholesky(C: Array) -> Array:
+    """Lower factor of a covariance matrix, with as little jitter as it takes.
+
+    Raises:
+        np.linalg.LinAlgError: if even the largest jitter is too little.
+    """
+    if len(C) == 0:
+        return C
+    size = float(np.mean(np.diag(C)))
+    for jitter in _JITTERS:
+        L, info = dpotrf(C + jitter * size * np.eye(len(C)) if jitter else C, lower=1, clean=1)
+        if info == 0:
+            return np.asarray(L)
+    raise np.linalg.LinAlgError(f"a covariance matrix of {len(C)} points is not positive definite")
+
+
+def log_posterior(data: Data, settings: Settings, prior: Prior) -> tuple[float, Array]:
+    """Log evidence plus log prior, and its gradient in theta, shape (t,)."""
+    found = factorise(data, settings)
+    kernel, n, a = found.kernel, len(data.y), found.weights
+    value = -0.5 * float((data.y - found.mean) @ a) - float(np.log(np.diag(found.L)).sum())
+    value -= 0.5 * n * math.log(2.0 * math.pi)
+    inverse, _ = dpotri(found.L, lower=1)
+    inverse_pairs = squareform(np.tril(inverse, -1) + np.tril(inverse, -1).T, checks=False)
+    W = squareform(np.outer(a, a), checks=False) - inverse_pairs  # (p,); a pair is two entries, which cancels the 1/2
+    trace = float(a @ a - np.trace(inverse))
+    Wk = W * found.k
+    slopes = [
+        (data.pairs.squares @ (W * found.G)) * kernel.lengths**-2.0,
+        kernel.weights * (data.pairs.differ @ Wk),
+        np.array([Wk.sum() + 0.5 * kernel.scale * trace]),
+        np.array([0.5 * found.noise * trace] if data.infer else []),
+    ]
+    log_prior, prior_slope = prior(settings.theta)
+    return value + log_prior, np.concatenate(slopes) + prior_slope
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Hyperparameters that a search ended at.
+
+    Args:
+        settings: The hyperparameters.
+        value: Their log posterior density.
+        late: Did time end the search?
+        evaluations: Of the log posterior.
+    """
+
+    settings: Settings
+    value: float
+    late: bool = False
+    evaluations: int = 0
+
+
+def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline: float | None = None) -> Fit:
+    """Maximum a posteriori hyperparameters: of each kernel kind from the prior's mode, and from an earlier fit.
+
+    Args:
+        data: What to learn from.
+        warm: Hyperparameters of an earlier fit.
+        cold: Search from the prior's mode too; without it from `warm` alone.
+        deadline: `time.monotonic()` at which the search stops.
+    Raises:
+        DeadlineReached: if time was over before the first evaluation.
+    """
+    prior = Prior.of(data)
+    if len(data.y) < 2:  # nothing to compare
+        return Fit(warm or Settings(KINDS[0], prior.mode), 0.0)
+    starts = [(kind, prior.mode, _COLD) for kind in KINDS] if cold or warm is None else []
+    if warm is not None:
+        starts.append((warm.kind, np.clip(warm.theta, prior.low, prior.high), _WARM))
+    best: Fit | None = None
+    for kind, theta, most in starts:
+        climb = _Climb(data, kind, prior, deadline)
+        climb.run(theta, most)
+        if climb.best is None and best is None:
+            raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
+        if climb.best is not None and (best is None or climb.best.value > best.value):
+            best = climb.best
+        if climb.late:
+            break
+    assert best is not None
+    return replace(best, late=climb.late)
+
+
+class _Climb:
+    """One search by L-BFGS-B, which remembers the best it has seen."""
+
+    def __init__(self, data: Data, kind: Kind, prior: Prior, deadline: float | None) -> None:
+        self._data, self._kind, self._prior, self._deadline = data, kind, prior, deadline
+        self._count = 0
+        self.best: Fit | None = None
+        self.late = False
+
+    def run(self, theta: Array, most: int) -> None:
+        bounds = list(zip(self._prior.low.tolist(), self._prior.high.tolist(), strict=True))
+        with suppress(DeadlineReached):
+            fmin_l_bfgs_b(self._loss, theta, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=1e5, maxls=20)
+
+    def _loss(self, theta: Array) -> tuple[float, Array]:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.late = True
+            raise DeadlineReached("the time given to the fit is over")
+        self._count += 1
+        settings = Settings(self._kind, np.array(theta))
+        try:
+            value, slope = log_posterior(self._data, settings, self._prior)
+        except np.linalg.LinAlgError:
+            return 1e10, np.zeros_like(theta)  # a wall: the line search comes back from it
+        if self.best is None or value > self.best.value:
+            self.best = Fit(settings, value, evaluations=self._count)
+        return -value, -slope
+
+
+class ExactPosterior:
+    """The process given its data: moments and covariances of the noise-free function, in closed form.
+
+    Args:
+        data: What was learnt from; `y` may be out of date after `condition`.
+        factor: At the hyperparameters.
+    """
+
+    def __init__(self, data: Data, factor: Factor) -> None:
+        self._X, self._factor, self._known = data.X, factor, data.noise
+        self._infer = data.infer
+
+    @classmethod
+    def of(cls, data: Data, settings: Settings) -> ExactPosterior:
+        """The posterior at some hyperparameters."""
+        return cls(data, factorise(data, settings))
+
+    @property
+    def noise(self) -> float:
+        """Variance of one further measurement: the inferred one, else the mean of the known ones."""
+        if self._infer:
+            return self._factor.noise
+        return float(self._known.mean()) if len(self._known) else NOISELESS
+
+    def mean_sd(self, Z: Array) -> tuple[Array, Array]:
+        """Mean (b,), or (b, s) of a posterior of s versions, and standard deviation (b,) at Z (b, d)."""
+        f = self._factor
+        k, _ = f.kernel.between(Z, self._X)  # (b, n)
+        V = self._solve(k.T)
+        variance = f.kernel.scale - np.einsum("ij,ij->j", V, V)
+        return f.mean + k @ f.weights, np.sqrt(np.maximum(variance, 0.0))
+
+    def mean_sd_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
+        """Mean (b,), standard deviation (b,), and their gradients (b, d)."""
+        f = self._factor
+        k, G = f.kernel.between(Z, self._X)
+        V = self._solve(k.T)
+        sd = np.sqrt(np.maximum(f.kernel.scale - np.einsum("ij,ij->j", V, V), 0.0))
+        U = solve_triangular(f.L, V, trans=1, lower=True, check_finite=False).T  # C^-1 k, (b, n)
+        dmu = f.kernel.pull(G * f.weights, Z, self._X)
+        dvar = f.kernel.pull(-2.0 * G * U, Z, self._X)
+        safe = np.where(sd > _FLAT, sd, 1.0)[:, None]
+        return f.mean + k @ f.weights, sd, dmu, np.where(sd[:, None] > _FLAT, dvar / (2.0 * safe), 0.0)
+
+    def versions_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
+        """As `mean_sd_grad` for a posterior of s versions: means (b, s) and their gradients (b, s, d)."""
+        f = self._factor
+        k, G = f.kernel.between(Z, self._X)
+        _, sd, _, dsd = ExactPosterior.mean_sd_grad(self._version(0), Z)
+        dmu = np.stack([f.kernel.pull(G * a, Z, self._X) for a in f.weights.T], axis=1)
+        return f.mean + k @ f.weights, sd, dmu, dsd
+
+    def _version(self, i: int) -> ExactPosterior:
+        other = copy(self)
+        other._factor = replace(self._factor, weights=np.ascontiguousarray(self._factor.weights[:, i]))
+        return other
+
+    def cross(self, Z: Array, A: Array) -> Array:
+        """Posterior covariance S(Z, A), shape (b, k)."""
+        f = self._factor
+        VZ, VA = (self._solve(f.kernel.between(P, self._X)[0].T) for P in (Z, A))
+        return f.kernel.between(Z, A)[0] - VZ.T @ VA
+
+    def cross_grad(self, Z: Array, A: Array) -> Array:
+        """dS(z_i, a_j)/dz_i, shape (b, k, d)."""
+        f = self._factor
+        columns, w = list(f.kernel.ordered), f.kernel.lengths**-2.0
+        G_A, G_X = f.kernel.between(Z, A)[1], f.kernel.between(Z, self._X)[1]
+        U = cho_solve((f.L, True), f.kernel.between(A, self._X)[0].T, check_finite=False)  # C^-1 k(X, A), (n, k)
+        out = np.zeros((len(Z), len(A), Z.shape[1]))
+        gain = G_X @ U  # (b, k)
+        for j, column in enumerate(columns):
+            z, x = Z[:, column, None], self._X[:, column]
+            direct = -G_A * (z - A[None, :, column])
+            out[:, :, column] = w[j] * (direct + gain * z - (G_X * x) @ U)
+        return out
+
+    def sample(self, Z: Array, normals: Array) -> Array:
+        """Joint draws of the function at Z (q, d) from standard normals (s, q), shape (s, q)."""
+        mu, _ = self.mean_sd(Z)
+        return np.asarray(mu + normals @ cholesky(self.cross(Z, Z)).T)
+
+    def condition(self, Z: Array, Y: Array, noise: float) -> ExactPosterior:
+        """The posterior with further measurements, by bordering the factor; hyperparameters and mean stay.
+
+        Args:
+            Z: Inputs, shape (q, d).
+            Y: Values, shape (s, q): s versions of what came out.
+            noise: Their noise variance.
+        """
+        f, q, n = self._factor, len(Z), len(self._X)
+        B = self._solve(f.kernel.between(Z, self._X)[0].T)  # (n, q)
+        corner = f.kernel.between(Z, Z)[0] + noise * np.eye(q) - B.T @ B
+        L = np.zeros((n + q, n + q))
+        L[:n, :n], L[n:, :n], L[n:, n:] = f.L, B.T, cholesky(corner)
+        old = f.L @ (f.L.T @ f.weights)  # y - m, (n,)
+        residuals = np.concatenate([np.repeat(old[:, None], len(Y), axis=1), Y.T - f.mean])  # (n + q, s)
+        new = copy(self)
+        new._X = np.concatenate([self._X, Z])
+        new._known = np.concatenate([self._known, np.full(q, noise)])
+        new._factor = replace(f, L=L, weights=cho_solve((L, True), residuals, check_finite=False))
+        return new
+
+    def _solve(self, K: Array) -> Array:
+        if len(K) == 0:
+            return K
+        return np.asarray(solve_triangular(self._factor.L, K, lower=True, check_finite=False))
