@@ -199,12 +199,14 @@ def test_conditioning_is_refactorising() -> None:
         np.testing.assert_allclose(mu[:, s], mean + k @ np.linalg.solve(C, whole), atol=1e-9)
     expected = np.diag(dense(factorise(known, settings).kernel, Z, Z) - k @ np.linalg.solve(C, k.T))
     np.testing.assert_allclose(sd**2, expected, atol=1e-9)
-    means, sds, dmu, _ = bordered.versions_grad(Z)
+    means, sds, pull, _ = bordered.versions_grad(Z)
     np.testing.assert_allclose(means, mu, rtol=1e-12)
     np.testing.assert_allclose(sds, sd, rtol=1e-9)
     step = 1e-6 * np.eye(5)[1]
     numeric = (bordered.mean_sd(Z + step)[0] - bordered.mean_sd(Z - step)[0]) / 2e-6
-    np.testing.assert_allclose(dmu[:, :, 1], numeric, atol=1e-6)
+    weights = np.random.default_rng(0).normal(size=(11, 3))
+    np.testing.assert_allclose(pull(weights)[:, 1], (weights * numeric).sum(axis=1), atol=1e-6)
+    np.testing.assert_allclose(bordered.version(2).mean_sd(Z)[0], mu[:, 2], rtol=1e-12)
 
 
 def test_draws_have_the_moments_of_the_posterior() -> None:

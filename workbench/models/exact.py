@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
@@ -321,27 +322,36 @@ class ExactPosterior:
     def mean_sd_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
         """Mean (b,), standard deviation (b,), and their gradients (b, d)."""
         f = self._factor
-        k, G = f.kernel.between(Z, self._X)
-        V = self._solve(k.T)
-        sd = np.sqrt(np.maximum(f.kernel.scale - np.einsum("ij,ij->j", V, V), 0.0))
-        U = solve_triangular(f.L, V, trans=1, lower=True, check_finite=False).T  # C^-1 k, (b, n)
-        dmu = f.kernel.pull(G * f.weights, Z, self._X)
-        dvar = f.kernel.pull(-2.0 * G * U, Z, self._X)
-        safe = np.where(sd > _FLAT, sd, 1.0)[:, None]
-        return f.mean + k @ f.weights, sd, dmu, np.where(sd[:, None] > _FLAT, dvar / (2.0 * safe), 0.0)
+        k, G, sd, dsd = self._spread(Z)
+        return f.mean + k @ f.weights, sd, f.kernel.pull(G * f.weights, Z, self._X), dsd
 
-    def versions_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
-        """As `mean_sd_grad` for a posterior of s versions: means (b, s) and their gradients (b, s, d)."""
+    def versions_grad(self, Z: Array) -> tuple[Array, Array, Callable[[Array], Array], Array]:
+        """As `mean_sd_grad` for a posterior of s versions.
+
+        Returns:
+            Means (b, s), standard deviation (b,), a function that takes weights c (b, s) to the gradients
+            sum_s c_s dmu_s of shape (b, d), and the gradient of the standard deviation (b, d).
+        """
         f = self._factor
-        k, G = f.kernel.between(Z, self._X)
-        _, sd, _, dsd = ExactPosterior.mean_sd_grad(self._version(0), Z)
-        dmu = np.stack([f.kernel.pull(G * a, Z, self._X) for a in f.weights.T], axis=1)
-        return f.mean + k @ f.weights, sd, dmu, dsd
+        k, G, sd, dsd = self._spread(Z)
+        return f.mean + k @ f.weights, sd, lambda c: f.kernel.pull(G * (c @ f.weights.T), Z, self._X), dsd
 
-    def _version(self, i: int) -> ExactPosterior:
+    def version(self, i: int) -> ExactPosterior:
+        """One of the versions."""
         other = copy(self)
         other._factor = replace(self._factor, weights=np.ascontiguousarray(self._factor.weights[:, i]))
         return other
+
+    def _spread(self, Z: Array) -> tuple[Array, Array, Array, Array]:
+        """Covariances with the data and their slopes, (b, n) both; standard deviation (b,) and its gradient (b, d)."""
+        f = self._factor
+        k, G = f.kernel.between(Z, self._X)
+        V = self._solve(k.T)
+        sd = np.sqrt(np.maximum(f.kernel.scale - np.einsum("ij,ij->j", V, V), 0.0))
+        U = solve_triangular(f.L, V, trans=1, lower=True, check_finite=False).T if len(V) else V.T  # C^-1 k, (b, n)
+        dvar = f.kernel.pull(-2.0 * G * U, Z, self._X)
+        safe = np.where(sd > _FLAT, sd, 1.0)[:, None]
+        return k, G, sd, np.where(sd[:, None] > _FLAT, dvar / (2.0 * safe), 0.0)
 
     def cross(self, Z: Array, A: Array) -> Array:
         """Posterior covariance S(Z, A), shape (b, k)."""

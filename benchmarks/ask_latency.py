@@ -1,0 +1,71 @@
+"""What an ask costs beside Optuna's GPSampler: the default `gp` of the regret table, with n points told before.
+
+    make peers
+    python benchmarks/ask_latency.py [--n 20 50 100 200 500 1000] [--d 6 20] [--asks 50] [--peers peer:optuna-gp]
+
+One thread each, in processes of their own, asked in turn in one run on the same problem (Hartmann-6, Ackley-20) with
+the same initial design, so that a slow moment of the machine hits both. Each ask is followed by a tell. The column
+`from` counts where our asks came from: none may come from a start that needs no model. Last a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from problems import synthetic
+from workbench import bench
+from workbench.bench import Case
+
+
+def case(n: int, d: int, asks: int) -> Case:
+    """n told points and so many asks."""
+    problem = synthetic.hartmann6() if d == 6 else synthetic.ackley(d)
+    return Case.of(problem, n + asks, n)
+
+
+def row(n: int, d: int, asks: int, peers: list[str]) -> dict[str, Any]:
+    """Seconds of an ask by contestant, and what else it took."""
+    contestants = ["gp", *peers]
+    result = bench.compare([case(n, d, asks)], contestants, seeds=1, together=True, progress=False)
+    found: dict[str, Any] = {"n": n, "d": d}
+    for run in result.runs:
+        timing = result.timing(result.cases[0], run.contestant)
+        assert timing is not None
+        found[run.contestant] = {
+            "mean_s": timing.ask_mean, "median_s": timing.ask_median, "p95_s": timing.ask_p95,
+            "first_s": run.ask_s[0], "cpu_s": run.cpu_s, "grown_mib": run.peak_mib - run.start_mib,
+            "from": dict(run.sources),
+        }  # fmt: skip
+    for peer in peers:
+        if peer in found and "gp" in found:
+            found[f"ratio {peer}"] = found["gp"]["mean_s"] / found[peer]["mean_s"]
+    found["failed"] = [failure.text for failure in result.failures]
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, nargs="+", default=[20, 50, 100, 200, 500, 1000])
+    parser.add_argument("--d", type=int, nargs="+", default=[6, 20])
+    parser.add_argument("--asks", type=int, default=50)
+    parser.add_argument("--peers", nargs="*", default=["peer:optuna-gp"])
+    arguments = parser.parse_args()
+    rows = []
+    for d in arguments.d:
+        for n in arguments.n:
+            rows.append(row(n, d, arguments.asks, arguments.peers))
+            said = [
+                f"{name} {1e3 * found['mean_s']:.1f} ms (p95 {1e3 * found['p95_s']:.1f}, first {1e3 * found['first_s']:.1f}"
+                f", {found['cpu_s']:.1f} CPU s, +{found['grown_mib']:.0f} MiB)"
+                for name, found in rows[-1].items()
+                if isinstance(found, dict)
+            ]
+            ratios = [f"{key} {value:.3f}" for key, value in rows[-1].items() if key.startswith("ratio")]
+            print(f"d={d} n={n}: {'; '.join([*said, *ratios, *rows[-1]['failed']])}", flush=True)
+    print(json.dumps({"rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Our fitted process as a BoTorch model, so that every acquisition function of BoTorch runs on it.
+
+The hyperparameters are ours and stay: nothing is fitted here. Inputs are model inputs, outcomes standardised
+values, larger is better.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from botorch.models import SingleTaskGP
+from botorch.models.kernels.categorical import CategoricalKernel
+from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
+from gpytorch.means import ConstantMean
+from numpy.typing import NDArray
+from torch import Tensor
+
+from workbench.models.exact import Data, Settings, factorise
+
+
+def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
+    """The model of one objective given its data, in evaluation mode, its parameters frozen."""
+    found = factorise(data, settings)
+    mean = ConstantMean().double()
+    mean.constant = torch.tensor(found.mean, dtype=torch.float64)
+    model = SingleTaskGP(
+        torch.from_numpy(data.X),
+        torch.from_numpy(data.y)[:, None],
+        train_Yvar=torch.from_numpy(data.noise + found.noise)[:, None],
+        covar_module=_kernel(data, settings),
+        mean_module=mean,
+        outcome_transform=None,
+    )
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def _kernel(data: Data, settings: Settings) -> Kernel:
+    d, c = len(data.ordered), len(data.choices)
+    values = np.exp(settings.theta)
+    parts: list[Kernel] = []
+    if d:
+        smooth = MaternKernel(nu=2.5, ard_num_dims=d, active_dims=data.ordered) if settings.kind == "matern52" else (
+            RBFKernel(ard_num_dims=d, active_dims=data.ordered)
+        )  # fmt: skip
+        smooth.double().lengthscale = _tensor(values[:d])
+        parts.append(smooth)
+    if c:
+        hamming = CategoricalKernel(ard_num_dims=c, active_dims=data.choices).double()
+        hamming.lengthscale = _tensor(values[d : d + c])  # exp(-mean_c [x_c != x'_c] / l_c), as ours
+        parts.append(hamming)
+    kernel = parts[0]
+    for other in parts[1:]:
+        kernel = kernel * other
+    scaled = ScaleKernel(kernel).double()
+    scaled.outputscale = _tensor(values[d + c])
+    return scaled
+
+
+def _tensor(values: NDArray[np.float64] | np.float64) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
