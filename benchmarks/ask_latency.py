@@ -45,6 +45,12 @@ def row(n: int, d: int, asks: int, peers: list[str]) -> dict[str, Any]:
     return found
 
 
+def _said(name: str, found: dict[str, Any]) -> str:
+    mean, p95, first = (1e3 * found[key] for key in ("mean_s", "p95_s", "first_s"))
+    cost = f"{found['cpu_s']:.1f} CPU s, +{found['grown_mib']:.0f} MiB"
+    return f"{name} {mean:.1f} ms (p95 {p95:.1f}, first {first:.1f}, {cost})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n", type=int, nargs="+", default=[20, 50, 100, 200, 500, 1000])
@@ -56,12 +62,7 @@ def main() -> None:
     for d in arguments.d:
         for n in arguments.n:
             rows.append(row(n, d, arguments.asks, arguments.peers))
-            said = [
-                f"{name} {1e3 * found['mean_s']:.1f} ms (p95 {1e3 * found['p95_s']:.1f}, first {1e3 * found['first_s']:.1f}"
-                f", {found['cpu_s']:.1f} CPU s, +{found['grown_mib']:.0f} MiB)"
-                for name, found in rows[-1].items()
-                if isinstance(found, dict)
-            ]
+            said = [_said(name, found) for name, found in rows[-1].items() if isinstance(found, dict)]
             ratios = [f"{key} {value:.3f}" for key, value in rows[-1].items() if key.startswith("ratio")]
             print(f"d={d} n={n}: {'; '.join([*said, *ratios, *rows[-1]['failed']])}", flush=True)
     print(json.dumps({"rows": rows}))

@@ -7,14 +7,13 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import workbench as wb
-from workbench.acquisition.improvement import log_ei
+from workbench.acquisition import plan
 from workbench.models.curves import finals, intermediate
-from workbench.models.gp import NOISELESS, GaussianProcesses, reproducible
+from workbench.models.gp import GaussianProcesses
 from workbench.trial import History, Report, TrialRow
 
 LINE = wb.Space([wb.Float("x", 0, 1)])
@@ -130,7 +129,7 @@ def test_objectives_are_predicted_apart():
     assert (b.rows.tolist(), b.values.tolist()) == ([3], [6.0])  # raw, as the column of a target is
     X = np.linspace(0, 1, 5)[:, None]
     assert np.isfinite(GaussianProcesses.fit(history).posterior(X)).all()
-    assert [len(output.model.train_targets) for output in GaussianProcesses.fit(history).outputs] == [3, 3]
+    assert [len(output.data.y) for output in GaussianProcesses.fit(history).outputs] == [3, 3]
 
 
 # -- the model ------------------------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ def test_pruned_trials_teach_the_model_what_they_showed(noise, sd):
     assert np.sqrt((error**2).mean()) < 1.5 * report_sd  # 12 reports: their rms scatters by 1 / sqrt(24)
     assert np.sqrt((error**2).mean()) < np.sqrt((without**2).mean()) / 3
     assert (error < 4 * spread + 0.01).all()
-    variances = gp.outputs[0].model.likelihood.noise.numpy().ravel()
+    variances = gp.outputs[0].data.noise
     assert variances[12:].min() > variances[:12].max()  # pruned ones count less
 
 
@@ -192,14 +191,12 @@ def test_the_inferred_noise_is_that_of_complete_trials_and_comes_on_top():
         trials.append(("pruned", x, None, {1: 3 * math.sin(6 * x) - 1 + rng.normal(0, 0.6)}))
     history = record(*trials)
     output = GaussianProcesses.fit(history).outputs[0]
-    likelihood = output.model.likelihood
-    learnt = likelihood.second_noise.item()
-    assert math.sqrt(learnt) * output.scale == pytest.approx(0.3, rel=0.35)  # 3 standard errors of an sd from 40
-    doubt = finals(history, 0).variances / output.scale**2
-    expected = np.concatenate([np.full(40, NOISELESS), doubt]) + learnt
-    np.testing.assert_allclose(likelihood.noise.numpy().ravel(), expected, rtol=1e-6)
-    prior = likelihood.second_noise_covar.noise_prior
-    assert (prior.loc.item(), prior.scale.item()) == (-4.0, 1.0)  # as SingleTaskGP has it
+    scale = output.outcome.slope
+    assert math.sqrt(output.posterior.noise) * scale == pytest.approx(
+        0.3, rel=0.35
+    )  # 3 standard errors of an sd from 40
+    doubt = finals(history, 0).variances / scale**2
+    np.testing.assert_allclose(output.data.noise, np.concatenate([np.zeros(40), doubt]), rtol=1e-6)
 
 
 @pytest.mark.parametrize("noise", ["none", "unknown", 0.1])
@@ -221,18 +218,18 @@ def test_the_incumbent_is_a_complete_trial():
     )
     gp = GaussianProcesses.fit(history)
     assert gp.posterior(history.X[[4]])[0][0, 0] > 0.9
-    acquisition, best = log_ei(gp, history, np.empty((0, 1)), 0)
-    assert best == pytest.approx(math.sin(0.9))
-    with reproducible(0):
-        value = acquisition(torch.tensor([[[0.5]]], dtype=torch.float64)).item()
-    assert math.exp(value) * gp.outputs[0].scale == pytest.approx(1 - math.sin(0.9), rel=0.1)
+    setting = plan.Setting(history, gp, np.empty((0, 1)), np.empty((0, 1)), {}, np.random.default_rng(0))
+    chosen = plan.MAKERS["log_ei"](setting)
+    assert chosen.best == pytest.approx(math.sin(0.9))
+    value = chosen.acquisition.value(np.array([[0.5]]))[0]
+    assert math.exp(value) * gp.outputs[0].outcome.slope == pytest.approx(1 - math.sin(0.9), rel=0.1)
 
 
 def test_failures_are_no_better_than_what_pruned_trials_foretell():
     trials = [("complete", x, 1.0 + x, {1: x}) for x in (0.0, 0.1, 0.2, 0.3)]
     history = record(*trials, ("pruned", 0.9, None, {1: -0.2}), ("failed", 0.6, None, {}))
     output = GaussianProcesses.fit(history, shun_failures=True).outputs[0]
-    y = output.mean + output.scale * output.model.train_targets.numpy()
+    y = output.outcome.backward(output.data.y)
     np.testing.assert_allclose(y, [1.0, 1.1, 1.2, 1.3, 0.8, 0.8])
 
 

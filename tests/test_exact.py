@@ -23,7 +23,7 @@ from workbench.models.exact import (
     log_posterior,
 )
 from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
-from workbench.models.outcomes import Outcome, best_power, inverse_yeo_johnson, yeo_johnson
+from workbench.models.outcomes import Bend, Outcome, best_power, inverse_yeo_johnson, worth_a_look, yeo_johnson
 
 Array = NDArray[np.float64]
 
@@ -333,23 +333,28 @@ def test_the_best_power_is_the_most_likely_one() -> None:
     outcome = Outcome.of(y, power)
     v = (y - outcome.centre) / outcome.unit
     grid = np.linspace(0, 2, 2001)
-    assert power == pytest.approx(grid[np.argmax([scipy.stats.yeojohnson_llf(p, v) for p in grid])], abs=2e-3)
+    assert power.by == pytest.approx(grid[np.argmax([scipy.stats.yeojohnson_llf(p, v) for p in grid])], abs=2e-3)
+    assert [bend and bend.kind for bend in worth_a_look(y)] == [None, "power", "bilog", "bilog", "bilog"]
+    assert worth_a_look(rng.normal(size=80)) == (None,)
     assert best_power(rng.normal(size=80)) is None  # not skewed
     assert best_power(y[:5]) is None  # too few
 
 
-@pytest.mark.parametrize("power", [None, 0.0, 0.6, 2.0])
+BENDS = [None, Bend("power", 0.0), Bend("power", 0.6), Bend("power", 2.0), Bend("bilog", 1.0), Bend("bilog", 0.01)]
+
+
+@pytest.mark.parametrize("bend", BENDS)
 @pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
-def test_outcomes_go_there_and_back(power: float | None, factor: float) -> None:
+def test_outcomes_go_there_and_back(bend: Bend | None, factor: float) -> None:
     y = factor * (3 + np.random.default_rng(2).normal(size=40) ** 3)
-    outcome = Outcome.of(y, power)
+    outcome = Outcome.of(y, bend)
     z = outcome.forward(y)
     assert abs(z.mean()) < 1e-9
     assert z.std(ddof=1) == pytest.approx(1.0)
     np.testing.assert_allclose(outcome.backward(z), y, rtol=1e-9, atol=1e-9 * factor)
     assert (np.diff(z[np.argsort(y)]) > 0).all()
     # the slope at each value, by which noise and densities change
-    h = 1e-6 * factor
+    h = 1e-7 * factor
     slope = (outcome.forward(y + h) - outcome.forward(y - h)) / (2 * h)
     assert outcome.log_slope(y) == pytest.approx(float(np.log(slope).sum()), abs=1e-3)
     np.testing.assert_allclose(outcome.variance(y, np.full(40, h**2)), (slope * h) ** 2, rtol=1e-4)
@@ -367,7 +372,7 @@ def test_moments_of_y_follow_the_quantiles() -> None:
 
 @pytest.mark.parametrize("y", [np.zeros(5), np.full(5, 3.0), np.array([7.0]), np.empty(0)])
 def test_values_that_tell_no_scale(y: Array) -> None:
-    for power in (None, 0.5):
-        outcome = Outcome.of(y, power)
+    for bend in (None, Bend("power", 0.5), Bend("bilog", 0.1)):
+        outcome = Outcome.of(y, bend)
         assert np.isfinite(outcome.forward(y)).all()
         np.testing.assert_allclose(outcome.backward(outcome.forward(y)), y, atol=1e-12)

@@ -28,7 +28,7 @@ def space(*rules: Any) -> wb.Space:
 
 
 def holds(params: Mapping[str, Any]) -> bool:
-    return round_enough(params) and not_acid(params) and params["x"] + params["y1"] >= -1
+    return round_enough(params) and not_acid(params) and params["x"] + params["y1"] >= -1 - 1e-9
 
 
 @pytest.mark.parametrize("sampler", ["random", "sobol", "grid", "gp"])

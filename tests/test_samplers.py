@@ -18,7 +18,7 @@ import torch
 import workbench as wb
 from workbench import build
 from workbench.build import make_sampler, sampler_names
-from workbench.models.gp import GaussianProcesses, reproducible
+from workbench.models.gp import GaussianProcesses, alone
 from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
 from workbench.trial import History
@@ -254,14 +254,14 @@ def test_timeout_holds_and_the_fall_back_is_noted(sampler):
 
 def test_the_search_returns_what_it_has_when_time_is_over(monkeypatch):
     """A deadline inside the search gives the best screened point, marked as such."""
-    from workbench.acquisition import maximize
+    from workbench.acquisition import search
 
     def over(*arguments):
         raise wb.DeadlineReached("over")
 
     s = study("gp", plane(), budget=8)
     fill(s, 4)
-    monkeypatch.setattr(maximize, "_local_search", over)
+    monkeypatch.setattr(search.Climbers, "climb", over)
     with pytest.warns(wb.WorkbenchWarning, match="best point found so far"):
         trial = s.ask()
     assert trial.meta["acquisition"] == "log_ei"
@@ -539,7 +539,7 @@ def test_fixed_values_of_any_number_of_digits_are_served(sampler):
 
 
 def test_a_batch_keeps_the_candidates_that_were_found_in_time(monkeypatch):
-    from workbench.acquisition import maximize as module
+    from workbench.acquisition import search as module
     from workbench.errors import DeadlineReached
 
     s = study("gp", plane())
@@ -673,7 +673,7 @@ def test_asks_that_wait_for_the_model_keep_their_time():
     entered, leave = threading.Event(), threading.Event()
 
     def hold():
-        with reproducible(0):
+        with alone():
             entered.set()
             leave.wait(20)
 

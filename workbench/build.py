@@ -17,7 +17,7 @@ from workbench.problem import Constraint, Objective, Preference, check_apart, ch
 from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
-from workbench.samplers.bayesian import GPSampler
+from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
 from workbench.space import Float, Space
 from workbench.space.functions import Function
@@ -36,7 +36,7 @@ _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "grid": GridSampler,
 }
 # An acquisition function is a sampler name too: the GP sampler with that acquisition.
-_ACQUISITIONS = frozenset({"log_ei"})
+_ACQUISITIONS = frozenset(ACQUISITIONS)
 
 
 def sampler_names() -> list[str]:

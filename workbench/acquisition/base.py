@@ -34,7 +34,10 @@ _JITTERS = (1e-12, 1e-10, 1e-8, 1e-6)  # relative to the largest variance
 class Posterior(Protocol):
     """A Gaussian process of one output given the record, in standardised units where larger is better."""
 
-    noise: float  # variance of one further measurement
+    @property
+    def noise(self) -> float:
+        """Variance of one further measurement."""
+        ...
 
     def mean_sd(self, Z: Array) -> tuple[Array, Array]:
         """Moments of the noise-free function at Z (b, d): mu (b,) and sd (b,)."""

@@ -41,8 +41,9 @@ class Ours:
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
         """The next trial's parameters, and the sampler that its meta names."""
         self._trial = self._study.ask()
-        source = self._trial.meta.get("sampler")
-        return self._trial.params, source
+        meta = self._trial.meta
+        source = str(meta.get("sampler"))
+        return self._trial.params, f"{source} {meta['fit']}" if "fit" in meta else source
 
     def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Tell the trial that was asked last."""

@@ -34,7 +34,7 @@ from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
 
 Array = NDArray[np.float64]
 
-NOISELESS = 1e-6  # variance of a noise-free standardised value; keeps the Cholesky factor stable
+NOISELESS = 1e-8  # variance of a noise-free standardised value; keeps the Cholesky factor stable
 _NOISE = (1e-6, 1.0)  # range of an inferred noise variance
 _LENGTH = (0.01, 100.0)
 _CHOICE = (0.05, 100.0)

@@ -2,23 +2,28 @@
 
 A conditional parameter that is inactive has no value. For a stationary kernel it is put at one
 fixed place, so that points that differ only where nothing exists are the same point.
+
+Symbols: n points, d columns, X encoded points, Z model inputs.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from workbench.space import Parameter, Space
 
+    Array = NDArray[np.float64]
+
 VECTOR_REACH = 3.0  # a standard-normal column is searched and scaled within this many sd
 _HALF = 0.5  # where an inactive box column is put
+_SAME = 1e-6  # two levels of a parent are further apart
 
 
 class Inputs:
@@ -27,63 +32,105 @@ class Inputs:
     Attributes:
         categorical: Columns that hold the index of a choice.
         ordered: All other columns.
-        bounds: Search box of encoded points, shape (2, d).
+        low, high: Search box of encoded points, shape (d,) each.
     """
 
     def __init__(self, space: Space) -> None:
         d = space.width
         self.space = space
-        self.bounds = torch.zeros(2, d, dtype=torch.float64)
-        self._shift = torch.zeros(d, dtype=torch.float64)
-        self._scale = torch.ones(d, dtype=torch.float64)
-        self._neutral = torch.full((d,), _HALF, dtype=torch.float64)
+        self.low, self.high = np.zeros(d), np.zeros(d)
+        self._shift, self._scale = np.zeros(d), np.ones(d)
+        self._neutral = np.full(d, _HALF)
         categorical: list[int] = []
         for p in space:
             columns = range(*space.slices[p.name].indices(d))
             if p.box:
-                self.bounds[1, columns] = 1.0
+                self.high[columns] = 1.0
             elif p.cardinality is not None:
                 categorical += columns
-                self.bounds[1, columns] = p.cardinality - 1.0
+                self.high[columns] = p.cardinality - 1.0
                 self._neutral[columns] = 0.0
             else:
-                self.bounds[0, columns], self.bounds[1, columns] = -VECTOR_REACH, VECTOR_REACH
+                self.low[columns], self.high[columns] = -VECTOR_REACH, VECTOR_REACH
                 self._shift[columns], self._scale[columns] = -VECTOR_REACH, 2 * VECTOR_REACH
                 self._neutral[columns] = 0.0
         self.categorical = categorical
         self.ordered = [column for column in range(d) if column not in set(categorical)]
         self._conditions = [(space.slices[p.name], _condition(space, p)) for p in space if p.when]
 
-    def from_encoded(self, X: NDArray[np.float64]) -> Tensor:
+    def model_points(self, X: Array) -> Array:
+        """Imputed and scaled model inputs.
+
+        Args:
+            X: Encoded points, shape (n, d); columns that are NaN or that their parents switch off are ignored.
+        Returns:
+            Array of the same shape.
+        """
+        return (self._imputed(X)[0] - self._shift) / self._scale
+
+    def pull_back(self, X: Array, dZ: Array) -> Array:
+        """Gradient with respect to encoded points, from that with respect to `model_points(X)`.
+
+        Args:
+            X: Encoded points, shape (n, d).
+            dZ: Gradient at their model inputs, shape (n, d).
+        Returns:
+            Gradient of the same shape, zero in columns of choices and in those that are ignored.
+        """
+        dX = np.where(self._imputed(X)[1], 0.0, dZ / self._scale)
+        dX[:, self.categorical] = 0.0
+        return dX
+
+    def _imputed(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """The points with neutral values where nothing exists, and the mask of these, shape (n, d) each."""
+        ignored = np.isnan(X)
+        X = np.where(ignored, self._neutral, X)
+        for columns, parents in self._conditions:
+            on = np.ones(len(X), dtype=bool)
+            for parent, allowed in parents:  # parents come first: one that is switched off is ignored by now
+                on &= ~ignored[:, parent] & (np.abs(X[:, parent, None] - allowed) < _SAME).any(axis=1)
+            X[~on, columns] = self._neutral[columns]
+            ignored[~on, columns] = True
+        return X, ignored
+
+    # -- for models made of tensors --------------------------------------------------------------
+
+    @cached_property
+    def bounds(self) -> Tensor:
+        """Search box of encoded points, shape (2, d)."""
+        import torch
+
+        return torch.from_numpy(np.stack([self.low, self.high]))
+
+    def from_encoded(self, X: Array) -> Tensor:
         """Imputed and scaled model inputs of encoded points with NaN, shape (n, d)."""
+        import torch
+
         return self.scaled(torch.from_numpy(np.array(X, dtype=np.float64)))
 
     def scaled(self, X: Tensor) -> Tensor:
-        """Imputed and scaled model inputs, differentiable in the active columns.
+        """`model_points` of a tensor of shape (..., d), differentiable in the active columns."""
+        import torch
 
-        Args:
-            X: Encoded points, shape (..., d); columns that their parents switch off are ignored.
-        Returns:
-            Tensor of the same shape.
-        """
-        X = torch.where(X.isnan(), self._neutral, X)
+        neutral = torch.from_numpy(self._neutral)
+        ignored = X.isnan()
+        X = torch.where(ignored, neutral, X)
         for columns, parents in self._conditions:
             on = torch.ones(X.shape[:-1], dtype=torch.bool)
-            for parent, allowed in parents:  # parents come first, so a switched-off parent is imputed by now
-                on = on & (X[..., parent, None] - allowed).abs().lt(1e-6).any(-1)
-            X = torch.where(self._mask(on, columns), self._neutral, X)
-        return (X - self._shift) / self._scale
+            for parent, allowed in parents:
+                same = (X[..., parent, None] - torch.from_numpy(allowed)).abs().lt(_SAME).any(-1)
+                on = on & same & ~ignored[..., parent]
+            off = torch.zeros_like(ignored)
+            off[..., columns] = ~on[..., None]
+            ignored = ignored | off  # anew: the gradient remembers the mask before
+            X = torch.where(ignored, neutral, X)
+        return (X - torch.from_numpy(self._shift)) / torch.from_numpy(self._scale)
 
-    def _mask(self, on: Tensor, columns: slice) -> Tensor:
-        mask = torch.zeros(*on.shape, self.space.width, dtype=torch.bool)
-        mask[..., columns] = ~on[..., None]
-        return mask
 
-
-def _condition(space: Space, parameter: Parameter) -> list[tuple[int, Tensor]]:
+def _condition(space: Space, parameter: Parameter) -> list[tuple[int, Array]]:
     """Column and encoded values of each parent that make the parameter exist."""
     assert parameter.when is not None
     return [
-        (space.slices[parent].start, torch.from_numpy(space[parent].encode(list(values))[:, 0]))
+        (space.slices[parent].start, space[parent].encode(list(values))[:, 0])
         for parent, values in parameter.when.items()
     ]

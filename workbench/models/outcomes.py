@@ -1,14 +1,18 @@
-"""Measured values to standardised ones and back: a shift and a scale, and for heavy tails a power before them.
+"""Measured values to standardised ones and back: a shift and a scale, and for heavy tails a bend before them.
 
-The power is that of Yeo and Johnson 2000 (A new family of power transformations, eq. 2.1) on values in units of
-their interquartile range. It is monotone, so whatever is better stays better.
+Two bends, both monotone, so whatever is better stays better. The power of Yeo and Johnson 2000 (A new family of power
+transformations, eq. 2.1) on values in units of their interquartile range around their median; and the bilog
+sign(v) log(1 + |v|) around the best value, in a share of the interquartile range, which spreads the best values out
+and draws the bad ones together (Eriksson and Poloczek 2021, Scalable constrained Bayesian optimization, section 3.3).
 
-Symbols: y measured, v in robust units, t after the power, z standardised; n values, b queries.
+Symbols: y measured, v in robust units, t after the bend, z standardised; n values, b queries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,88 +20,101 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _POWERS = (0.0, 2.0)  # of the search for the power; beyond, the range of t is bounded and its inverse is not
-_SKEWED = 1.0  # skewness from which a power is worth a look
+_SHARES = (1.0, 0.1, 0.01)  # units of a bilog that are worth a look, in interquartile ranges
+_SKEWED = 1.0  # skewness from which a bend is worth a look
 _FEWEST = 8  # values from which skewness means something
 _TINY = 1e-12
 _GOLDEN = (5**0.5 - 1) / 2
 
 
+class Bend(NamedTuple):
+    """A bend: the power lambda of Yeo and Johnson, or the share of the interquartile range that a bilog has as unit."""
+
+    kind: Literal["power", "bilog"]
+    by: float
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """z = (t - shift) / scale with t = power(v) and v = (y - centre) / unit; without a power t = v.
+    """z = (t - shift) / scale with t = bend(v) and v = (y - centre) / unit; without a bend t = v.
 
     Args:
         centre, unit: Of the measured values.
-        shift, scale: Of the values after the power.
-        power: Lambda of Yeo and Johnson; None for none.
+        shift, scale: Of the values after the bend.
+        bend: None for none.
     """
 
     centre: float
     unit: float
     shift: float
     scale: float
-    power: float | None = None
+    bend: Bend | None = None
 
     @classmethod
-    def of(cls, y: Array, power: float | None = None) -> Outcome:
+    def of(cls, y: Array, bend: Bend | None = None) -> Outcome:
         """The standardisation of values y (n,), their own units kept if they are all equal."""
-        if power is None:
+        if bend is None:
             unit = float(np.abs(y).max(initial=0.0)) or 1.0  # keeps the sums of huge and tiny values in range
-            shift, scale = _spread(y / unit)
-            return cls(0.0, unit, shift, scale)
+            return cls(0.0, unit, *_spread(y / unit))
         centre, unit = robust(y)
-        shift, scale = _spread(yeo_johnson((y - centre) / unit, power))
-        return cls(centre, unit, shift, scale, power)
+        if bend.kind == "bilog":
+            centre, unit = float(y.max(initial=0.0)) if len(y) else 0.0, bend.by * unit
+        return cls(centre, unit, *_spread(bent((y - centre) / unit, bend)), bend)
 
     def forward(self, y: Array) -> Array:
         """Standardised values."""
         v = (y - self.centre) / self.unit
-        t = v if self.power is None else yeo_johnson(v, self.power)
-        return np.asarray((t - self.shift) / self.scale)
+        return np.asarray(((v if self.bend is None else bent(v, self.bend)) - self.shift) / self.scale)
 
     def backward(self, z: Array) -> Array:
         """Measured values."""
         t = self.shift + self.scale * z
-        v = t if self.power is None else inverse_yeo_johnson(t, self.power)
-        return np.asarray(self.centre + self.unit * v)
+        return np.asarray(self.centre + self.unit * (t if self.bend is None else unbent(t, self.bend)))
 
     @property
     def slope(self) -> float:
-        """dy/dz where there is no power."""
+        """dy/dz where there is no bend."""
         return self.unit * self.scale
 
     def log_slope(self, y: Array) -> float:
-        """Sum of log dz/dy, which makes evidences of different powers comparable."""
-        out = -len(y) * (np.log(self.unit) + np.log(self.scale))
-        if self.power is not None:
+        """Sum of log dz/dy, which makes evidences of different bends comparable."""
+        return float(self._log_slopes(y).sum())
+
+    def variance(self, y: Array, noise: Array) -> Array:
+        """Noise variances (n,) of measurements y in units of z, by the slope of the bend at y."""
+        return np.asarray(noise * np.exp(2.0 * self._log_slopes(y)))
+
+    def _log_slopes(self, y: Array) -> Array:
+        out = np.full(len(y), -np.log(self.unit) - np.log(self.scale))
+        if self.bend is not None:
             v = (y - self.centre) / self.unit
-            out += float(((self.power - 1.0) * np.sign(v) * np.log1p(np.abs(v))).sum())
-        return float(out)
+            out += np.log1p(np.abs(v)) * (-1.0 if self.bend.kind == "bilog" else (self.bend.by - 1.0) * np.sign(v))
+        return out
 
     def moments(self, mu: Array, sd: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of y for normal z, each (b,).
 
-        Where there is a power: the median and half the distance of the quantiles at one standard deviation,
+        Where there is a bend: the median and half the distance of the quantiles at one standard deviation,
         since the mean of a distribution with such a tail says little about where its values lie.
         """
-        if self.power is None:
+        if self.bend is None:
             return self.backward(mu), self.slope * sd
         return self.backward(mu), 0.5 * (self.backward(mu + sd) - self.backward(mu - sd))
 
-    def variance(self, y: Array, noise: Array) -> Array:
-        """Noise variances (n,) of measurements y in units of z, by the slope of the power at y."""
-        slope = np.full(len(y), 1.0 / (self.unit * self.scale))
-        if self.power is not None:
-            v = (y - self.centre) / self.unit
-            slope = slope * np.exp((self.power - 1.0) * np.sign(v) * np.log1p(np.abs(v)))
-        return np.asarray(noise * slope**2)
+
+def worth_a_look(y: Array) -> Sequence[Bend | None]:
+    """No bend, and for skewed values y (n,) the most likely power and some bilogs."""
+    power = best_power(y)
+    if power is None:
+        return (None,)
+    return (None, power, *(Bend("bilog", share) for share in _SHARES))
 
 
-def best_power(y: Array) -> float | None:
+def best_power(y: Array) -> Bend | None:
     """The most likely power of values y (n,) as a sample of a normal distribution; None where they are not skewed."""
     centre, unit = robust(y)
     v = (y - centre) / unit
-    spread = float(v.std())
+    spread = float(v.std()) if len(v) else 0.0
     if len(y) < _FEWEST or spread < _TINY or abs(float(((v - v.mean()) ** 3).mean())) / spread**3 < _SKEWED:
         return None
     signed = float((np.sign(v) * np.log1p(np.abs(v))).sum())
@@ -109,7 +126,22 @@ def best_power(y: Array) -> float | None:
     while high - low > 1e-3:
         a, b = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
         low, high = (low, b) if loss(a) < loss(b) else (a, high)
-    return round(0.5 * (low + high), 3)
+    return Bend("power", round(0.5 * (low + high), 3))
+
+
+def bent(v: Array, bend: Bend) -> Array:
+    """t of v, any shape."""
+    return np.sign(v) * np.log1p(np.abs(v)) if bend.kind == "bilog" else yeo_johnson(v, bend.by)
+
+
+def unbent(t: Array, bend: Bend) -> Array:
+    """v of t, any shape; where it would be beyond floats, the furthest."""
+    if bend.kind == "bilog":
+        return np.asarray(np.sign(t) * np.expm1(np.minimum(np.abs(t), _LARGEST)))
+    return inverse_yeo_johnson(t, bend.by)
+
+
+_LARGEST = 600.0  # exp of it, times any unit, is still a float
 
 
 def yeo_johnson(v: Array, power: float) -> Array:
@@ -122,15 +154,15 @@ def yeo_johnson(v: Array, power: float) -> Array:
 
 
 def inverse_yeo_johnson(t: Array, power: float) -> Array:
-    """The values whose power is t, any shape; beyond its range, the nearest that exists in floats."""
+    """The values whose power is t, any shape."""
     right, left = np.maximum(t, 0.0), np.maximum(-t, 0.0)
-    top = right if power == 0.0 else np.log1p(np.maximum(power * right, _TINY - 1.0)) / power
-    low = left if power == 2.0 else np.log1p(np.maximum((2.0 - power) * left, _TINY - 1.0)) / (2.0 - power)
-    return np.where(t >= 0, np.expm1(np.minimum(top, 700.0)), -np.expm1(np.minimum(low, 700.0)))
+    top = right if power == 0.0 else np.log1p(power * right) / power
+    low = left if power == 2.0 else np.log1p((2.0 - power) * left) / (2.0 - power)
+    return np.where(t >= 0, np.expm1(np.minimum(top, _LARGEST)), -np.expm1(np.minimum(low, _LARGEST)))
 
 
 def robust(y: Array) -> tuple[float, float]:
-    """Median and interquartile range; the standard deviation, then 1, where half of the values are equal."""
+    """Median and interquartile range; the largest distance from it, then 1, where half of the values are equal."""
     low, middle, high = np.quantile(y, [0.25, 0.5, 0.75]) if len(y) else (0.0, 0.0, 1.0)
     unit = float(high - low)
     size = float(np.abs(y - middle).max(initial=0.0))

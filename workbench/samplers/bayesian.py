@@ -1,8 +1,7 @@
-"""Bayesian optimisation with a Gaussian process and expected improvement.
+"""Bayesian optimisation with a Gaussian process.
 
-A scrambled Sobol start, then the maximiser of log expected improvement (Ament et al. 2023,
-Unexpected Improvements to Expected Improvement). Trials in flight are integrated out, so that a
-batch is chosen one by one (q-LogEI with pending points).
+A scrambled Sobol start, then the maximiser of an acquisition function (`acquisition.plan` says which). Trials in
+flight are averaged out or believed in, so that a batch is chosen one by one, each seeing those before it.
 
 Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the incumbent.
 """
@@ -24,25 +23,38 @@ from workbench.space import Simplex
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workbench.acquisition.maximize import Candidate
+    from workbench.acquisition.search import Candidate, Region
     from workbench.models.gp import GaussianProcesses
     from workbench.trial import History
 
     Array = NDArray[np.float64]
 
+ACQUISITIONS = ("log_ei", "noisy_ei", "pi", "ucb", "kg", "mes", "gibbon")
+_SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
     "why": "time was over",
     "meta": {"sampler": "sobol", **_LATE},
     "warnings": ("the time given was over before this one of the batch: a quasi-random point instead",),
 }
+_WORDS = {
+    "log_ei": "highest expected improvement",
+    "target_ei": "highest expected improvement towards the target",
+    "noisy_ei": "highest expected improvement of the best posterior mean",
+    "pi": "highest probability of improvement",
+    "ucb": "highest upper confidence bound",
+    "kg": "highest knowledge gradient",
+    "mes": "most information about the maximum",
+    "gibbon": "most information about the maximum, by a bound",
+}
 
 
 class GPSampler(Sampler):
-    """Gaussian process and log expected improvement, for one measured objective.
+    """Gaussian process and an acquisition function, for one measured objective.
 
     Args:
-        acquisition: "log_ei".
+        acquisition: One of "log_ei", "noisy_ei", "pi", "ucb", "kg", "mes", "gibbon"; None takes what
+            `acquisition.plan` says of the record.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
     """
@@ -50,9 +62,11 @@ class GPSampler(Sampler):
     name = "gp"
     serves = MODELLED | {"context", "near"}
 
-    def __init__(self, acquisition: str = "log_ei", restarts: int = 6, raw_samples: int = 384) -> None:
-        if acquisition != "log_ei":
-            raise UnsupportedError(f"acquisition must be 'log_ei', got {acquisition!r}")
+    def __init__(self, acquisition: str | None = None, restarts: int = 8, raw_samples: int = 512) -> None:
+        if acquisition not in (None, *ACQUISITIONS):
+            raise UnsupportedError(
+                f"acquisition must be one of {', '.join(ACQUISITIONS)}, or None; got {acquisition!r}"
+            )
         if not 1 <= restarts <= raw_samples:
             raise UnsupportedError(f"needs 1 <= restarts <= raw_samples, got {restarts} and {raw_samples}")
         self._acquisition, self._restarts, self._raw_samples = acquisition, restarts, raw_samples
@@ -64,12 +78,18 @@ class GPSampler(Sampler):
     def check(self, request: AskRequest) -> None:
         """Refuse what needs another sampler: kinds without a kernel, too many columns, sparse mixtures."""
         super().check(request)
-        space = request.history.space
-        reasons = unmodelled(space)
-        reasons += [f"max_nonzero of {p.name!r}" for p in space if isinstance(p, Simplex) and p.max_nonzero is not None]
+        history = request.history
+        reasons = unmodelled(history.space)
+        sparse = (p for p in history.space if isinstance(p, Simplex) and p.max_nonzero is not None)
+        reasons += [f"max_nonzero of {p.name!r}" for p in sparse]
         if reasons:
             raise UnsupportedError(
                 f"sampler 'gp' cannot serve this space: {'; '.join(reasons)}. Use sampler='sobol', or 'random'"
+            )
+        if self._acquisition not in (None, "log_ei") and history.measured[0].target is not None:
+            raise UnsupportedError(
+                f"acquisition {self._acquisition!r} cannot serve an objective with a target; use sampler='gp', which "
+                "takes the expected improvement towards it"
             )
 
     def ask(self, request: AskRequest) -> list[Proposal]:
@@ -87,12 +107,12 @@ class GPSampler(Sampler):
 
     def _model_based(self, request: AskRequest, start: list[Proposal]) -> list[Proposal]:
         """What is missing to n, one by one: each sees those before it as in flight."""
-        from workbench.models.gp import GaussianProcesses, reproducible
+        from workbench.models.gp import GaussianProcesses, alone
 
-        history, missing = request.history, request.n - len(start)
-        surrogate = GaussianProcesses.fit(history, deadline=request.deadline, shun_failures=True)
+        missing = request.n - len(start)
+        surrogate = GaussianProcesses.fit(request.history, deadline=request.deadline, shun_failures=True)
         taken, proposals = [p.x for p in start], list[Proposal]()
-        with reproducible(int(request.rng.integers(2**31)), request.deadline):
+        with alone(request.deadline):
             for k in range(missing):
                 try:
                     found = self._search(request, surrogate, taken, share=missing - k)
@@ -111,40 +131,53 @@ class GPSampler(Sampler):
         self, request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int
     ) -> Proposal | None:
         """The best admissible point, in an equal share of the time left; None if none was found."""
-        from workbench.acquisition.improvement import log_ei
-        from workbench.acquisition.maximize import Region, Vicinity, maximize
+        from workbench.acquisition import plan
+        from workbench.acquisition.search import maximize
 
         history, rng = request.history, request.rng
+        name = plan.planned(history).acquisition
+        if self._acquisition is not None and name != "target_ei":
+            name = self._acquisition
         flying = history.X[history.pending & history.placed]
         pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
-        deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
-        screen, near = Screen(history, taken, request.centre), None
-        if request.centre is not None:
-            near = Vicinity(request.centre, NEAR)
-        region = Region(history.space, surrogate.inputs, request.fixed, screen.admits, deadline, near)
-        acquisition, best = log_ei(surrogate, history, pending, int(rng.integers(2**31)), request.context)
+        region = _region(request, surrogate, taken, share)
+        spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed) if name in plan.SPREAD else pending[:0]
+        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng)
+        chosen = plan.MAKERS[name](setting)
         effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
-        found = maximize(acquisition, region, rng, _good(history), **effort)
-        return None if found is None else self._explain(history, found, surrogate, best)
+        found = maximize(chosen.acquisition, region, rng, _good(history), **effort)
+        return None if found is None else _explained(history, found, surrogate, name, chosen.best)
 
-    def _explain(
-        self, history: History, found: Candidate, surrogate: GaussianProcesses, best: float | None
-    ) -> Proposal:
-        goal = history.measured[0]
-        means, sds = surrogate.predict(found.x[None])[goal.name]
-        mean, sd = float(means[0]), float(sds[0])
-        why = f"highest expected improvement: predicted {goal.name} {mean:.4g} ± {sd:.2g}"
-        if best is not None:
-            why += f", best so far {goal.sign * best:.4g}"
-        meta: dict[str, Any] = {"acquisition": self._acquisition, "value": found.value}
-        late = found.late or surrogate.late
-        return Proposal(
-            found.x,
-            meta | _LATE if late else meta,
-            why,
-            {goal.name: {"mean": mean, "sd": sd}},
-            warnings=("the time given was over: this is the best point found so far",) if late else (),
-        )
+
+def _region(request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int) -> Region:
+    from workbench.acquisition.search import Region, Vicinity
+
+    history = request.history
+    deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
+    near = None if request.centre is None else Vicinity(request.centre, NEAR)
+    screen = Screen(history, taken, request.centre)
+    return Region(history.space, surrogate.inputs, request.fixed, screen.admits, deadline, near)
+
+
+def _explained(
+    history: History, found: Candidate, surrogate: GaussianProcesses, name: str, best: float | None
+) -> Proposal:
+    goal = history.measured[0]
+    means, sds = surrogate.predict(found.x[None])[goal.name]
+    mean, sd = float(means[0]), float(sds[0])
+    why = f"{_WORDS[name]}: predicted {goal.name} {mean:.4g} ± {sd:.2g}"
+    if best is not None:
+        why += f", best so far {goal.sign * best:.4g}"
+    meta: dict[str, Any] = {"acquisition": name, "value": found.value, "fit": surrogate.pace}
+    meta["gp"] = surrogate.memory.to_json()
+    late = found.late or surrogate.late
+    return Proposal(
+        found.x,
+        meta | _LATE if late else meta,
+        why,
+        {goal.name: {"mean": mean, "sd": sd}},
+        warnings=("the time given was over: this is the best point found so far",) if late else (),
+    )
 
 
 def start_size(history: History) -> int:

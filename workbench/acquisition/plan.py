@@ -1,0 +1,198 @@
+"""Which acquisition function for which record: one table, and its rows made into functions.
+
+Symbols: z standardised values of the objective, larger is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.acquisition.base import Acquisition
+from workbench.acquisition.entropy import GIBBON, MES, max_value_samples
+from workbench.acquisition.improvement import UCB, Averaged, LogEI, LogPI, NoisyEI, TargetEI
+from workbench.acquisition.knowledge import KnowledgeGradient
+from workbench.acquisition.pending import PendingLogEI, fantasies
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.models.exact import ExactPosterior
+    from workbench.models.gp import GaussianProcesses
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+_BETA = 4.0  # two standard deviations
+_MAXIMA = 16
+_KNOWN = 40  # points of the finite set of the knowledge gradient, the best by posterior mean
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What one more trial is chosen by.
+
+    Args:
+        history: The record.
+        gp: Its model.
+        pending: Encoded trials in flight, shape (p, d).
+        candidates: Encoded points spread over where the search may go, shape (k, d).
+        context: What the world decided; incumbents are then the trials' designs put into this context.
+        rng: Source of randomness.
+    """
+
+    history: History
+    gp: GaussianProcesses
+    pending: Array
+    candidates: Array
+    context: Mapping[str, Any]
+    rng: np.random.Generator
+
+    def observed(self) -> Array:
+        """Model inputs of the counted trials in the present context; of all complete ones if none counts."""
+        history = self.history
+        told = ~np.isnan(history.Y[:, 0])
+        rows = np.flatnonzero(history.counted & told)
+        if rows.size == 0:  # all outside the space or over a limit: improve on any of them
+            rows = np.flatnonzero(history.complete & history.placed & told)
+        X = history.X[rows]
+        for name, value in self.context.items():
+            X[:, history.space.slices[name]] = history.space[name].encode([value])
+        return self.gp.inputs.model_points(X)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An acquisition function, and the incumbent in the sign and unit of `History.Y` (None where there is none)."""
+
+    acquisition: Acquisition
+    best: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: the first whose condition holds is taken.
+
+    Args:
+        acquisition: Name in `MAKERS`.
+        applies: The condition.
+        when: The condition in words.
+        reason: Why this acquisition then.
+    """
+
+    acquisition: str
+    applies: Callable[[History], bool]
+    when: str
+    reason: str
+
+
+def _has_target(history: History) -> bool:
+    return history.measured[0].target is not None
+
+
+TABLE: tuple[Row, ...] = (
+    Row(
+        "target_ei", _has_target, "an objective with a target",
+        "the utility -max(0, |y - target| - tolerance) is not Gaussian, and its expected improvement has a closed form",
+    ),
+    Row(
+        "log_ei", lambda history: True, "one objective",
+        "the logarithm keeps a slope where improvement is unlikely; under noise the best posterior mean is improved on",
+    ),
+)  # fmt: skip
+
+
+def planned(history: History) -> Row:
+    """The row that applies to a record."""
+    return next(row for row in TABLE if row.applies(history))
+
+
+# -- the rows' functions -----------------------------------------------------------------------
+
+
+def _incumbent(setting: Setting, posterior: ExactPosterior) -> float:
+    """Best value z: as measured without noise, else the best posterior mean: the best of noisy values is biased."""
+    history, output = setting.history, setting.gp.outputs[0]
+    if history.measured[0].noise_sd == 0 and not setting.context:
+        rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
+        if rows.size:
+            return float(output.outcome.forward(history.Y[rows, 0]).max())
+    return float(posterior.mean_sd(setting.observed())[0].max())
+
+
+def _log_ei(setting: Setting) -> Chosen:
+    output = setting.gp.outputs[0]
+    posterior = output.posterior
+    best = _incumbent(setting, posterior)
+    told = float(output.outcome.backward(np.array(best)))
+    if not len(setting.pending):
+        return Chosen(LogEI(posterior, best), told)
+    versions, brought = fantasies(posterior, setting.gp.inputs.model_points(setting.pending), setting.rng)
+    return Chosen(PendingLogEI(versions, np.maximum(best, brought.max(axis=1))), told)
+
+
+def _target_ei(setting: Setting) -> Chosen:
+    """Expected improvement towards a target; with trials in flight averaged over some versions of them."""
+    history, output = setting.history, setting.gp.outputs[0]
+    goal, posterior, unit = history.measured[0], output.posterior, output.outcome.slope
+    assert goal.target is not None
+    target, tolerance = float(output.outcome.forward(np.array(goal.target))), goal.tolerance / unit
+
+    def worth(z: Array) -> float:
+        return float(-np.maximum(0.0, np.abs(z - target) - tolerance).min())
+
+    if goal.noise_sd == 0 and not setting.context:
+        z = output.outcome.forward(history.Y[history.complete & history.placed, 0])
+    else:
+        z = posterior.mean_sd(setting.observed())[0]
+    if not len(setting.pending):
+        return Chosen(TargetEI(posterior, target, tolerance, worth(z)), None)
+    versions, brought = fantasies(posterior, setting.gp.inputs.model_points(setting.pending), setting.rng)
+    parts = [
+        TargetEI(versions.version(s), target, tolerance, max(worth(z), worth(brought[s]))) for s in range(len(brought))
+    ]
+    return Chosen(Averaged(parts), None)
+
+
+def _with_pending(make: Callable[[Setting, ExactPosterior], Acquisition]) -> Callable[[Setting], Chosen]:
+    """A maker that believes in the posterior mean of trials in flight (Ginsbourger et al. 2010, kriging believer)."""
+
+    def made(setting: Setting) -> Chosen:
+        output = setting.gp.outputs[0]
+        posterior = output.posterior
+        best = _incumbent(setting, posterior)
+        if len(setting.pending):
+            P = setting.gp.inputs.model_points(setting.pending)
+            posterior = posterior.condition(P, posterior.mean_sd(P)[0][None], max(posterior.noise, 1e-10)).version(0)
+        return Chosen(make(setting, posterior), float(output.outcome.backward(np.array(best))))
+
+    return made
+
+
+def _maxima(setting: Setting, posterior: ExactPosterior) -> Array:
+    spread = np.concatenate([setting.gp.inputs.model_points(setting.candidates), setting.observed()])
+    return max_value_samples(posterior, spread, _MAXIMA, setting.rng)
+
+
+def _finite_set(setting: Setting, posterior: ExactPosterior) -> Array:
+    """The points that the knowledge gradient compares: the most promising of the spread and observed ones."""
+    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
+    return points[np.argsort(-posterior.mean_sd(points)[0], kind="stable")[:_KNOWN]]
+
+
+MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
+    "log_ei": _log_ei,
+    "target_ei": _target_ei,
+    "noisy_ei": _with_pending(lambda setting, p: NoisyEI(p, setting.observed())),
+    "pi": _with_pending(lambda setting, p: LogPI(p, _incumbent(setting, p))),
+    "ucb": _with_pending(lambda setting, p: UCB(p, _BETA)),
+    "kg": _with_pending(lambda setting, p: KnowledgeGradient(p, _finite_set(setting, p))),
+    "mes": _with_pending(lambda setting, p: MES(p, _maxima(setting, p))),
+    "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),
+}
+
+SPREAD = frozenset({"kg", "mes", "gibbon"})
+"""Those that look at points spread over the space."""
