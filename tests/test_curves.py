@@ -218,7 +218,9 @@ def test_the_incumbent_is_a_complete_trial():
     )
     gp = GaussianProcesses.fit(history)
     assert gp.posterior(history.X[[4]])[0][0, 0] > 0.9
-    setting = plan.Setting(history, gp, np.empty((0, 1)), np.empty((0, 1)), {}, np.random.default_rng(0))
+    setting = plan.Setting(
+        history, gp, np.empty((0, 1)), np.empty((0, 1)), {}, np.random.default_rng(0), lambda f: np.empty((0, 1))
+    )
     chosen = plan.MAKERS["log_ei"](setting)
     assert chosen.best == pytest.approx(math.sin(0.9))
     value = chosen.acquisition.value(np.array([[0.5]]))[0]

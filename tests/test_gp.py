@@ -48,7 +48,7 @@ def chosen(gp, history, pending=None, name="log_ei", seed=0):
     space = history.space
     pending = np.empty((0, space.width)) if pending is None else pending
     spread = space.sobol(64, seed)
-    setting = plan.Setting(history, gp, pending, spread, {}, np.random.default_rng(seed))
+    setting = plan.Setting(history, gp, pending, spread, {}, np.random.default_rng(seed), lambda f: spread[:0])
     made = plan.MAKERS[name](setting)
     return made.acquisition, made.best
 

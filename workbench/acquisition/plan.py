@@ -42,6 +42,7 @@ class Setting:
         candidates: Encoded points spread over where the search may go, shape (k, d).
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
+        climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
     """
 
     history: History
@@ -50,6 +51,7 @@ class Setting:
     candidates: Array
     context: Mapping[str, Any]
     rng: np.random.Generator
+    climb: Callable[[Acquisition], Array]
 
     def observed(self) -> Array:
         """Model inputs of the counted trials in the present context; of all complete ones if none counts."""
@@ -174,13 +176,21 @@ def _with_pending(make: Callable[[Setting, ExactPosterior], Acquisition]) -> Cal
 
 def _maxima(setting: Setting, posterior: ExactPosterior) -> Array:
     spread = np.concatenate([setting.gp.inputs.model_points(setting.candidates), setting.observed()])
-    return max_value_samples(posterior, spread, _MAXIMA, setting.rng)
+    quiet = setting.history.measured[0].noise_sd == 0
+    least = _incumbent(setting, posterior) if quiet else None  # without noise the maximum is at least that
+    return max_value_samples(posterior, spread, _MAXIMA, setting.rng, least=least)
 
 
 def _finite_set(setting: Setting, posterior: ExactPosterior) -> Array:
-    """The points that the knowledge gradient compares: the most promising of the spread and observed ones."""
+    """The points that the knowledge gradient compares: the most promising of the spread and observed ones.
+
+    The maximiser of the posterior mean is among them: without it the gradient would count as gained
+    what the mean promises already.
+    """
     points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
-    return points[np.argsort(-posterior.mean_sd(points)[0], kind="stable")[:_KNOWN]]
+    best = setting.gp.inputs.model_points(setting.climb(UCB(posterior, 0.0)))
+    promising = points[np.argsort(-posterior.mean_sd(points)[0], kind="stable")[:_KNOWN]]
+    return np.concatenate([best, promising])
 
 
 MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {

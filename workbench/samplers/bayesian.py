@@ -23,6 +23,7 @@ from workbench.space import Simplex
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.acquisition.base import Acquisition
     from workbench.acquisition.search import Candidate, Region
     from workbench.models.gp import GaussianProcesses
     from workbench.trial import History
@@ -142,11 +143,19 @@ class GPSampler(Sampler):
         pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
         region = _region(request, surrogate, taken, share)
         spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed) if name in plan.SPREAD else pending[:0]
-        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng)
-        chosen = plan.MAKERS[name](setting)
         effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
+
+        def climb(function: Acquisition) -> Array:
+            top = maximize(function, replace(region, admits=_everywhere), rng, _good(history), **effort)
+            return np.empty((0, history.space.width)) if top is None else top.x[None]
+
+        chosen = plan.MAKERS[name](plan.Setting(history, surrogate, pending, spread, request.context, rng, climb))
         found = maximize(chosen.acquisition, region, rng, _good(history), **effort)
         return None if found is None else _explained(history, found, surrogate, name, chosen.best)
+
+
+def _everywhere(X: Array) -> NDArray[np.bool_]:
+    return np.ones(len(X), dtype=bool)
 
 
 def _region(request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int) -> Region:
