@@ -224,7 +224,11 @@ class StudyMachine(RuleBasedStateMachine):
         error = self.telling_error(number, state, {}, True)
         if error is None:
             self.study.tell(number, state=state)
-            self.trials[number].state = state
+            trial = self.trials[number]
+            if state == "pruned" and trial.state not in TOLD:  # it keeps its last reports
+                shown = sorted((step, name, value) for (i, name, step), value in self.reports.items() if i == number)
+                trial.values = {name: value for _, name, value in shown} | trial.values
+            trial.state = state
         else:
             with pytest.raises(error):
                 self.study.tell(number, state=state)
