@@ -244,6 +244,7 @@ def gaps(seed, noise):
     return {name: 1.0 - value[good] / truth[good] for name, value in found.items()}
 
 
+@pytest.mark.slow
 def test_the_hybrid_misses_little_of_the_continuous_gain():
     """Worst gap over both records: see the bars; a set without today's best mean can even promise too much."""
     several = [gaps(seed, noise) for seed, noise in [(0, 1e-2), (1, 1e-4)]]
