@@ -4,7 +4,7 @@ from workbench.space.expressions import KnownConstraint, parse
 from workbench.space.parameters import Parameter
 from workbench.space.scalars import Bool, Categorical, Float, Int, Ordinal
 from workbench.space.space import Space
-from workbench.space.structures import Permutation, Sequence, Subset
+from workbench.space.structures import Permutation, Sequence, Structure, Subset
 from workbench.space.vectors import Simplex, Vector
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Sequence",
     "Simplex",
     "Space",
+    "Structure",
     "Subset",
     "Vector",
     "parse",

@@ -1,4 +1,10 @@
-"""Parameters with combinatorial structure: orders, selections, strings of tokens."""
+"""Parameters with combinatorial structure: orders, selections, strings of tokens.
+
+Each knows the neighbours of an encoded value, by the moves that local search on such values is made of: swaps,
+insertions and reversals of orders (Croes 1958, A method for solving traveling-salesman problems: 2-opt), exchanges of a
+chosen item for another, substitutions, insertions and deletions of tokens (Levenshtein 1966). They lead from any value
+to any other.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +85,41 @@ class Permutation(Opaque):
     def _sample(self, U: Array) -> Array:
         return np.argsort(U, axis=1, kind="stable").astype(np.float64)
 
+    @property
+    def codes(self) -> range:
+        """What a column may hold."""
+        return range(len(self.items))
+
+    @cached_property
+    def _moves(self) -> Indices:
+        """From and to of all moves, a column each: swaps, then insertions, then reversals; no two do the same."""
+        n = len(self.items)
+        here, there = np.nonzero(~np.eye(n, dtype=bool))
+        swaps, insertions, reversals = here < there, abs(here - there) > 1, there - here > 2
+        return np.hstack(
+            [[np.full(m.sum(), i), here[m], there[m]] for i, m in enumerate((swaps, insertions, reversals))]
+        )
+
+    def neighbours(self, row: Array, rng: np.random.Generator, n: int) -> Array:
+        """Orders that two items swapped, one item put elsewhere, or a stretch reversed make of an encoded one (width,).
+
+        Args:
+            row: Encoded value.
+            rng: Chooses where there are more than n.
+            n: How many at most.
+        Returns:
+            Encoded values, no two equal, shape (at most n, width).
+        """
+        kind, here, there = self._moves[:, _drawn(self._moves.shape[1], rng, n)][:, :, None]
+        first, last = np.minimum(here, there), np.maximum(here, there)
+        place = np.arange(len(self.items))
+        within = (first <= place) & (place <= last)
+        shift = np.where(here < there, 1, -1)
+        swap = np.where(place == here, there, np.where(place == there, here, place))
+        insertion = np.where(within, np.where(place == there, here, place + shift), place)
+        reversal = np.where(within, first + last - place, place)
+        return np.asarray(row[np.choose(kind, [swap, insertion, reversal])])
+
 
 @dataclass(frozen=True, eq=False)
 class Subset(Opaque):
@@ -145,6 +186,22 @@ class Subset(Opaque):
     def _sample(self, U: Array) -> Array:
         rows = np.zeros(U.shape)
         np.put_along_axis(rows, np.argsort(U, axis=1, kind="stable")[:, : self.k], 1.0, axis=1)
+        return rows
+
+    @property
+    def codes(self) -> range:
+        """What a column may hold."""
+        return range(2)
+
+    def neighbours(self, row: Array, rng: np.random.Generator, n: int) -> Array:
+        """Selections that one item exchanged for another makes of an encoded one; see `Permutation.neighbours`."""
+        chosen, others = np.flatnonzero(row == 1.0), np.flatnonzero(row == 0.0)
+        moves = _drawn(len(chosen) * len(others), rng, n)
+        rows = np.repeat(row[None], len(moves), axis=0)
+        if len(moves):
+            out, into = np.divmod(moves, len(others))
+            rows[np.arange(len(moves)), chosen[out]] = 0.0
+            rows[np.arange(len(moves)), others[into]] = 1.0
         return rows
 
 
@@ -264,6 +321,41 @@ class Sequence(Opaque):
         lengths = self.min_length + np.minimum(np.floor(U[:, :1] * spread), spread - 1)  # (n, 1)
         tokens = np.minimum(np.floor(U[:, 1:] * a), a - 1)
         return np.where(np.arange(self.max_length) < lengths, tokens, -1.0)
+
+    @property
+    def codes(self) -> range:
+        """What a column may hold."""
+        return range(-1, len(self.alphabet))
+
+    def neighbours(self, row: Array, rng: np.random.Generator, n: int) -> Array:
+        """Strings that one token substituted, inserted, deleted, or swapped with the next makes of an encoded one.
+
+        At its greatest length an insertion pushes the last token out, at its least a token is added to what a deletion
+        leaves; so strings of one length shift, too. See `Permutation.neighbours`; n counts the ways to get there.
+        """
+        a, length = len(self.alphabet), int((row >= 0).sum())
+        tokens = np.array([a, a, a if length == self.min_length else 1, 1])  # that each of the four has to choose from
+        ends = np.cumsum(tokens * [length, length + 1, length, max(length - 1, 0)])
+        ways = _drawn(int(ends[-1]), rng, n)
+        kind = np.searchsorted(ends, ways, side="right")
+        i, token = (v[:, None] for v in np.divmod(ways - np.append(0, ends)[kind], tokens[kind]))
+        kind, place, padded = kind[:, None], np.arange(self.max_length), np.append(row, -1.0)
+        substituted = np.where(place == i, token, row)
+        inserted = np.where(place == i, token, padded[place - (place > i)])
+        deleted = padded[place + (place >= i)]
+        if length == self.min_length:
+            deleted = np.where(place == length - 1, token, deleted)
+        swapped = padded[np.where(place == i, place + 1, np.where(place == i + 1, place - 1, place))]
+        rows = np.unique(np.choose(kind, [substituted, inserted, deleted, swapped]), axis=0)
+        return np.asarray(rows[(rows != row).any(axis=1)])
+
+
+Structure = Permutation | Subset | Sequence
+
+
+def _drawn(count: int, rng: np.random.Generator, n: int) -> Indices:
+    """At most n of the numbers below count, all of them if they are no more."""
+    return np.arange(count) if count <= n else rng.choice(count, n, replace=False)
 
 
 def _items(parameter: Parameter, items: Any) -> tuple[Any, ...]:
