@@ -1,10 +1,13 @@
 """Our fitted process as a BoTorch model, so that every acquisition function of BoTorch runs on it.
 
 The hyperparameters are ours and stay: nothing is fitted here. Inputs are model inputs, outcomes standardised
-values, larger is better.
+values, larger is better. Of the features of structured values not every point exists: search among listed ones,
+`optimize_acqf_discrete(choices=torch.from_numpy(inputs.model_points(X)))`.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,7 +18,7 @@ from gpytorch.means import ConstantMean
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.models.exact import Data, Settings, factorise
+from workbench.models.exact import Data, Settings, factorise, split
 
 
 def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
@@ -37,14 +40,15 @@ def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
 
 
 def _kernel(data: Data, settings: Settings) -> Kernel:
-    d, c = len(data.ordered), len(data.choices)
+    d, c = data.lengths, len(data.choices)
     values = np.exp(settings.theta)
     parts: list[Kernel] = []
     if d:
-        smooth = MaternKernel(nu=2.5, ard_num_dims=d, active_dims=data.ordered) if settings.kind == "matern52" else (
-            RBFKernel(ard_num_dims=d, active_dims=data.ordered)
-        )  # fmt: skip
-        smooth.double().lengthscale = _tensor(values[:d])
+        tail, shared = split(data, settings)[0].features  # what shares a lengthscale has it column by column
+        columns = (*data.ordered, *range(tail.start, tail.stop))
+        base = partial(MaternKernel, nu=2.5) if settings.kind == "matern52" else RBFKernel
+        smooth = base(ard_num_dims=len(columns), active_dims=columns).double()
+        smooth.lengthscale = _tensor(np.concatenate([values[: len(data.ordered)], shared]))
         parts.append(smooth)
     if c:
         hamming = CategoricalKernel(ard_num_dims=c, active_dims=data.choices).double()

@@ -3,8 +3,8 @@
 No automatic differentiation: one Cholesky factor per evaluation, the gradient of the log evidence as
 1/2 tr[(a a^T - C^-1) dC/dtheta], everything else two products. Values are standardised and larger is better.
 
-Priors on the hyperparameters theta: lengthscales l ~ LogNormal(sqrt 2 + log(d) / 2, sqrt 3) of the d ordered
-columns (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High Dimensions), weights of choices
+Priors on the hyperparameters theta: lengthscales l ~ LogNormal(sqrt 2 + log(d) / 2, sqrt 3) of d ordered columns
+and blocks (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High Dimensions), weights of choices
 1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1).
 The constant mean is the generalised least-squares one at every theta, so its own slope is zero.
 
@@ -55,6 +55,7 @@ class Data:
         noise: Known variances, shape (n,), on top of the inferred one if there is one.
         infer: Is there a noise of unknown size?
         ordered, choices: Columns of numbers and of choices.
+        blocks: Columns that share a lengthscale.
     """
 
     X: Array
@@ -63,6 +64,12 @@ class Data:
     infer: bool
     ordered: tuple[int, ...]
     choices: tuple[int, ...]
+    blocks: tuple[slice, ...] = ()
+
+    @property
+    def lengths(self) -> int:
+        """Number of lengthscales."""
+        return len(self.ordered) + len(self.blocks)
 
     def at(self, rows: NDArray[np.int64]) -> Data:
         """Some of the points."""
@@ -71,7 +78,7 @@ class Data:
     @cached_property
     def pairs(self) -> Pairs:
         """Distances of all pairs, computed once."""
-        return Pairs.of(self.X, self.ordered, self.choices)
+        return Pairs.of(self.X, self.ordered, self.choices, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -92,22 +99,22 @@ class Prior:
     The density is that of the quantities themselves, so the mode of a LogNormal(m, s) stands at exp(m - s^2).
     """
 
-    def __init__(self, d_ordered: int, d_choices: int, infer: bool) -> None:
-        reach = math.sqrt(2.0) + 0.5 * math.log(max(d_ordered, 1))
+    def __init__(self, lengths: int, d_choices: int, infer: bool) -> None:
+        reach = math.sqrt(2.0) + 0.5 * math.log(max(lengths, 1))
         parts = [
-            (d_ordered, reach, math.sqrt(3.0), _LENGTH),
+            (lengths, reach, math.sqrt(3.0), _LENGTH),
             (d_choices, 0.0, 1.0, _CHOICE),
             (1, 0.0, 1.0, _SCALE),
             (int(infer), -4.0, 1.0, _NOISE),
         ]
         rows = [(mean, sd, *np.log(edges)) for count, mean, sd, edges in parts for _ in range(count)]
         self.mean, self.sd, self.low, self.high = np.array(rows).T
-        self._scale = d_ordered + d_choices
+        self._scale = lengths + d_choices
 
     @classmethod
     def of(cls, data: Data) -> Prior:
         """The prior of the hyperparameters of some data."""
-        return cls(len(data.ordered), len(data.choices), data.infer)
+        return cls(data.lengths, len(data.choices), data.infer)
 
     @property
     def mode(self) -> Array:
@@ -147,10 +154,11 @@ class Factor:
 
 def split(data: Data, settings: Settings) -> tuple[Kernel, float]:
     """Kernel and inferred noise variance of hyperparameters."""
-    d, c = len(data.ordered), len(data.choices)
+    d, c = data.lengths, len(data.choices)
     values = np.exp(settings.theta)
     weights = 1.0 / (max(c, 1) * values[d : d + c])
-    kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, float(values[d + c]))
+    scale = float(values[d + c])
+    kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, scale, data.blocks)
     return kernel, float(values[-1]) if data.infer else 0.0
 
 
@@ -370,7 +378,7 @@ class ExactPosterior:
         return f.kernel.between(Z, A)[0] - VZ.T @ VA
 
     def cross_grad(self, Z: Array, A: Array) -> Array:
-        """dS(z_i, a_j)/dz_i, shape (b, k, d)."""
+        """dS(z_i, a_j)/dz_i, shape (b, k, d); 0 in all but ordered columns."""
         f = self._factor
         columns, w = list(f.kernel.ordered), f.kernel.lengths**-2.0
         G_A, G_X = f.kernel.between(Z, A)[1], f.kernel.between(Z, self._X)[1]

@@ -22,6 +22,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.spatial.distance import cdist
 
 from workbench.errors import DeadlineReached
 from workbench.models.curves import finals
@@ -227,7 +228,7 @@ def _sample(n: int, most: int) -> Rows:
 
 
 def _size(data: Data) -> int:
-    return len(data.ordered) + len(data.choices) + 1 + data.infer
+    return data.lengths + len(data.choices) + 1 + data.infer
 
 
 def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None) -> Fit:
@@ -281,7 +282,8 @@ class _Observed:
         if not infer:
             noise = np.maximum(noise, NOISELESS)
         z, Z = outcome.forward(self.y), inputs.model_points(self.X)
-        return Data(Z, z, noise, infer, tuple(inputs.ordered), tuple(inputs.categorical))
+        columns = tuple(inputs.ordered), tuple(inputs.categorical), tuple(inputs.blocks)
+        return Data(Z, z, noise, infer, *columns)
 
 
 def _observed(history: History, inputs: Inputs, j: int, goal: Objective, shun_failures: bool) -> _Observed:
@@ -317,6 +319,6 @@ def _penalties(history: History, inputs: Inputs, goal: Objective, rows: Rows, sh
     if goal.target is None:
         return np.full(shunned.size, y.min())
     A, B = inputs.model_points(history.X[shunned]), inputs.model_points(history.X[rows])
-    nearest = y[((A[:, None, :] - B[None, :, :]) ** 2).sum(axis=2).argmin(axis=1)]
+    nearest = y[cdist(A, B, "sqeuclidean").argmin(axis=1)]
     penalties: Array = np.where(nearest < goal.target, y.min(), y.max())
     return penalties

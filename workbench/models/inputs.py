@@ -1,9 +1,12 @@
-"""From encoded points to the inputs of a model: imputation of inactive columns, and their scale.
+"""From encoded points to the inputs of a model: imputation of inactive columns, scales, features of structured values.
 
 A conditional parameter that is inactive has no value. For a stationary kernel it is put at one
 fixed place, so that points that differ only where nothing exists are the same point.
 
-Symbols: n points, d columns, X encoded points, Z model inputs.
+The inputs hold the encoded columns, scaled, and after them the features of structured parameters (`embeddings`),
+whose own columns stay 0 and are part of no kernel.
+
+Symbols: n points, d encoded columns, e model inputs (d and the features), X encoded points, Z model inputs.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from workbench.models.embeddings import Embedding, embedding
+from workbench.space import Structure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,7 +37,8 @@ class Inputs:
 
     Attributes:
         categorical: Columns that hold the index of a choice.
-        ordered: All other columns.
+        ordered: All other columns, but for those of structured parameters.
+        blocks: Columns of features that share a lengthscale, after the encoded columns.
         low, high: Search box of encoded points, shape (d,) each.
     """
 
@@ -42,10 +49,19 @@ class Inputs:
         self._shift, self._scale = np.zeros(d), np.ones(d)
         self._neutral = np.full(d, _HALF)
         categorical: list[int] = []
+        structured: list[int] = []
+        self._embeddings: list[tuple[slice, Embedding]] = []
+        self.blocks: list[slice] = []
         for p in space:
             columns = range(*space.slices[p.name].indices(d))
             if p.box:
                 self.high[columns] = 1.0
+            elif isinstance(p, Structure):
+                structured += columns
+                self.low[columns], self.high[columns] = p.codes[0], p.codes[-1]
+                self._scale[columns] = np.inf  # which makes them, and slopes in them, 0
+                self._neutral[columns] = 0.0
+                self._embed(space.slices[p.name], embedding(p))
             elif p.cardinality is not None:
                 categorical += columns
                 self.high[columns] = p.cardinality - 1.0
@@ -55,8 +71,19 @@ class Inputs:
                 self._shift[columns], self._scale[columns] = -VECTOR_REACH, 2 * VECTOR_REACH
                 self._neutral[columns] = 0.0
         self.categorical = categorical
-        self.ordered = [column for column in range(d) if column not in set(categorical)]
+        still = {*categorical, *structured}
+        self.ordered = [column for column in range(d) if column not in still]
         self._conditions = [(space.slices[p.name], _condition(space, p)) for p in space if p.when]
+
+    def _embed(self, columns: slice, features: Embedding) -> None:
+        self._embeddings.append((columns, features))
+        for block in features.blocks:
+            self.blocks.append(slice(self.width, self.width + block.width))
+
+    @property
+    def width(self) -> int:
+        """Number of model inputs, e."""
+        return self.blocks[-1].stop if self.blocks else self.space.width
 
     def model_points(self, X: Array) -> Array:
         """Imputed and scaled model inputs.
@@ -64,20 +91,31 @@ class Inputs:
         Args:
             X: Encoded points, shape (n, d); columns that are NaN or that their parents switch off are ignored.
         Returns:
-            Array of the same shape.
+            Array of shape (n, e).
         """
-        return (self._imputed(X)[0] - self._shift) / self._scale
+        X, ignored = self._imputed(X)
+        Z = (X - self._shift) / self._scale
+        return np.hstack([Z, *self._features(X, ignored)]) if self._embeddings else Z
+
+    def _features(self, X: Array, ignored: NDArray[np.bool_]) -> list[Array]:
+        """Features (n, f) of each structured parameter at imputed points (n, d), neutral where there is no value."""
+        parts = []
+        for columns, embedded in self._embeddings:
+            F = embedded(X[:, columns])
+            F[ignored[:, columns.start]] = embedded.neutral
+            parts.append(F)
+        return parts
 
     def pull_back(self, X: Array, dZ: Array) -> Array:
         """Gradient with respect to encoded points, from that with respect to `model_points(X)`.
 
         Args:
             X: Encoded points, shape (n, d).
-            dZ: Gradient at their model inputs, shape (n, d).
+            dZ: Gradient at their model inputs, shape (n, e).
         Returns:
-            Gradient of the same shape, zero in columns of choices and in those that are ignored.
+            Gradient of shape (n, d), zero in columns of choices and of structured parameters, and where ignored.
         """
-        dX = np.where(self._imputed(X)[1], 0.0, dZ / self._scale)
+        dX = np.where(self._imputed(X)[1], 0.0, dZ[:, : len(self._scale)] / self._scale)
         dX[:, self.categorical] = 0.0
         return dX
 
@@ -103,7 +141,7 @@ class Inputs:
         return torch.from_numpy(np.stack([self.low, self.high]))
 
     def from_encoded(self, X: Array) -> Tensor:
-        """Imputed and scaled model inputs of encoded points with NaN, shape (n, d)."""
+        """Imputed and scaled model inputs of encoded points with NaN, shape (n, e)."""
         import torch
 
         return self.scaled(torch.from_numpy(np.array(X, dtype=np.float64)))
@@ -124,7 +162,12 @@ class Inputs:
             off[..., columns] = ~on[..., None]
             ignored = ignored | off  # anew: the gradient remembers the mask before
             X = torch.where(ignored, neutral, X)
-        return (X - torch.from_numpy(self._shift)) / torch.from_numpy(self._scale)
+        Z = (X - torch.from_numpy(self._shift)) / torch.from_numpy(self._scale)
+        if not self._embeddings:
+            return Z
+        rows = X.detach().reshape(-1, X.shape[-1]).numpy()
+        parts = self._features(rows, ignored.reshape(rows.shape).numpy())
+        return torch.cat([Z, *(torch.from_numpy(F).reshape(*X.shape[:-1], F.shape[1]) for F in parts)], dim=-1)
 
 
 def _condition(space: Space, parameter: Parameter) -> list[tuple[int, Array]]:
