@@ -1,10 +1,12 @@
-"""The local search: by gradients where columns are continuous, level by level where they are not, in turns.
+"""The local search, in turns: by gradients where columns are continuous, level by level or from neighbour to neighbour
+where they are not.
 
 Symbols: b starts, r of them at work, k columns that move, d encoded columns.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.acquisition.search.ascent import Loss
+    from workbench.space import Structure
 
     Array = NDArray[np.float64]
     Rows = NDArray[np.int64]
@@ -27,6 +30,8 @@ _ROUNDS = 8  # turns of sweeps and ascents
 _SHIFTS = 3  # times that the neighbours of the best are searched
 _NEXT = (-2, -1, 1, 2)  # levels beside the present one that are tried where there are many
 _ELSEWHERE = 8  # and how many far away
+_SOME, _AROUND = 24, 128  # neighbours of a structured value that are tried at first, and if none of these is better
+_STEPS = 30  # from neighbour to neighbour in a turn
 _WALK = (0.999, *np.linspace(0.0, 1.0, 9)[-2:0:-1])  # fractions of the way from a start to an infeasible end
 _POLISHING = 12  # rounds of perturbations around the best point, each of
 _SPECKS = 48  # points, with sd
@@ -58,18 +63,21 @@ class Climbers:
         """
         region, rows = self._region, np.arange(len(self.X))
         self._ascend(rows, region.relaxed)
-        for _ in range(_ROUNDS if region.levels else 0):
+        for _ in range(_ROUNDS if region.levels or region.structured else 0):
             rows = rows[self._sweep(rows, rng)]
             if rows.size == 0:
                 break
             self._ascend(rows, region.continuous)
-        for _ in range(_SHIFTS if region.levels and not region.countable else 0):
+        for _ in range(_SHIFTS if region.structured or (region.levels and not region.countable) else 0):
             best = self.values.max()
-            self._ascend(self._neighbours(), region.continuous)
+            rows = self._neighbours(rng)
+            self._ascend(rows, region.continuous)
+            for p in region.structured:
+                self._walk(rows, p, rng)
             if self.values.max() == best:
                 break
 
-    def _neighbours(self) -> Rows:
+    def _neighbours(self, rng: np.random.Generator) -> Rows:
         """Add the neighbours of the best one, at most as many as there were starts; their numbers.
 
         A level may be better with other numbers beside it only: no sweep finds that.
@@ -82,8 +90,10 @@ class Climbers:
                 if level != x[column]:
                     found.append(x.copy())
                     found[-1][column] = level
+        for p in self._region.structured:
+            found += list(self._region.neighbours(x, p, rng, _AROUND))
         P = np.array(found).reshape(len(found), len(x))
-        P = P[self._feasible(P)]
+        P = P[self._open(P)]
         values = self._objective.values(P)
         chosen = np.argsort(-values, kind="stable")[: self._starts]
         self.X = np.concatenate([self.X, P[chosen]])
@@ -165,14 +175,16 @@ class Climbers:
             X[:, column] = levels[np.abs(X[:, column, None] - levels).argmin(axis=1)]
         return X
 
-    # -- level by level --------------------------------------------------------------------------
+    # -- level by level, neighbour by neighbour ----------------------------------------------------
 
     def _sweep(self, rows: Rows, rng: np.random.Generator) -> Mask:
-        """Try the levels of one column after the other; which of the rows moved, shape (r,)."""
+        """Try the levels, or neighbours, of one parameter after the other; which of the rows moved, shape (r,)."""
         before = self.values[rows]
         for column, levels in self._region.levels.items():
             if len(levels) > 1:
                 self._try(rows, column, self._choices(rows, column, levels, rng))
+        for p in self._region.structured:
+            self._walk(rows, p, rng)
         return self.values[rows] > before
 
     def _choices(self, rows: Rows, column: int, levels: Array, rng: np.random.Generator) -> Array:
@@ -186,18 +198,45 @@ class Climbers:
 
     def _try(self, rows: Rows, column: int, choices: Array) -> None:
         """Put each row on the best of its choices (r, l) for one column, if that is better."""
-        region = self._region
         P = np.repeat(self.X[rows], choices.shape[1], axis=0)  # (r l, d)
-        changed = P[:, column] != choices.ravel()
+        changed = np.flatnonzero(P[:, column] != choices.ravel())
         P[:, column] = choices.ravel()
-        open_ = np.flatnonzero(changed)
-        open_ = open_[self._feasible(P[open_])]
-        if region.countable:
-            open_ = open_[region.admits(np.where(region.space.mask(P[open_]), P[open_], np.nan))]
         values = np.full(len(P), -np.inf)
-        values[open_] = self._objective.values(P[open_])
+        values[changed] = self._worth(P[changed])
         best = np.arange(len(rows)) * choices.shape[1] + values.reshape(choices.shape).argmax(axis=1)
         self._offer(rows, P[best], values[best])
+
+    def _walk(self, rows: Rows, p: Structure, rng: np.random.Generator) -> None:
+        """Put each row on the best of its neighbours in a structured parameter, as long as that is better."""
+        region, column = self._region, self._region.space.slices[p.name].start
+        rows = rows[region.space.mask(self.X[rows])[:, column]]  # those where it exists
+        counts = np.full(len(rows), _SOME)
+        for _ in range(_STEPS):
+            if rows.size == 0:
+                break
+            own = zip(self.X[rows], counts.tolist(), strict=True)
+            around = [np.vstack([x, region.neighbours(x, p, rng, n)]) for x, n in own]
+            P, edges = np.concatenate(around), np.cumsum([0, *map(len, around)])
+            values = self._worth(P)
+            best = np.array([i + values[i:j].argmax() for i, j in pairwise(edges)])
+            moved = values[best] > self.values[rows]
+            self._offer(rows, P[best], values[best])
+            open_ = moved | (counts == _SOME)
+            rows, counts = rows[open_], np.where(moved, _SOME, _AROUND)[open_]
+
+    def _worth(self, P: Array) -> Array:
+        """Values (n,) at points (n, d), -inf at those that are not open."""
+        open_ = self._open(P)
+        values = np.full(len(P), -np.inf)
+        values[open_] = self._objective.values(P[open_])
+        return values
+
+    def _open(self, P: Array) -> Rows:
+        """Numbers of the points (n, d) that are feasible and, where nothing moves them any further, may be proposed."""
+        region, open_ = self._region, np.flatnonzero(self._feasible(P))
+        if not region.countable:
+            return open_
+        return open_[region.admits(np.where(region.space.mask(P[open_]), P[open_], np.nan))]
 
     # -- both --------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _SPRAY = (0.2, 0.05, 0.01, 0.002)  # sd of the perturbations around good trials, in the unit cube
+_WALKS = (0, 1, 2, 4)  # steps of a structured value away from a good one
+_FLOCK = 8  # of them that go together up to the last step, as neighbours come many at a time
 _OFF = 1e-13  # error of a sum that is rounding
 _SETTLING = 4  # passes after which rounding has come to rest
 
@@ -41,15 +43,27 @@ def screening_points(region: Region, rng: np.random.Generator, around: Array, n:
 
 
 def _spray(region: Region, rng: np.random.Generator, around: Array, n: int) -> Array:
-    """n perturbations of good points (k, d), near and far; each choice is redrawn with probability 1/d."""
+    """n perturbations of good points (k, d), near and far.
+
+    Each choice is redrawn with probability 1/d; each structured value goes some steps from neighbour to neighbour.
+    """
     low, high = region.bounds
-    X = around[rng.integers(len(around), size=n)]
+    X = begun = around[rng.integers(len(around), size=n)]
     sd = rng.choice(_SPRAY, size=(n, 1)) * (high - low)
     X = np.clip(X + rng.normal(size=X.shape) * sd, low, high)
     for column in region.inputs.categorical:
         redrawn = rng.random(n) < 1.0 / region.space.width
         first, last = int(low[column]), int(high[column])
         X[:, column] = np.where(redrawn, rng.integers(first, last + 1, size=n), np.round(X[:, column]))
+    for p in region.structured:
+        columns = region.space.slices[p.name]
+        for i in range(0, n, _FLOCK):
+            x, steps = begun[i], int(rng.choice(_WALKS))
+            for _ in range(steps - 1):
+                x = next(iter(region.neighbours(x, p, rng, 1)), x)
+            rows = np.arange(i, min(i + _FLOCK, n))
+            flock = np.vstack([x, region.neighbours(x, p, rng, len(rows))])[-len(rows) :] if steps else x[None]
+            X[rows, columns] = flock[rows % len(flock), columns]
     return X
 
 

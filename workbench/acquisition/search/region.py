@@ -14,7 +14,7 @@ import numpy as np
 
 from workbench.acquisition.search.ascent import Polytope
 from workbench.models.inputs import Inputs
-from workbench.space import Simplex
+from workbench.space import Simplex, Structure
 from workbench.space.geometry import box_around
 
 if TYPE_CHECKING:
@@ -113,12 +113,26 @@ class Region:
         levels = {}
         for p in self.space:
             column = self.space.slices[p.name].start
-            if column not in self.held and p.width == 1 and p.cardinality is not None and p.cardinality <= _MANY:
+            if column in self.held or isinstance(p, Structure):
+                continue
+            if p.width == 1 and p.cardinality is not None and p.cardinality <= _MANY:
                 places = p.encode(list(p.values()))[:, 0]
                 within = places[(places >= low[column] - _SLACK) & (places <= high[column] + _SLACK)]
                 middle = (low[column] + high[column]) / 2
                 levels[column] = within if within.size else places[[np.abs(places - middle).argmin()]]
         return levels
+
+    @cached_property
+    def structured(self) -> list[Structure]:
+        """Parameters that are moved from one value to its neighbours."""
+        return [p for p in self.space if isinstance(p, Structure) and self.space.slices[p.name].start not in self.held]
+
+    def neighbours(self, x: Array, p: Structure, rng: np.random.Generator, n: int) -> Array:
+        """At most n points around a filled one (d,) that differ from it in a structured parameter only."""
+        block = p.neighbours(x[self.space.slices[p.name]], rng, n)
+        P = np.repeat(x[None], len(block), axis=0)
+        P[:, self.space.slices[p.name]] = block
+        return P
 
     @cached_property
     def continuous(self) -> Rows:
@@ -141,7 +155,7 @@ class Region:
 
     @property
     def countable(self) -> bool:
-        """Is there nothing but levels to choose from?"""
+        """Is there nothing but levels and structured values to choose from?"""
         return len(self.continuous) == 0
 
     @cached_property
