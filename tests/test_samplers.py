@@ -45,7 +45,7 @@ KINDS = {
 }
 # What a sampler refuses; everything else it must serve.
 REFUSED = {
-    "gp": {"sparse", "permutation", "subset", "sequence"},
+    "gp": {"sparse"},
     "grid": {"vector", "cube"},
 }
 
@@ -336,8 +336,11 @@ def test_context_is_served_by_all_and_must_be_given():
         (plane(), [QUIET], [], "gp", False),
         (wb.Space([wb.Categorical("k", ["a", "b", "c"]), wb.Int("n", 1, 5)]), [QUIET], [], "gp", False),
         (wb.Space([wb.Float("a", 0, 1), wb.Float("w", 0, 1, role="context")]), [QUIET], [], "gp", False),
-        (wb.Space([wb.Sequence("s", "ACGT", 2, 6)]), [QUIET], [], "sobol", False),
-        (wb.Space([wb.Permutation("p", 5), wb.Float("a", 0, 1)]), [QUIET], [], "sobol", False),
+        (wb.Space([wb.Sequence("s", "ACGT", 2, 6)]), [QUIET], [], "gp", False),
+        (wb.Space([wb.Permutation("p", 5), wb.Float("a", 0, 1)]), [QUIET], [], "gp", False),
+        (wb.Space([wb.Subset("s", 70, 5)]), [QUIET], [], "gp", False),
+        (wb.Space([wb.Permutation("p", 80)]), [QUIET], [], "sobol", False),
+        (wb.Space([wb.Vector("z", 65)]), [QUIET], [], "sobol", False),
         (plane(), [QUIET, wb.Objective("z")], [], "sobol", True),
         (plane(), [QUIET], [wb.Constraint("g", upper=0)], "sobol", True),
         (plane(), [wb.Preference("taste")], [], "sobol", True),

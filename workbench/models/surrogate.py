@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from workbench.errors import UnsupportedError
+from workbench.models.embeddings import blocks
+from workbench.space import Structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,15 +19,27 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-MODELLED = frozenset({"float", "int", "categorical", "ordinal", "bool", "simplex", "vector"})
-WIDEST = 64  # columns; beyond it a dense kernel on so few trials is a promise not kept
+MODELLED = frozenset(
+    ["float", "int", "categorical", "ordinal", "bool", "simplex", "vector", "permutation", "subset", "sequence"]
+)  # fmt: skip
+WIDEST = 64  # lengthscales; beyond it a dense kernel on so few trials is a promise not kept
+HEAVIEST = 8192  # features of structured parameters; at 200 trials an ask then takes about 10 s on one core
+
+
+def dimension(space: Space) -> int:
+    """How many ways of varying a model of this space tells apart: its columns and blocks of features."""
+    plain = sum(p.width for p in space if not isinstance(p, Structure))
+    return plain + sum(len(blocks(p)) for p in space if isinstance(p, Structure))
 
 
 def unmodelled(space: Space) -> list[str]:
     """Why a Gaussian process cannot model this space; empty if it can."""
     reasons = [f"{p.name!r} is a {type(p).__name__}" for p in space if p.kind not in MODELLED]
-    if not reasons and space.width > WIDEST:
-        reasons.append(f"it has {space.width} columns, more than {WIDEST}")
+    if not reasons and dimension(space) > WIDEST:
+        reasons.append(f"it has {dimension(space)} columns and blocks of features, more than {WIDEST}")
+    features = sum(block.width for p in space if isinstance(p, Structure) for block in blocks(p))
+    if features > HEAVIEST:
+        reasons.append(f"its structured parameters have {features} features, more than {HEAVIEST}")
     return reasons
 
 

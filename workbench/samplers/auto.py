@@ -40,8 +40,10 @@ _GOALS = frozenset({"objectives", "constraints", "preference"})
 
 TABLE: tuple[Rule, ...] = (
     # An exact process costs n^3: about 10 s an ask at 1,000 trials on one core.
-    Rule("gp", "one objective, and every parameter is of a kind that a Gaussian process models", most=1000),
-    Rule("sobol", "no model for parameters of this kind, or for so many trials, yet: the points are spread evenly"),
+    Rule("gp", "one objective, and a space that a Gaussian process models", most=1000),
+    Rule(
+        "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
+    ),
     Rule(
         "sobol",
         "spread evenly",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
-from workbench.models.surrogate import MODELLED, unmodelled
+from workbench.models.surrogate import MODELLED, dimension, unmodelled
 from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, spread_out
 from workbench.space import Simplex
 
@@ -77,7 +77,7 @@ class GPSampler(Sampler):
         return {"acquisition": self._acquisition, "restarts": self._restarts, "raw_samples": self._raw_samples}
 
     def check(self, request: AskRequest) -> None:
-        """Refuse what needs another sampler: kinds without a kernel, too many columns, sparse mixtures."""
+        """Refuse what needs another sampler: spaces too large for a model, sparse mixtures."""
         super().check(request)
         history = request.history
         reasons = unmodelled(history.space)
@@ -190,8 +190,8 @@ def _explained(
 
 
 def start_size(history: History) -> int:
-    """Trials before the model takes over: 2 (d + 1), at most a quarter of the budget."""
-    size = 2 * (history.space.width + 1)
+    """Trials before the model takes over: 2 (d + 1) for d lengthscales, at most a quarter of the budget."""
+    size = 2 * (dimension(history.space) + 1)
     return size if history.budget is None else max(1, min(size, history.budget // 4))
 
 
