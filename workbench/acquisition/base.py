@@ -105,6 +105,20 @@ def upper_mills(z: Array) -> Array:
     return ratio
 
 
+def log_normal(distance: Array, sd: Array) -> Array:
+    """log Phi(distance / sd), shape (b,)."""
+    logs: Array = log_ndtr(distance / np.maximum(sd, SD_FLOOR))
+    return logs
+
+
+def log_normal_grad(distance: Array, sd: Array, ddistance: Array, dsd: Array) -> tuple[Array, Array]:
+    """log Phi(distance / sd), shape (b,), and its gradient, shape (b, d)."""
+    sd = np.maximum(sd, SD_FLOOR)
+    z = distance / sd
+    scale = hazard(z) / sd
+    return log_ndtr(z), scale[:, None] * ddistance - (scale * z)[:, None] * dsd
+
+
 def log_interval(low: Array, high: Array) -> Array:
     """log(Phi(high) - Phi(low)) for low < high whose middle is not positive, to about 1e-12.
 

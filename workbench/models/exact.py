@@ -321,6 +321,30 @@ class ExactPosterior:
             return self._factor.noise
         return float(self._known.mean()) if len(self._known) else NOISELESS
 
+    @property
+    def X(self) -> Array:
+        """Inputs of the measurements, shape (n, d)."""
+        return self._X
+
+    @property
+    def kernel(self) -> Kernel:
+        """Covariance before data."""
+        return self._factor.kernel
+
+    @property
+    def mean(self) -> float:
+        """Constant mean before data."""
+        return self._factor.mean
+
+    @property
+    def variances(self) -> Array:
+        """Noise variances of the measurements, shape (n,)."""
+        return self._known + self._factor.noise
+
+    def corrected(self, values: Array) -> Array:
+        """C^-1 (y - m - values), shape (n,), for values (n,) at the measurements."""
+        return self._factor.weights - solve(self._factor.L, values[:, None])[:, 0]
+
     def mean_sd(self, Z: Array) -> tuple[Array, Array]:
         """Mean (b,), or (b, s) of a posterior of s versions, and standard deviation (b,) at Z (b, d)."""
         f = self._factor
