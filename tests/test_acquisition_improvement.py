@@ -22,11 +22,12 @@ from gpytorch.means import ZeroMean
 from scipy import integrate
 from scipy.stats import norm
 
-from workbench.acquisition.base import LOG_ZERO, hazard, improvement_terms, joint_samples, log_interval
+from workbench.acquisition.base import LOG_ZERO, joint_samples
 from workbench.acquisition.combined import Averaged, Summed
 from workbench.acquisition.feasibility import ConstrainedLogEI, Limit, LogFeasibility
 from workbench.acquisition.improvement import UCB, LogEI, LogPI, NoisyEI, TargetEI
 from workbench.errors import InvalidValueError
+from workbench.models.normal import hazard, improvement_terms, log_interval
 
 
 class DenseGP:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -215,10 +214,7 @@ def test_a_warning_of_the_workbench_is_a_sentence() -> None:
 def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workers: int) -> None:
     words = ["run", "my_problems:slow", "--sampler", "sobol", "--storage", "t.db", "--workers", str(workers)]
     command = [sys.executable, "-m", "workbench", *words, "--trials", "200"]
-    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # even if these tests run with nohup
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, preexec_fn=heeding
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
     seen = [process.stderr.readline() for _ in range(3)]
     os.kill(process.pid, signal.SIGINT)

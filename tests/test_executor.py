@@ -13,7 +13,6 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -598,10 +597,7 @@ def script(tmp_path: Path, body: str) -> list[str]:
 def start_script(command: list[str], **options: Any) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
-    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # even if these tests run with nohup
-    return subprocess.Popen(
-        command, env=environment, stdout=pipe, stderr=pipe, text=True, preexec_fn=heeding, **options
-    )
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, **options)
 
 
 def run_script(command: list[str], **options: Any) -> tuple[int, str, str]:

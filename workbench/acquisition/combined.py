@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.acquisition.base import LOG_ZERO, Acquisition, log_sum_exp
+from workbench.acquisition.base import LOG_ZERO, Acquisition
 from workbench.errors import InvalidValueError
+from workbench.models.normal import log_sum_exp
 
 Array = NDArray[np.float64]
 

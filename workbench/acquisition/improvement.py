@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.acquisition.base import (
+from workbench.acquisition.base import Posterior
+from workbench.acquisition.knowledge import KnowledgeGradient
+from workbench.errors import InvalidValueError
+from workbench.models.normal import (
     LOG_SQRT_2PI,
     SD_FLOOR,
-    Posterior,
     improvement_terms,
     log_interval,
     log_normal,
     log_normal_grad,
     log_sum_exp,
 )
-from workbench.acquisition.knowledge import KnowledgeGradient
-from workbench.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
