@@ -264,7 +264,14 @@ class Fit:
     evaluations: int = 0
 
 
-def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline: float | None = None) -> Fit:
+def fit(
+    data: Data,
+    *,
+    warm: Settings | None = None,
+    cold: bool = True,
+    deadline: float | None = None,
+    most: int = _COLD,
+) -> Fit:
     """Maximum a posteriori hyperparameters: of each kernel kind from the prior's mode, and from an earlier fit.
 
     Args:
@@ -272,6 +279,7 @@ def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline
         warm: Hyperparameters of an earlier fit.
         cold: Search from the prior's mode too; without it from `warm` alone.
         deadline: `time.monotonic()` at which the search stops.
+        most: Iterations of each search; from an earlier fit 30 are enough.
     Raises:
         DeadlineReached: if time was over before the first evaluation.
     """
@@ -282,9 +290,9 @@ def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline
     if warm is not None:
         starts.append((warm.kind, np.clip(warm.theta, prior.low, prior.high), _WARM))
     best: Fit | None = None
-    for kind, theta, most in starts:
+    for kind, theta, usual in starts:
         climb = _Climb(data, kind, prior, deadline)
-        climb.run(theta, most)
+        climb.run(theta, min(most, usual))
         if climb.best is None and best is None:
             raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
         if climb.best is not None and (best is None or climb.best.value > best.value):

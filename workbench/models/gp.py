@@ -43,10 +43,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Rows = NDArray[np.int64]
 
+LARGEST = 2000  # trials that one process takes; of a larger record it takes
+LOCAL = 800  # that are near to each other
+
 _ALONE = threading.RLock()
 _ANEW = 1.25  # growth of the record after which a fit begins anew
 _PATIENCE = 75  # one in so many of its trials may be added before hyperparameters are fitted again
-_SAMPLE = 200  # trials of the first, rough fit to a larger record
+_SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
+_WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
 _ROUGH = 100  # trials by which bends are compared
 _LABELS = 100  # failures, and successes, that the process of failure looks at
 
@@ -170,11 +174,12 @@ class GaussianProcesses(Surrogate):
         self._signs = [goal.sign for goal in history.measured]
 
     @classmethod
-    def fit(cls, history: History, *, deadline: float | None = None) -> GaussianProcesses:
+    def fit(cls, history: History, *, deadline: float | None = None, centre: Array | None = None) -> GaussianProcesses:
         """Fit by maximum a posteriori, from where the record says that the last fit ended.
 
         Args:
             history: The record.
+            centre: Encoded point (d,): learn from the `LOCAL` trials nearest to it.
             deadline: `time.monotonic()` at which the search for hyperparameters stops.
         Raises:
             DeadlineReached: if not even one step fits into the time.
@@ -184,6 +189,8 @@ class GaussianProcesses(Surrogate):
         with alone(deadline):
             goals, limits = observed.objectives(history), observed.limits(history)
             n = max((len(seen.y) for seen in [*goals, *limits]), default=0)
+            if centre is not None:
+                goals, limits = ([seen.nearest(inputs, centre, LOCAL) for seen in part] for part in (goals, limits))
             pace = _pace(memory, n)
             before = {} if memory is None else memory.outputs
             outputs, limited = (
@@ -277,12 +284,16 @@ def _size(data: Data) -> int:
 
 
 def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None) -> Fit:
-    """Hyperparameters; of a large record first those of an even sample of it."""
+    """Hyperparameters; of a large record first those of even samples of it."""
     end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
-    if pace != "cold" or len(data.y) <= _SAMPLE:
+    if pace != "cold" or len(data.y) <= _SAMPLES[0]:
         return fit(data, warm=warm, cold=pace == "cold" or warm is None, deadline=end)
-    rough = fit(data.at(_sample(len(data.y), _SAMPLE)), warm=warm, deadline=end)
-    return fit(data, warm=rough.settings, cold=False, deadline=end)
+    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, deadline=end)
+    for size in (*_SAMPLES[1:], len(data.y)):
+        if size <= len(data.y):
+            most = max(_FEW, round(_WORK / size**3))
+            found = fit(data.at(_sample(len(data.y), size)), warm=found.settings, cold=False, deadline=end, most=most)
+    return found
 
 
 def _time_to_fit(left: float, n: int) -> float:

@@ -6,7 +6,7 @@ Symbols: n trials that say something, d encoded columns, y values.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,6 +46,14 @@ class Observed:
     doubt: Array
     linear: bool = False
     focus: float | None = None
+
+    def nearest(self, inputs: Inputs, centre: Array, most: int) -> Observed:
+        """The same of those trials only whose model inputs are nearest to those of an encoded point (d,)."""
+        if len(self.y) <= most:
+            return self
+        apart = ((inputs.model_points(self.X) - inputs.model_points(centre[None])) ** 2).sum(axis=1)
+        rows = np.sort(np.argsort(apart, kind="stable")[:most])
+        return replace(self, X=self.X[rows], y=self.y[rows], variance=self.variance[rows], doubt=self.doubt[rows])
 
     def data(self, inputs: Inputs, outcome: Outcome) -> Data:
         """The same in model inputs and standardised values."""

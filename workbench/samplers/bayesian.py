@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.acquisition.base import Acquisition
-    from workbench.acquisition.search import Candidate, Region
+    from workbench.acquisition.search import Candidate, Region, Vicinity
     from workbench.models.gp import GaussianProcesses
     from workbench.problem import Constraint
     from workbench.trial import History
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ACQUISITIONS = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
+_CENTRES = 10  # best trials around one of which a large record is searched
 _SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
@@ -116,12 +117,15 @@ class GPSampler(Sampler):
         from workbench.models.gp import GaussianProcesses, alone
 
         missing = request.n - len(start)
-        surrogate = GaussianProcesses.fit(request.history, deadline=request.deadline)
+        near = _vicinity(request)
+        surrogate = GaussianProcesses.fit(
+            request.history, deadline=request.deadline, centre=None if near is None else near.centre
+        )
         taken, proposals = [p.x for p in start], list[Proposal]()
         with alone(request.deadline):
             for k in range(missing):
                 try:
-                    found = self._search(request, surrogate, taken, share=missing - k)
+                    found = self._search(request, surrogate, near, taken, share=missing - k)
                 except DeadlineReached:
                     if not proposals:
                         raise
@@ -134,7 +138,12 @@ class GPSampler(Sampler):
         return proposals
 
     def _search(
-        self, request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int
+        self,
+        request: AskRequest,
+        surrogate: GaussianProcesses,
+        near: Vicinity | None,
+        taken: Sequence[Array],
+        share: int,
     ) -> Proposal | None:
         """The best admissible point, in an equal share of the time left; None if none was found."""
         from workbench.acquisition import plan
@@ -146,7 +155,7 @@ class GPSampler(Sampler):
             name = self._acquisition
         flying = history.X[history.pending & history.placed]
         pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
-        region = _region(request, surrogate, taken, share)
+        region = _region(request, surrogate, near, taken, share)
         spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed) if name in plan.SPREAD else pending[:0]
         effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
 
@@ -164,12 +173,38 @@ def _everywhere(X: Array) -> NDArray[np.bool_]:
     return np.ones(len(X), dtype=bool)
 
 
-def _region(request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int) -> Region:
-    from workbench.acquisition.search import Region, Vicinity
+def _vicinity(request: AskRequest) -> Vicinity | None:
+    """Where to stay: where near= says, or in a large record around one of the best, as far as its neighbours reach.
+
+    Every second time, by lot, around the best trial; else around one of the next.
+    """
+    from workbench.acquisition.search import Vicinity
+    from workbench.models.gp import LARGEST, LOCAL
+    from workbench.models.inputs import Inputs
+
+    history, inputs = request.history, Inputs(request.history.space)
+    if request.centre is not None:
+        return Vicinity(request.centre, NEAR)
+    best = _good(history, _CENTRES)
+    if np.count_nonzero(history.complete & history.placed) <= LARGEST or len(best) == 0:
+        return None
+    centre = best[0 if request.rng.random() < 0.5 else request.rng.integers(len(best))].copy()
+    known = history.X[history.complete & history.placed]
+    apart = np.abs(inputs.model_points(known) - inputs.model_points(centre[None]))[:, inputs.ordered]
+    nearest = np.argsort((apart**2).sum(axis=1), kind="stable")[:LOCAL]
+    reach = float(np.median(apart[nearest].max(axis=1, initial=0.0)))
+    for name in request.fixed:
+        centre[history.space.slices[name]] = np.nan
+    return Vicinity(centre, reach)
+
+
+def _region(
+    request: AskRequest, surrogate: GaussianProcesses, near: Vicinity | None, taken: Sequence[Array], share: int
+) -> Region:
+    from workbench.acquisition.search import Region
 
     history = request.history
     deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
-    near = None if request.centre is None else Vicinity(request.centre, NEAR)
     screen = Screen(history, taken, request.centre)
     return Region(history.space, surrogate.inputs, request.fixed, screen.admits, deadline, near)
 
