@@ -286,6 +286,34 @@ def test_an_acquisition_that_a_target_has_none_of_is_refused():
         s.ask(sampler="kg")
 
 
+# -- large records -----------------------------------------------------------------------------------------
+
+
+def test_a_large_record_is_modelled_and_searched_around_one_of_its_best(monkeypatch):
+    from workbench.models import gp as module
+
+    monkeypatch.setattr(module, "LARGEST", 100)
+    monkeypatch.setattr(module, "LOCAL", 60)
+    s = told(plane(), wb.Objective("y", noise="none"), n=300, fn=hills)
+    X = s.history().X
+    best = np.argsort(s.history().Y[:, 0])[::-1][:10]
+    near = []
+    for _ in range(6):
+        trial = s.ask(sampler="gp")
+        x = np.array(list(trial.params.values()))
+        apart = np.abs(X[best] - x).max(axis=1)
+        # 60 of 300 even points: a square of side sqrt(0.2), and up to twice that at an edge
+        near.append(apart.min())
+        s.tell(trial, hills(trial.params))
+    assert max(near) < 0.45
+    assert s.best_value < np.min(-s.history().Y[:300, 0])
+    model = GaussianProcesses.fit(s.history(), centre=X[best[0]])
+    assert len(model.outputs[0].data.y) == 60
+    apart = ((s.history().X - X[best[0]]) ** 2).sum(axis=1)
+    expected = s.history().X[np.sort(np.argsort(apart, kind="stable")[:60])]
+    np.testing.assert_array_equal(model.outputs[0].data.X, expected)
+
+
 # -- what travels in the record -------------------------------------------------------------------------
 
 
