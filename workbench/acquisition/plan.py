@@ -83,6 +83,12 @@ class Setting:
         return _believing(posterior, self.gp.inputs.model_points(history.X[failed]))
 
     @property
+    def quiet(self) -> bool:
+        """Are values what the model has at the trials: neither noisy, nor rough, nor of another context?"""
+        output = self.gp.outputs[0]
+        return self.history.measured[0].noise_sd == 0 and not output.data.infer and not self.context
+
+    @property
     def spread(self) -> Array:
         """Model inputs of those candidates that the final choice may fall on, shape (at most k, d)."""
         Z = self.gp.inputs.model_points(self.candidates)
@@ -185,7 +191,7 @@ def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
 def _incumbent(setting: Setting, posterior: ExactPosterior) -> float:
     """Best value z: as measured without noise, else the best posterior mean: the best of noisy values is biased."""
     history, output = setting.history, setting.gp.outputs[0]
-    if history.measured[0].noise_sd == 0 and not setting.context:
+    if setting.quiet:
         rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
         if rows.size:
             return float(output.outcome.forward(history.Y[rows, 0]).max())
@@ -227,7 +233,7 @@ def _target_ei(setting: Setting) -> Chosen:
     def worth(z: Array) -> float:
         return float(-np.maximum(0.0, np.abs(z - target) - tolerance).min())
 
-    if goal.noise_sd == 0 and not setting.context:
+    if setting.quiet:
         z = output.outcome.forward(history.Y[history.complete & history.placed, 0])
     else:
         z = posterior.mean_sd(setting.observed())[0]
@@ -253,8 +259,7 @@ def _with_pending(make: Callable[[Setting, ExactPosterior], Acquisition]) -> Cal
 
 def _maxima(setting: Setting, posterior: ExactPosterior) -> Array:
     spread = np.concatenate([setting.spread, setting.observed()])
-    quiet = setting.history.measured[0].noise_sd == 0
-    least = _incumbent(setting, posterior) if quiet else None  # without noise the maximum is at least that
+    least = _incumbent(setting, posterior) if setting.quiet else None  # without noise the maximum is at least that
     return max_value_samples(posterior, spread, _MAXIMA, setting.rng, least=least)
 
 

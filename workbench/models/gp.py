@@ -3,7 +3,9 @@
 Each objective, and each quantity with limits, gets its own process on standardised values (`outcomes`), with a kernel,
 hyperparameters and, for heavy tails, a bend chosen by evidence (`exact`). The noise is what the objective states:
 inferred, none (variance 1e-8 of the standardised values), a standard deviation, or the standard errors that were
-told. A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
+told. Values without noise may still be rough on a scale that no trial resolves: then a variance is inferred too, if the
+evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments).
+A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
 Failed and infeasible trials teach a process of failure of their own (`feasibility`).
 
 What a fit found travels in the `meta` of the trial that it proposed, and the next fit starts there: so it is a
@@ -18,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,7 @@ _PATIENCE = 75  # one in so many of its trials may be added before hyperparamete
 _SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
 _WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
 _ROUGH = 100  # trials by which bends are compared
+_ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
 _LABELS = 100  # failures, and successes, that the process of failure looks at
 
 
@@ -253,11 +256,29 @@ def _fitted(
     if pace == "cold":
         bend = _best_bend(inputs, seen, deadline)
     outcome = Outcome.of(seen.y, bend, seen.focus)
-    data = seen.data(inputs, outcome)
-    warm = None if before is None or before[0].theta.size != _size(data) else before[0]
-    found = Fit(warm, 0.0) if pace == "kept" and warm is not None else _search(data, warm, pace, deadline)
+    kinds = [seen.data(inputs, outcome)]
+    if seen.quiet:
+        kinds.append(replace(kinds[0], infer=True))
+    warm = None if before is None else before[0]
+    known = [data for data in kinds if warm is not None and warm.theta.size == _size(data)]
+    if pace == "kept" and warm is not None and known:
+        data, found = known[0], Fit(warm, 0.0)
+    else:
+        tried = [
+            (data, _search(data, warm if data in known else None, pace, deadline))
+            for data in (known if known and pace != "cold" else kinds)
+        ]
+        data, found = max(tried, key=lambda one: _plausibility(*one))
     posterior = ExactPosterior.of(data, found.settings)
     return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
+
+
+def _plausibility(data: Data, found: Fit) -> float:
+    """Log evidence, roughly, with what an inferred noise has to gain to be taken where none was stated.
+
+    Without the Jacobian of the noise, since the log posterior density there is that of the noise itself.
+    """
+    return found.value + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
 
 
 def _best_bend(inputs: Inputs, seen: Observed, deadline: float | None) -> Bend | None:

@@ -47,6 +47,11 @@ class Observed:
     linear: bool = False
     focus: float | None = None
 
+    @property
+    def quiet(self) -> bool:
+        """Are all values said to be free of noise?"""
+        return len(self.y) > 0 and not (self.variance.any() or self.doubt.any())
+
     def nearest(self, inputs: Inputs, centre: Array, most: int) -> Observed:
         """The same of those trials only whose model inputs are nearest to those of an encoded point (d,)."""
         if len(self.y) <= most:
