@@ -286,6 +286,34 @@ def test_an_acquisition_that_a_target_has_none_of_is_refused():
         s.ask(sampler="kg")
 
 
+# -- roughness --------------------------------------------------------------------------------------------
+
+
+def test_values_without_noise_get_a_nugget_only_where_they_are_rough():
+    """Ripples of height 0.3 that no trial resolves, on a slope; without them nothing is inferred."""
+    line = wb.Space([wb.Float("a", 0, 1)])
+
+    def ripples(p):
+        return 3 * p["a"] + 0.3 * math.sin(1e4 * p["a"])
+
+    smooth = told(line, wb.Objective("y", noise="none"), n=30, fn=lambda p: 3 * p["a"] + math.sin(5 * p["a"]))
+    assert not GaussianProcesses.fit(smooth.history()).outputs[0].data.infer
+
+    rough = told(line, wb.Objective("y", noise="none"), n=30, fn=ripples)
+    output = GaussianProcesses.fit(rough.history()).outputs[0]
+    assert output.data.infer
+    # The sd of a sine of height 0.3 is 0.21; that of an estimate from 30 is a sixth of it or so.
+    assert math.sqrt(output.posterior.noise) * output.outcome.slope == pytest.approx(0.212, rel=0.5)
+    mean, _ = GaussianProcesses.fit(rough.history()).posterior(np.linspace(0.1, 0.9, 9)[:, None])
+    np.testing.assert_allclose(-mean[:, 0], 3 * np.linspace(0.1, 0.9, 9), atol=0.3)
+
+    trial = rough.ask(sampler="gp")  # what was found is kept until a fit begins anew
+    assert len(trial.meta["gp"]["outputs"]["y"]["theta"]) == 3
+    rough.tell(trial, ripples(trial.params))
+    again = rough.ask(sampler="gp")
+    assert (again.meta["fit"], len(again.meta["gp"]["outputs"]["y"]["theta"])) == ("warm", 3)
+
+
 # -- large records -----------------------------------------------------------------------------------------
 
 

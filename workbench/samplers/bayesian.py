@@ -219,7 +219,7 @@ def _explained(
     }
     why = f"{_WORDS[name]}: predicted {goal.name} {predicted[goal.name]['mean']:.4g} ± {predicted[goal.name]['sd']:.2g}"
     if best is not None:
-        why += f", best so far {goal.sign * best:.4g}"
+        why += f", to beat {goal.sign * best:.4g}"
     if surrogate.limits:
         why += f", feasible with probability {float(surrogate.feasibility(found.x[None])[0]):.2g}"
     warnings = [_NO_BASELINE.format(limit.name) for limit in history.constraints if _unknown(history, limit)]
