@@ -264,10 +264,12 @@ def _fitted(
     if pace == "kept" and warm is not None and known:
         data, found = known[0], Fit(warm, 0.0)
     else:
-        tried = [
-            (data, _search(data, warm if data in known else None, pace, deadline))
-            for data in (known if known and pace != "cold" else kinds)
-        ]
+        tried = []
+        for data in known if known and pace != "cold" else kinds:
+            start, cold = (warm if data in known else None), pace == "cold"
+            if data is not kinds[0] and start is None:  # one kernel will do to see whether it is worth it
+                start, cold = Settings(KINDS[0], Prior.of(data).mode), False
+            tried.append((data, _search(data, start, pace, deadline, cold=cold)))
         data, found = max(tried, key=lambda one: _plausibility(*one))
     posterior = ExactPosterior.of(data, found.settings)
     return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
@@ -304,12 +306,12 @@ def _size(data: Data) -> int:
     return len(data.ordered) + len(data.choices) + 1 + data.infer
 
 
-def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None) -> Fit:
+def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None, *, cold: bool) -> Fit:
     """Hyperparameters; of a large record first those of even samples of it."""
     end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
     if pace != "cold" or len(data.y) <= _SAMPLES[0]:
-        return fit(data, warm=warm, cold=pace == "cold" or warm is None, deadline=end)
-    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, deadline=end)
+        return fit(data, warm=warm, cold=cold, deadline=end)
+    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, deadline=end)
     for size in (*_SAMPLES[1:], len(data.y)):
         if size <= len(data.y):
             most = max(_FEW, round(_WORK / size**3))
