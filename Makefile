@@ -8,13 +8,16 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint peers clean
+.PHONY: help demo ui test test-slow lint peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.installed  ## tune a real classifier: 40 trials into demo.db, a report into demo.html
 	@$(BIN)/workbench run problems.learning:digits_svm --trials 40 --sampler gp --storage demo.db --report demo.html
+
+ui: $(VENV)/.installed  ## open the workbench in a browser, on workbench.db
+	@$(BIN)/workbench ui
 
 test: $(VENV)/.installed  ## run the fast tests
 	@$(BIN)/python -m pytest -q -n 2
