@@ -44,7 +44,7 @@ def flash() -> None:
         {"success": st.success, "error": st.error, "warning": st.warning}[kind](words.plain(text))
 
 
-def figure(drawn: Figure, table: Mapping[str, Sequence[Any]], key: str) -> None:
+def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key: str) -> None:
     """A figure with its text for those who cannot see it, and the table of its numbers below."""
     from workbench.plots.theme import darkened
 
@@ -55,7 +55,7 @@ def figure(drawn: Figure, table: Mapping[str, Sequence[Any]], key: str) -> None:
     if expander.open:
         import pandas as pd
 
-        frame = pd.DataFrame({name: list(cells) for name, cells in table.items()})
+        frame = pd.DataFrame({name: list(cells) for name, cells in table().items()})
         note = f" The newest 5,000 of {len(frame):,} rows." if len(frame) > 5_000 else ""
         expander.caption(f"The numbers behind the figure.{note}")
         expander.dataframe(frame.tail(5_000), hide_index=True, alt=f"Table of: {alt}"[:300])
