@@ -173,7 +173,6 @@ def tells(study: Study, drafts: Mapping[int, Mapping[str, str]]) -> tuple[list[T
     results missing, is not ready: the missing cells are named.
     """
     results = result_fields(study)
-    mark = detect(cells[column.id] for cells in drafts.values() for column in results if column.id in cells)
     ready: list[Tell] = []
     wrong: list[Cell] = []
     for run, cells in drafts.items():
@@ -182,10 +181,11 @@ def tells(study: Study, drafts: Mapping[int, Mapping[str, str]]) -> tuple[list[T
             if column.id not in cells:
                 missing.append(Cell(run, column.title, "empty. A finished run needs every result."))
                 continue
-            try:
-                found[column.name] = float(number(cells[column.id], mark, "a number"))
-            except Fault as fault:
-                faults.append(Cell(run, column.title, f"“{cells[column.id]}” is not {fault.expected}."))
+            value = _value(cells[column.id])
+            if isinstance(value, float):
+                found[column.name] = value
+            else:
+                faults.append(Cell(run, column.title, value))
         outcome = cells.get(OUTCOME, "Done" if found or faults else "To do")
         note = cells.get(NOTE, "").strip()
         if outcome == "To do":
@@ -199,6 +199,17 @@ def tells(study: Study, drafts: Mapping[int, Mapping[str, str]]) -> tuple[list[T
             continue
         ready.append(Tell(run, _TOLD[outcome], found, note))
     return ready, wrong
+
+
+def _value(text: str) -> float | str:
+    """A number as a person types it, with a decimal point or comma; or what is wrong with it."""
+    mark = detect([text])
+    if mark == "?":
+        return f"“{text}” may be decimals or thousands. Write it without the comma."
+    try:
+        return float(number(text, mark, "a number"))
+    except Fault:
+        return f"“{text}” is not a number."
 
 
 _TOLD = {"Done": TrialState.COMPLETE, "Infeasible": TrialState.INFEASIBLE, "Failed": TrialState.FAILED}
