@@ -99,7 +99,9 @@ def test_locked_knobs_are_kept_in_suggestions(storage: Storage) -> None:
     assert [trial["solvent"] for trial in study.trials[1:]] == ["b"] * 3
 
 
-@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "![t](http://127.0.0.1:9/t.png)", "$x$ :red[x]", "é" * 300])
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "![t](http://127.0.0.1:9/t.png)", "$x$ :red[x]", "é" * 300]
+)
 def test_hostile_names_are_shown_as_they_stand(storage: Storage, name: str) -> None:
     study = wb.create_study(name, wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
     study.ask(2)

@@ -52,7 +52,9 @@ def lock_button(study: Study) -> None:
     with st.popover(label, icon=":material/lock:"):
         st.caption("Hold knobs at a value in the next suggestions.")
         names = [p.name for p in study.space if p.kind in ("float", "int", "categorical", "ordinal", "bool")]
-        held = st.multiselect("Locked knobs", names, default=[name for name in names if name in locks], key="lock_names")
+        held = st.multiselect(
+            "Locked knobs", names, default=[name for name in names if name in locks], key="lock_names"
+        )
         chosen = {name: _value(study, name, locks.get(name)) for name in held}
         if chosen != locks:
             state.put(state.LOCKS, chosen)

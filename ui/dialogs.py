@@ -64,7 +64,9 @@ def void(study: Study, numbers: list[int]) -> None:
     listed = ", ".join(map(str, sorted(numbers)))
     st.write(f"Run {listed}: kept in the record, left out of every figure, model and suggestion.")
     reason = st.text_input("Why?", key="void_reason")
-    if st.button(f"Void {words.count(len(numbers), 'run')}", type="primary", disabled=not reason.strip(), key="void_yes"):
+    if st.button(
+        f"Void {words.count(len(numbers), 'run')}", type="primary", disabled=not reason.strip(), key="void_yes"
+    ):
         try:
             for number in numbers:
                 study.void(number, reason=reason.strip())
@@ -106,7 +108,13 @@ def conflict(study: Study, tell: runs.Tell) -> None:
         st.error(words.plain(str(error)))
         return
     state.put(state.CONFLICTS, state.get(state.CONFLICTS, [])[1:])
-    said = "Both are kept as repeats." if both else "Yours is recorded; the other one is in the log." if mine else "Theirs stays."
+    said = (
+        "Both are kept as repeats."
+        if both
+        else "Yours is recorded; the other one is in the log."
+        if mine
+        else "Theirs stays."
+    )
     _close(f"Run {tell.run}: {said}")
 
 

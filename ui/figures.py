@@ -20,7 +20,7 @@ MOST = 5_000  # points of a chart; the caption says how many there are, and ever
 _DRAW: dict[str, tuple[Callable[[History], Figure], Callable[[History], dict[str, list[Any]]]]] = {
     "history": (lambda history: plots.history(history, most=MOST), plots.history_table),
     "pareto": (lambda history: plots.pareto(history, most=MOST), plots.pareto_table),
-    "timeline": (lambda history: plots.timeline(history), plots.timeline_table),
+    "timeline": (plots.timeline, plots.timeline_table),
 }
 
 

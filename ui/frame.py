@@ -39,7 +39,7 @@ def main() -> None:
     }
     page = st.navigation(list(pages.values()), position="hidden")
     try:
-        _sidebar(page.url_path or "studies")
+        _sidebar()
         page.run()
     except StorageError as error:
         _storage_failed(error)
@@ -54,7 +54,7 @@ def main() -> None:
         st.caption(f"Error {number}; the terminal that runs the workbench says more.")
 
 
-def _sidebar(here: str) -> None:
+def _sidebar() -> None:
     with st.sidebar:
         st.markdown("### :blue[:material/insights:] Workbench")
         name = state.chosen()
@@ -62,7 +62,7 @@ def _sidebar(here: str) -> None:
         if name is not None:
             _picker(name, names)
             for key in ("run", "overview"):
-                _link(key, here, name)
+                _link(key, name)
             for label, icon, why in _LATER:
                 st.page_link(
                     widgets.PAGES["run"], label=label, icon=f":material/{icon}:", disabled=True, help=why,
@@ -70,7 +70,7 @@ def _sidebar(here: str) -> None:
                 )  # fmt: skip
             st.divider()
         for key in ("studies", "new", "compare", "settings"):
-            _link(key, here, name)
+            _link(key, name)
         if name is not None:
             st.divider()
             st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live)
@@ -90,8 +90,8 @@ def _picked() -> None:
     state.choose(st.session_state[state.PICK])
 
 
-def _link(key: str, here: str, name: str | None) -> None:
-    title, icon, path = next((title, icon, path) for k, title, icon, path in _PAGES if k == key)
+def _link(key: str, name: str | None) -> None:
+    title, icon = next((title, icon) for k, title, icon, _ in _PAGES if k == key)
     st.page_link(
         widgets.PAGES[key], label=title, icon=f":material/{icon}:", width="stretch",
         query_params={state.STUDY: name} if name else None,

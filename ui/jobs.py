@@ -97,9 +97,7 @@ class Jobs:
         self._thread.start()
         atexit.register(self.close)  # after the executor's own hook, so run before it: one thread at a time uses it
 
-    def submit(
-        self, kind: str, study: str, title: str, fn: Callable[[Any, Channel], Any], argument: object
-    ) -> Job:
+    def submit(self, kind: str, study: str, title: str, fn: Callable[[Any, Channel], Any], argument: object) -> Job:
         """Queue a task. A second one of the same kind for the same study is not begun: the active one is returned."""
         with self._wake:
             for job in self._jobs.values():

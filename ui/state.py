@@ -6,6 +6,7 @@ Every key of `st.session_state` stands here. The study that a page shows is in t
 from __future__ import annotations
 
 import os
+import secrets
 import warnings
 from typing import Any
 
@@ -20,6 +21,7 @@ from workbench.storage import Storage
 from workbench.study import Study
 
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
+TAB = "tab"
 LOCKS, SHUFFLED, GROUPS, PAGE, NONCE = "locks", "shuffled", "groups", "page", "nonce"
 
 
@@ -93,6 +95,15 @@ def chosen() -> str | None:
     return name
 
 
+def tab() -> str:
+    """A name for this tab, in the address: a reload and a restart of the server find its drafts again."""
+    name = st.query_params.get(TAB) or st.session_state.get(TAB) or secrets.token_hex(4)
+    st.session_state[TAB] = name
+    if st.query_params.get(TAB) != name:
+        st.query_params[TAB] = name
+    return str(name)
+
+
 def choose(name: str | None) -> None:
     """Show another study from now on."""
     if name is None:
@@ -110,7 +121,8 @@ def say(text: str, kind: str = "success") -> None:
 
 def said() -> tuple[str, str] | None:
     """The sentence to show, once."""
-    return st.session_state.pop(FLASH, None)
+    said: tuple[str, str] | None = st.session_state.pop(FLASH, None)
+    return said
 
 
 def get(key: str, default: Any = None) -> Any:

@@ -48,9 +48,7 @@ def ask(order: Ask, channel: Channel) -> list[int]:
     channel.send(Progress(None, f"Learning from {done} results, then looking for the next {order.n}."))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each is stored with its trial, and shown on its card
-        trials = study.ask(
-            order.n, fixed=order.fixed, near=order.near, sampler=order.sampler, timeout=order.timeout
-        )
+        trials = study.ask(order.n, fixed=order.fixed, near=order.near, sampler=order.sampler, timeout=order.timeout)
     return [trial.number for trial in trials]
 
 

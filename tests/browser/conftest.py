@@ -9,9 +9,18 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("selenium")
-from browser.driving import Browser, Server, need_chromium  # noqa: E402
-from ui.__main__ import prepare  # noqa: E402
-from workbench.storage import Storage  # noqa: E402
+from browser.driving import Browser, Server, need_chromium
+from ui.__main__ import prepare
+from workbench.storage import Storage
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            # The driver's client leaves closing of its sockets to the collector.
+            item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
 @pytest.fixture

@@ -169,11 +169,14 @@ class Browser:
             self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
         else:
             field.send_keys(text)
-        field.send_keys(Keys.CONTROL if field.tag_name == "textarea" else Keys.TAB, *([Keys.ENTER] if field.tag_name == "textarea" else []))
+        field.send_keys(
+            Keys.CONTROL if field.tag_name == "textarea" else Keys.TAB,
+            *([Keys.ENTER] if field.tag_name == "textarea" else []),
+        )
         self.settle()
 
     def cell(self, grid: str, column: int, row: int, text: str) -> None:
-        """Type into a cell of a grid, counted from 0; from the first cell by arrow keys, as a person without a mouse."""
+        """Type into a cell of a grid, counted from 0; it is reached from the first one by arrow keys."""
         canvas = self.until(lambda: self.find(f"{grid} canvas"))
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
         size = canvas.size

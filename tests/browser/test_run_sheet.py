@@ -42,3 +42,60 @@ def test_ask_three_record_two_and_one_infeasible(
     last = study.trial(3)
     assert (str(last.state), last.reason, last.values) == ("infeasible", "crystals", {})
     assert len(study.trials) == 4
+
+
+def test_two_people_record_one_run_and_the_second_decides(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
+    study = made(storage)
+    study.ask(2, sampler="sobol")
+    address = f"{serve().url}/run?study=bench"
+    ann, ben = browse(), browse()
+    ben.open(address)
+    ben.cell(GRID, 3, 0, "50")
+    ben.see("Record 1 run")
+    ann.open(address)
+    study.tell(0, 40.0)  # Ann's colleague records it by a script, while Ben is typing
+    ann.see("Next 1 run", 10)  # seen within the refresh interval
+    ben.see("Run 0 already has results", 10)
+    assert study.trial(0).values == {"yield": 40.0}
+    ben.click("conflict_both")
+    ben.see("Both are kept as repeats", 10)
+    assert [t.values.get("yield") for t in study.trials] == [40.0, None, 50.0]
+    assert study.trial(2).params == study.trial(0).params
+    assert "already has results" not in ann.text()
+
+
+def test_a_draft_survives_a_restart_of_the_server(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
+    study = made(storage)
+    study.ask(1, sampler="sobol")
+    server, browser = serve(), browse()
+    browser.open(f"{server.url}/run?study=bench")
+    browser.cell(GRID, 3, 0, "12.5")
+    browser.see("Record 1 run")
+    assert server.stop() == 0
+    server.start()
+    browser.open(browser.driver.current_url)
+    browser.see("Record 1 run")
+    browser.click("record")
+    browser.see("1 run recorded")
+    assert study.trial(0).values == {"yield": 12.5}
+    browser.severe()  # the connection that broke is no fault of the page
+
+
+def test_pasting_is_all_or_nothing(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
+    study = made(storage)
+    browser = browse()
+    browser.open(f"{serve().url}/run?study=bench")
+    browser.click("paste_old")
+    browser.type("paste_text", "temp\tdepth\tyield\n30,5\t2\t81,5\n40\t3\t9l,2\n")
+    browser.see("1 cell needs a look. Nothing was saved.")
+    assert study.trials == []
+    browser.type("paste_text", "temp\tdepth\tyield\n30,5\t2\t81,5\n40\t3\t91,2\n")
+    browser.click("paste_yes")
+    browser.see("2 runs saved")
+    assert [(t["temp"], t["depth"], t.values["yield"]) for t in study.trials] == [(30.5, 2, 81.5), (40.0, 3, 91.2)]

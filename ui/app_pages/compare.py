@@ -18,7 +18,9 @@ def draw() -> None:
     st.markdown("# Compare")
     names = [one.name for one in list_studies(state.storage())]
     if not names:
-        widgets.empty("compare_arrows", "Nothing to compare yet", "Two studies with the same goal stand side by side here.")
+        widgets.empty(
+            "compare_arrows", "Nothing to compare yet", "Two studies with the same goal stand side by side here."
+        )
         with st.container(horizontal=True, horizontal_alignment="center"):
             if st.button("See the studies", type="primary", key="to_studies"):
                 widgets.go("studies")

@@ -40,8 +40,8 @@ def _switch() -> None:
 def _from_sheet(kept: dict[str, Any]) -> None:
     data = base64.b64decode(kept["data"]) if kept.get("data") else None
     if data is None:
-        st.caption("Copy your old runs with their titles out of the spreadsheet and paste them here. Decimal commas and "
-                   "units in the titles are understood. Nothing is saved until you say so.")  # fmt: skip
+        st.caption("Copy your old runs with their titles out of the spreadsheet and paste them here. Decimal commas "
+                   "and units in the titles are understood. Nothing is saved until you say so.")  # fmt: skip
         st.text_area("Cells", key="sheet_text", height=220, placeholder="Paste here", on_change=_pasted)
         st.file_uploader("Or a file", type=["csv", "tsv", "txt", "xlsx"], key="sheet_file", max_upload_size=20,
                          on_change=_chosen)  # fmt: skip
@@ -126,7 +126,9 @@ def _form(kept: dict[str, Any], source: str | bytes | None, mark: str, rows: lis
     state.drafts().put(_DRAFT, {**{k: kept[k] for k in ("data", "made") if k in kept}, **fresh})
     if go and made is not None:
         try:
-            study = draft.create(state.storage(), name.strip(), made, source=source, budget=int(budget), sampler=sampler)
+            study = draft.create(
+                state.storage(), name.strip(), made, source=source, budget=int(budget), sampler=sampler
+            )
         except WorkbenchError as error:
             st.error("**Nothing was saved.** " + words.plain(str(error)))
             return

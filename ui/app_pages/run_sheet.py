@@ -88,8 +88,11 @@ def _cards(study: Study, trials: list) -> None:  # type: ignore[type-arg]
 def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
     busy = state.jobs().active(study.name, "ask") is not None
     results = runs.result_fields(study)
-    key = f"drafts/{study.name}"
+    key = f"plan/{study.name}/{state.tab()}"
     kept = {int(run): cells for run, cells in (state.drafts().get(key) or {}).items()}
+    gone = {run: cells for run, cells in kept.items() if run not in {trial.number for trial in trials}}
+    if gone:
+        _recorded_elsewhere(study, gone)
     head = st.container(horizontal=True, vertical_alignment="center")
     drafts: dict[int, dict[str, str]] = {}
     if trials:
@@ -109,7 +112,7 @@ def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
         )  # fmt: skip
         st.caption("Type results in the open cells; shaded cells are the plan. A run that is done needs every result.")
         drafts = runs.typed(edited, results)
-        state.drafts().put(key, {str(run): cells for run, cells in drafts.items()})
+    state.drafts().put(key, {str(run): cells for run, cells in drafts.items()})
     ready, wrong = runs.tells(study, drafts)
     with head:
         st.markdown(f"### Next {words.count(len(trials), 'run')}" if trials else "### Next runs", width="content")
@@ -128,6 +131,15 @@ def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
     conflicts = state.get(state.CONFLICTS, [])
     if conflicts:
         dialogs.conflict(study, conflicts[0])
+
+
+def _recorded_elsewhere(study: Study, gone: dict[int, dict[str, str]]) -> None:
+    """Runs that were recorded while results for them stood here: whoever typed decides what holds."""
+    ready, _ = runs.tells(study, gone)
+    open_questions = list(state.get(state.CONFLICTS, []))
+    asked = {tell.run for tell in open_questions}
+    open_questions += [tell for tell in ready if tell.run not in asked and not runs.agrees(study, tell)]
+    state.put(state.CONFLICTS, open_questions)
 
 
 def _shuffle() -> None:

@@ -59,7 +59,9 @@ def _study(study: Study) -> None:
 def _app() -> None:
     st.markdown("### This app")
     place = make_url(state.storage_url()).render_as_string(hide_password=True)
-    st.text(f"Database: {place}\nworkbench {wb.__version__}, streamlit {st.__version__}, Python {platform.python_version()}")
+    st.text(
+        f"Database: {place}\nworkbench {wb.__version__}, streamlit {st.__version__}, Python {platform.python_version()}"
+    )
     jobs = state.jobs().of()
     st.markdown("**Work beside the pages**")
     if not jobs:

@@ -73,7 +73,9 @@ def draw() -> None:
     if summaries:
         _list(studies.lines(summaries, state.study, find or ""))
     else:
-        widgets.empty("folder_open", "No studies yet", "Begin below: with your spreadsheet, from scratch, or an example.")
+        widgets.empty(
+            "folder_open", "No studies yet", "Begin below: with your spreadsheet, from scratch, or an example."
+        )
     _begin()
 
 
@@ -109,7 +111,9 @@ def _list(found: list[studies.Line]) -> None:
         if st.button("Open", icon=":material/open_in_new:", disabled=one is None, key="open") and one:
             widgets.go("run", one)
         if st.button("Duplicate", icon=":material/content_copy:", disabled=one is None, key="duplicate") and one:
-            state.say(f"{examples.duplicate(state.study(one), state.storage())} was made: same knobs and goals, no runs.")
+            state.say(
+                f"{examples.duplicate(state.study(one), state.storage())} was made: same knobs and goals, no runs."
+            )
             st.rerun()
         if st.button("Archive", icon=":material/archive:", disabled=one is None, key="archive") and one:
             study = state.study(one)

@@ -92,7 +92,7 @@ def _guessed(title: str, cells: Sequence[Any], mark: Any) -> Row:
             numbers.append(float(number(cell, mark, "a number", percent=unit == "%")))
         except Fault:
             bad += 1
-    base = {"column": title, "unit": unit}
+    base: dict[str, Any] = {"column": title, "unit": unit}
     if not held:
         return row(name, OUT, **base)
     if _LABEL.search(title.strip()):
@@ -161,8 +161,6 @@ def design(rows: Sequence[Row]) -> tuple[Design | None, list[Wrong]]:
     for i, one in enumerate(rows, 1):
         role, name = one.get("role"), str(one.get("name") or "").strip()
         column = str(one.get("column") or name)
-        if not role and not name:
-            continue
         if role in (OUT, None):
             titles[column] = None
             continue
@@ -175,20 +173,24 @@ def design(rows: Sequence[Row]) -> tuple[Design | None, list[Wrong]]:
         seen[name] = i
         titles[column] = f"attr:{name}" if role == NOTE else name
         try:
-            if role == KNOB:
-                parameters.append(_parameter(i, one, name))
-            elif role in (HIGHER, LOWER, TARGET):
-                objectives.append(_objective(i, one, name, role))
-            elif role in (MOST, LEAST):
-                constraints.append(_constraint(i, one, name, role))
+            made = _made(i, one, name, role)
+            if isinstance(made, Parameter):
+                parameters.append(made)
+            elif isinstance(made, Objective):
+                objectives.append(made)
+            elif made is not None:
+                constraints.append(made)
         except _Cell as cell:
             wrong.append(cell.wrong)
         except WorkbenchError as error:
             wrong.append(Wrong(i, "Name" if role != KNOB else "Low and high", str(error)))
-    if not wrong and not parameters:
-        wrong.append(Wrong(1, "It is a…", "there is no knob. At least one row must be something that you set."))
-    if not wrong and not objectives:
-        wrong.append(Wrong(len(rows), "It is a…", "there is no goal. At least one row must be what you want."))
+    if not wrong and not (parameters and objectives):
+        lacks = (
+            "goal: at least one row must be what you want"
+            if parameters
+            else "knob: at least one row must be set by you"
+        )
+        wrong.append(Wrong(len(rows), "It is a…", f"there is no {lacks}."))
     if wrong:
         return None, wrong
     try:
@@ -213,6 +215,15 @@ def _number(i: int, one: Mapping[str, Any], key: str, title: str, *, needed: boo
         return float(value)
     except (TypeError, ValueError):
         raise _Cell(i, title, f"“{value}” is not a number.") from None
+
+
+def _made(i: int, one: Mapping[str, Any], name: str, role: str) -> Parameter | Objective | Constraint | None:
+    """What one row stands for; None for a note."""
+    if role == KNOB:
+        return _parameter(i, one, name)
+    if role in (HIGHER, LOWER, TARGET):
+        return _objective(i, one, name, role)
+    return _constraint(i, one, name, role) if role in (MOST, LEAST) else None
 
 
 def _parameter(i: int, one: Mapping[str, Any], name: str) -> Parameter:

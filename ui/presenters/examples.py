@@ -45,7 +45,7 @@ def _branin(params: Params) -> dict[str, float]:
 
 
 def _coupling(params: Params) -> dict[str, float]:
-    """A smooth made-up reaction: hotter and longer gives more yield and less purity, catalyst costs and leaves residue."""
+    """A smooth made-up reaction: hotter and longer gives more yield, less purity; catalyst costs."""
     heat, hours, load = (params["temperature"] - 60) / 50, params["time"] / 60, params["catalyst"]
     toluene = 0.0 if params["solvent"] == "iPrOH" else 4.0
     made = 100 * (1 - math.exp(-(0.8 + 2.6 * heat) * (0.4 + hours) * (0.5 + 0.35 * load))) - toluene

@@ -114,7 +114,7 @@ def knob_fields(study: Study) -> list[Field]:
 
 def result_fields(study: Study) -> list[Field]:
     """The columns of what is measured: goals, then limits."""
-    measured = [*study.history().measured, *study.constraints]
+    measured: list[Any] = [*study.history().measured, *study.constraints]
     return [Field(f"result {i}", head(one.name, one.unit), one.name) for i, one in enumerate(measured)]
 
 
@@ -215,6 +215,12 @@ def _value(text: str) -> float | str:
 _TOLD = {"Done": TrialState.COMPLETE, "Infeasible": TrialState.INFEASIBLE, "Failed": TrialState.FAILED}
 
 
+def agrees(study: Study, tell: Tell) -> bool:
+    """Does the record say the same of a run as this does?"""
+    trial = study.trial(tell.run)
+    return trial.state == tell.state and all(trial.values.get(name) == value for name, value in tell.values.items())
+
+
 def record(study: Study, tell: Tell) -> None:
     """Tell the study what became of one run.
 
@@ -276,7 +282,8 @@ def cards(study: Study, trials: Sequence[Trial]) -> list[Card]:
     """What is suggested, why, what to expect, and the nearest run tried."""
     history = study.history()
     units = {p.name: p.unit for p in study.space if p.unit}
-    goals = {one.name: one.unit for one in [*history.measured, *study.constraints]}
+    measured: list[Any] = [*history.measured, *study.constraints]
+    goals = {one.name: one.unit for one in measured}
     made = []
     knobs = knob_fields(study)
     for trial in trials:
