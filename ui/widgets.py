@@ -164,7 +164,7 @@ def no_study() -> None:
 
 def title(text: str, badges: Sequence[tuple[str, str]], actions: Callable[[], None] | None = None) -> None:
     """The title row: user text, badges, and buttons to the right."""
-    with st.container(horizontal=True, vertical_alignment="center", key="title_row"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="title_row"):
         shown = text if len(text) <= 60 else text[:59] + "…"
         st.markdown(f"# {words.plain(shown)}", width="content", help=words.plain(text) if shown != text else None)
         for label, color in badges:

@@ -143,14 +143,14 @@ def _form(kept: dict[str, Any], source: str | bytes | None, mark: str, rows: lis
 def _config(sheet: bool) -> dict[str, Any]:
     column = st.column_config
     return {
-        "column": column.TextColumn("Column", disabled=True) if sheet else None,
+        "column": column.TextColumn("Column", width=90, disabled=True) if sheet else None,
         "role": column.SelectboxColumn("It is a…", options=list(draft.ROLES), width=150),
-        "name": column.TextColumn("Name", max_chars=100),
-        "unit": column.TextColumn("Unit", width=70, max_chars=30),
-        "low": column.NumberColumn("Low", width=80),
-        "high": column.NumberColumn("High", width=80),
-        "step": column.NumberColumn("Step", width=70, min_value=0),
-        "kind": column.SelectboxColumn("Kind", options=list(draft.KINDS), width=110),
+        "name": column.TextColumn("Name", width=90, max_chars=100),
+        "unit": column.TextColumn("Unit", width=60, max_chars=30),
+        "low": column.NumberColumn("Low", width=65),
+        "high": column.NumberColumn("High", width=65),
+        "step": column.NumberColumn("Step", width=60, min_value=0),
+        "kind": column.SelectboxColumn("Kind", options=list(draft.KINDS), width=90),
         "choices": column.TextColumn("Choices", max_chars=2_000),
     }
 

@@ -93,7 +93,7 @@ def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
     gone = {run: cells for run, cells in kept.items() if run not in {trial.number for trial in trials}}
     if gone:
         _recorded_elsewhere(study, gone)
-    head = st.container(horizontal=True, vertical_alignment="center")
+    head = st.container(horizontal=True, vertical_alignment="bottom")
     drafts: dict[int, dict[str, str]] = {}
     if trials:
         # The table is built once for a set of runs: were its data to change, what is being typed would go.
@@ -168,7 +168,7 @@ def _history(study: Study) -> None:
     counted = runs.past(study, list(words.GROUPS), 0).counts
     chosen = state.get(state.GROUPS, ["Done", "Over a limit", "Failed"])
     past = runs.past(study, chosen, page)
-    head = st.container(horizontal=True, vertical_alignment="center")
+    head = st.container(horizontal=True, vertical_alignment="bottom")
     st.pills(
         "Show runs", list(words.GROUPS), selection_mode="multi", default=chosen, key="groups",
         format_func=lambda group: f"{group} {counted[group]:,}", label_visibility="collapsed", on_change=_filter,
