@@ -104,13 +104,14 @@ def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
         knobs = runs.knob_fields(study)
         shaded = [runs.RUN, *(column.id for column in knobs)]
         ground = "#1D232A" if widgets.dark() else "#F3F5F7"
+        # Above the table, where its toolbar may cover it: it must not lie over the buttons.
+        st.caption("Type results in the open cells; shaded cells are the plan. A run that is done needs every result.")
         edited = st.data_editor(
             frame.style.set_properties(subset=shaded, **{"background-color": ground}),
             key=f"editor {mark}", hide_index=True, disabled=shaded, placeholder="–", row_height=31,
             column_config=widgets.config(knobs, results, open_cells=True),
             alt="The runs to do, with open cells for their results",
         )  # fmt: skip
-        st.caption("Type results in the open cells; shaded cells are the plan. A run that is done needs every result.")
         drafts = runs.typed(edited, results)
     state.drafts().put(key, {str(run): cells for run, cells in drafts.items()})
     ready, wrong = runs.tells(study, drafts)
