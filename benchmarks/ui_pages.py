@@ -1,6 +1,6 @@
 """The browser side in a real browser: a huge study, two browsers on one, and the way from a spreadsheet to suggestions.
 
-    python benchmarks/ui.py [--runs 10000] [--repeats 3] [--out benchmarks/results/ui.json]
+    python benchmarks/ui_pages.py [--runs 10000] [--repeats 3] [--out benchmarks/results/ui.json]
 
 Needs Debian's chromium and chromium-driver. For a study with so many runs it times, from the address to the screen:
 the text of the run sheet and of the overview, the overview's chart, and the script on the server alone; beside it a
@@ -28,10 +28,9 @@ from workbench.study import telling
 from workbench.study.telling import Run
 from workbench.trial import Observation
 
-# In place of this folder, in which this very script would be taken for the package `ui`.
-sys.path[0] = str(Path(__file__).parent.parent / "tests")
-from browser.driving import Browser, Server  # noqa: E402
-from browser.test_frame import SHEET  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browser.driving import Browser, Server
+from browser.test_frame import SHEET
 
 _BARE = """
 import streamlit as st
@@ -87,7 +86,8 @@ def server_seconds(url: str, page: str, repeats: int) -> float:
     at.query_params["study"] = "huge"
     at.run()
     at.switch_page(f"app_pages/{page}.py").run()
-    assert not at.exception and not at.error
+    assert not at.exception, at.exception
+    assert not at.error, at.error
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
