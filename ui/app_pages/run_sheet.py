@@ -8,6 +8,9 @@ from ui import asking, dialogs, state, widgets
 from ui.presenters import runs, words
 from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
+from workbench.trial import Trial
+
+CARD = 346  # px; three and their gaps fit the page at 1400 px
 
 
 def draw() -> None:
@@ -61,10 +64,10 @@ def _suggest(study: Study, n: int, near: int | None = None) -> None:
     asking.suggest(study, n, near=near)
 
 
-def _cards(study: Study, trials: list) -> None:  # type: ignore[type-arg]
-    columns = st.columns(3, gap="small")
-    for i, card in enumerate(runs.cards(study, trials)):
-        with columns[i % 3].container(border=True, height="stretch", gap="small", key=f"card_{card.run}"):
+def _cards(study: Study, trials: list[Trial]) -> None:
+    row = st.container(horizontal=True, gap="small", key="cards")  # three across, one across where it is narrow
+    for card in runs.cards(study, trials):
+        with row.container(border=True, width=CARD, height="stretch", gap="small", key=f"card_{card.run}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"#### :violet[:material/star:] Run {card.run}", width="content")
                 st.space("stretch")
@@ -85,7 +88,7 @@ def _cards(study: Study, trials: list) -> None:  # type: ignore[type-arg]
                 st.caption(f":yellow[:material/warning:] {words.plain(warning)}")
 
 
-def _plan(study: Study, trials: list) -> None:  # type: ignore[type-arg]
+def _plan(study: Study, trials: list[Trial]) -> None:
     busy = state.jobs().active(study.name, "ask") is not None
     results = runs.result_fields(study)
     key = f"plan/{study.name}/{state.tab()}"
