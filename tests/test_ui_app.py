@@ -10,6 +10,7 @@ import pytest
 
 import workbench as wb
 from ui.__main__ import STORAGE, prepare
+from ui.drafts import Drafts
 from ui.presenters import examples
 from workbench.storage import Storage
 
@@ -97,6 +98,21 @@ def test_locked_knobs_are_kept_in_suggestions(storage: Storage) -> None:
     sound(at.selectbox(key="lock solvent").set_value("b").run())
     sound(at.button(key="suggest").click().run())
     assert [trial["solvent"] for trial in study.trials[1:]] == ["b"] * 3
+
+
+def test_half_typed_results_of_a_run_that_was_recorded_meanwhile_are_shown(storage: Storage) -> None:
+    space, goals = wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y"), wb.Objective("z")]
+    study = wb.create_study("s", space, goals, storage=storage, sampler="sobol", seed=0)
+    study.ask()
+    study.tell(0, {"y": 1.0, "z": 2.0})
+    assert storage.url is not None
+    Drafts.beside(storage.url).put("plan/s/tab1", {"0": {"result 0": "3,5"}})
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.query_params["study"], at.query_params["tab"] = "s", "tab1"
+    sound(at.run())
+    sound(at.switch_page("app_pages/run_sheet.py").run())
+    assert "You had typed: 3\\,5" in at.info[0].value
+    assert study.trial(0).values == {"y": 1.0, "z": 2.0}
 
 
 @pytest.mark.parametrize(

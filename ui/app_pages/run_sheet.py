@@ -140,6 +140,10 @@ def _plan(study: Study, trials: list[Trial]) -> None:
 def _recorded_elsewhere(study: Study, gone: dict[int, dict[str, str]]) -> None:
     """Runs that were recorded while results for them stood here: whoever typed decides what holds."""
     ready, _ = runs.tells(study, gone)
+    half = gone.keys() - {tell.run for tell in ready}
+    for run in sorted(half):
+        typed = ", ".join(gone[run].values())
+        st.info(f"Run {run} was recorded meanwhile. You had typed: {words.plain(typed)}. Amend it if that is right.")
     open_questions = list(state.get(state.CONFLICTS, []))
     asked = {tell.run for tell in open_questions}
     open_questions += [tell for tell in ready if tell.run not in asked and not runs.agrees(study, tell)]
