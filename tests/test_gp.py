@@ -212,12 +212,13 @@ def test_every_acquisition_serves_batches_and_is_a_sampler_name(name, noise):
 
 
 def test_every_row_of_the_plan():
-    assert [row.acquisition for row in plan.TABLE] == ["feasibility", "target_ei", "log_ei"]
+    assert [row.acquisition for row in plan.TABLE] == ["feasibility", "target_ei", "noisy_ei", "log_ei"]
     over, held = (limited(plane(), upper).history() for upper in (-5.0, 5.0))
     rows = {
         "feasibility": over,
         "target_ei": told(plane(), wb.Objective("y", target=1.0)).history(),
-        "log_ei": told(plane(), wb.Objective("y")).history(),
+        "noisy_ei": told(plane(), wb.Objective("y")).history(),
+        "log_ei": told(plane(), wb.Objective("y", noise="none")).history(),
     }
     for name, history in rows.items():
         row = plan.planned(history)
@@ -508,7 +509,7 @@ def test_start_size(budget, d, size):
 def test_attached_runs_replace_the_start():
     s = told(plane(), wb.Objective("y"), n=6)
     trial = s.ask(sampler="gp")
-    assert trial.meta["acquisition"] == "log_ei"
+    assert trial.meta["acquisition"] == "noisy_ei"
     assert set(trial.predicted["y"]) == {"mean", "sd"}
     assert "predicted y" in trial.why
 
