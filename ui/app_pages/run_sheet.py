@@ -187,6 +187,7 @@ def _history(study: Study) -> None:
         event = st.dataframe(
             past.frame, hide_index=True, key="history", on_select="rerun", selection_mode="multi-row", row_height=31,
             column_config=widgets.config(knobs, results, open_cells=False), alt="The runs so far, newest first",
+            placeholder="–",
         )  # fmt: skip
         picked = [past.numbers[row] for row in event.selection.rows if row < len(past.numbers)]
     else:
