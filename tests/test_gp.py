@@ -564,6 +564,7 @@ def test_failures_push_the_search_away():
     assert s.best_params["a"] > 0.59
 
 
+@pytest.mark.slow
 def test_failures_are_few_where_the_best_is_elsewhere():
     """Branin with a third of the space crashing, away from two of the three optima."""
     space, crashed = wb.Space([wb.Float("x1", -5, 10), wb.Float("x2", 0, 15)]), 0

@@ -84,6 +84,7 @@ def test_a_batch_has_no_point_twice_and_none_that_is_known():
     assert apart.min() > 1e-6
 
 
+@pytest.mark.slow
 def test_the_same_record_gives_the_same_proposal_in_another_process(tmp_path):
     s = study(n=12, noise="unknown", seed=4)
     s.tell(s.ask(), 0.1)  # from now on with a warm start
