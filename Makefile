@@ -8,7 +8,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint peers clean
+.PHONY: help demo ui test test-ui test-slow lint peers clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -16,8 +16,14 @@ help:  ## show this list
 demo: $(VENV)/.installed  ## tune a real classifier: 40 trials into demo.db, a report into demo.html
 	@$(BIN)/workbench run problems.learning:digits_svm --trials 40 --sampler gp --storage demo.db --report demo.html
 
+ui: $(VENV)/.installed  ## open the workbench in a browser, on workbench.db
+	@$(BIN)/workbench ui
+
 test: $(VENV)/.installed  ## run the fast tests
 	@$(BIN)/python -m pytest -q -n 2
+
+test-ui: $(VENV)/.installed  ## run the tests in a real browser; needs Debian's chromium and chromium-driver
+	@$(BIN)/python -m pytest -q -m browser
 
 test-slow: $(VENV)/.installed  ## run the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 -m slow
@@ -25,7 +31,7 @@ test-slow: $(VENV)/.installed  ## run the tests that take minutes
 lint: $(VENV)/.installed  ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy workbench problems examples benchmarks
+	@$(BIN)/mypy workbench problems ui examples benchmarks
 
 peers: .venv-peers/.installed .venv-hebo/.installed  ## install the peers that benchmarks compare with
 

@@ -2,6 +2,8 @@
 
     make peers
     python benchmarks/ask_latency.py [--n 20 50 100 200 500 1000] [--d 6 20] [--asks 50] [--peers peer:optuna-gp]
+    python benchmarks/ask_latency.py --n 50 --d 6 --peers kg mes gibbon noisy_ei thompson      # others of ours
+    python benchmarks/ask_latency.py --predict 20 200 1000                                    # 2,500 points at once
 
 One thread each, in processes of their own, asked in turn in one run on the same problem (Hartmann-6, Ackley-20) with
 the same initial design, so that a slow moment of the machine hits both. Each ask is followed by a tell. The column
@@ -12,11 +14,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import time
+from pathlib import Path
 from typing import Any
 
+import workbench as wb
 from problems import synthetic
 from workbench import bench
 from workbench.bench import Case
+from workbench.models.surrogate import fit
 
 
 def case(n: int, d: int, asks: int) -> Case:
@@ -45,6 +52,21 @@ def row(n: int, d: int, asks: int, peers: list[str]) -> dict[str, Any]:
     return found
 
 
+def predict(n: int, repeats: int = 20) -> dict[str, Any]:
+    """Median seconds of mean and sd of 2,500 points of a model of n trials in 6 dimensions, as slices want them."""
+    problem = synthetic.hartmann6()
+    study = wb.create_study("predict", problem.space, problem.objectives, sampler="gp", seed=0)
+    for params in problem.space.decode(problem.space.sobol(n, 0)):
+        study.attach(params, problem.evaluate(params))
+    model, X = fit(study.history()), problem.space.sobol(2500, 1)
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.predict(X)
+        taken.append(time.perf_counter() - start)
+    return {"n": n, "median_s": statistics.median(taken)}
+
+
 def _said(name: str, found: dict[str, Any]) -> str:
     mean, p95, first = (1e3 * found[key] for key in ("mean_s", "p95_s", "first_s"))
     cost = f"{found['cpu_s']:.1f} CPU s, +{found['grown_mib']:.0f} MiB"
@@ -57,15 +79,24 @@ def main() -> None:
     parser.add_argument("--d", type=int, nargs="+", default=[6, 20])
     parser.add_argument("--asks", type=int, default=50)
     parser.add_argument("--peers", nargs="*", default=["peer:optuna-gp"])
+    parser.add_argument("--predict", type=int, nargs="+", default=[])
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    rows = []
+    rows = [predict(n) for n in arguments.predict]
+    for found in rows:
+        print(f"2,500 points at n={found['n']}: {1e3 * found['median_s']:.1f} ms")
+    if rows:
+        arguments.n = []
     for d in arguments.d:
         for n in arguments.n:
             rows.append(row(n, d, arguments.asks, arguments.peers))
             said = [_said(name, found) for name, found in rows[-1].items() if isinstance(found, dict)]
             ratios = [f"{key} {value:.3f}" for key, value in rows[-1].items() if key.startswith("ratio")]
             print(f"d={d} n={n}: {'; '.join([*said, *ratios, *rows[-1]['failed']])}", flush=True)
-    print(json.dumps({"rows": rows}))
+    text = json.dumps({"rows": rows})
+    if arguments.out is not None:
+        arguments.out.write_text(text + "\n")
+    print(text)
 
 
 if __name__ == "__main__":

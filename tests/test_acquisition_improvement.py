@@ -22,23 +22,12 @@ from gpytorch.means import ZeroMean
 from scipy import integrate
 from scipy.stats import norm
 
-from workbench.acquisition.base import LOG_ZERO, hazard, improvement_terms, joint_samples, log_interval
-from workbench.acquisition.improvement import (
-    UCB,
-    Averaged,
-    ConstrainedLogEI,
-    Limit,
-    LogEI,
-    LogFeasibility,
-    LogPI,
-    NoisyEI,
-    StationaryProcess,
-    Summed,
-    TargetEI,
-    Thompson,
-    thompson_rows,
-)
+from workbench.acquisition.base import LOG_ZERO, joint_samples
+from workbench.acquisition.combined import Averaged, Summed
+from workbench.acquisition.feasibility import ConstrainedLogEI, Limit, LogFeasibility
+from workbench.acquisition.improvement import UCB, LogEI, LogPI, NoisyEI, TargetEI
 from workbench.errors import InvalidValueError
+from workbench.models.normal import hazard, improvement_terms, log_interval
 
 
 class DenseGP:
@@ -134,7 +123,7 @@ def check_gradient(acquisition, Z, rtol=1e-5, step=1e-6):
 
 def exact(z):
     """log h, Phi/h and phi/h with 60 digits."""
-    with mpmath.workdps(60):
+    with mpmath.workdps(400):
         z = mpmath.mpf(float(z))
         density, below = mpmath.npdf(z), mpmath.erfc(-z / mpmath.sqrt(2)) / 2
         h = density + z * below
@@ -163,7 +152,7 @@ def test_extreme_arguments_give_finite_numbers_without_a_warning():
 
 @pytest.mark.parametrize(("low", "high"), [(-3.0, -2.0), (-1.0, 1.0), (-50.0, -49.999), (-30.0, -3.0), (-1e-9, 1e-9)])
 def test_log_probability_of_an_interval(low, high):
-    with mpmath.workdps(60):
+    with mpmath.workdps(400):
         expected = float(mpmath.log(mpmath.ncdf(mpmath.mpf(high)) - mpmath.ncdf(mpmath.mpf(low))))
     assert log_interval(np.array([low]), np.array([high]))[0] == pytest.approx(expected, abs=1e-11 * max(1, -expected))
 
@@ -215,6 +204,8 @@ def all_of(gp):
         "target met": TargetEI(gp, 0.4, 0.1, 0.0),
         "constrained": ConstrainedLogEI(gp, 1.2, limits),
         "feasibility": LogFeasibility(limits),
+        "between": LogFeasibility([Limit(example(seed=4, d=gp.X.shape[1]), 0.3, -0.4, 0.1)]),
+        "from below": LogFeasibility([Limit(example(seed=4, d=gp.X.shape[1]), math.inf, -0.4, 1.0)]),
         "averaged": Averaged(fantasies),
         "averaged values": Averaged([UCB(gp, 1.0), UCB(gp, 4.0)], logs=False),
         "summed": Summed([NoisyEI(gp, gp.X), LogFeasibility(limits)]),
@@ -405,55 +396,20 @@ def test_averaging_fantasies_integrates_pending_outcomes_out():
     assert values[2] < 0.3 * math.exp(LogEI(gp, best).value(x0)[0])  # a point in flight is hardly worth another run
 
 
-# -- Thompson sampling ---------------------------------------------------------------------------
-
-
-def process(gp, kernel="rbf"):
-    lengths, noise = np.full(gp.X.shape[1], gp.length), np.full(len(gp.y), gp.noise)
-    return StationaryProcess(kernel, lengths, 1.0, 0.0, gp.X, gp.y, noise)
-
-
-def test_draws_have_the_moments_of_the_posterior():
-    gp = example(d=2, noise=1e-2, length=0.4)
-    Z = np.vstack([np.random.default_rng(0).random((6, 2)), gp.X[:2]])
-    rng = np.random.default_rng(1)
-    thompson = Thompson(process(gp))
-    draws = np.stack([thompson.draw(rng).value(Z) for _ in range(2000)])
+@pytest.mark.parametrize(
+    ("lower", "upper"), [(-0.4, 0.3), (0.4, 0.41), (-3.0, -2.0), (5.0, 6.0), (-math.inf, 0.3), (0.2, math.inf)]
+)
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_a_limit_is_the_probability_of_its_interval(lower, upper, spread):
+    gp = example(seed=4)
+    Z = np.random.default_rng(0).random((50, gp.X.shape[1]))
     mu, sd = gp.mean_sd(Z)
-    assert (np.abs(draws.mean(axis=0) - mu) < 4.5 * sd / math.sqrt(2000) + 1e-9).all()
-    np.testing.assert_allclose(draws.std(axis=0), sd, rtol=0.1)
-    np.testing.assert_allclose(np.cov(draws.T), gp.cross(Z, Z), atol=0.06)
-    joint = joint_samples(gp, Z, 20_000, rng)
-    np.testing.assert_allclose(joint.mean(axis=0), mu, atol=4.5 * sd.max() / math.sqrt(20_000))
-    np.testing.assert_allclose(np.cov(joint.T), gp.cross(Z, Z), atol=0.02)
-
-
-@pytest.mark.parametrize("kernel", ["rbf", "matern52"])
-def test_a_draw_passes_through_noise_free_data_and_has_its_gradient(kernel):
-    gp = example(d=3, noise=0.0)
-    draw = Thompson(process(gp, kernel)).draw(np.random.default_rng(0))
-    np.testing.assert_allclose(draw.value(gp.X), gp.y, atol=1e-5)
-    check_gradient(draw, np.random.default_rng(1).random((10, 3)))
-
-
-def test_features_approximate_the_matern_covariance():
-    points = np.array([[0.1, 0.2], [0.3, 0.9], [0.5, 0.5]])
-    prior = StationaryProcess("matern52", np.array([0.3, 0.6]), 2.0, 1.0, np.empty((0, 2)), np.empty(0), np.empty(0))
-    rng = np.random.default_rng(0)
-    draws = np.stack([Thompson(prior).draw(rng).value(points) for _ in range(3000)])
-    r = np.sqrt(5 * (((points[:, None] - points[None]) / prior.lengthscales) ** 2).sum(-1))
-    np.testing.assert_allclose(np.cov(draws.T), 2.0 * (1 + r + r**2 / 3) * np.exp(-r), atol=0.2)
-    np.testing.assert_allclose(draws.mean(axis=0), 1.0, atol=0.12)
-
-
-def test_thompson_rows_pick_each_candidate_as_often_as_it_is_best():
-    gp = example(d=2, noise=1e-2, length=0.4)
-    Z = np.random.default_rng(0).random((5, 2))
-    share = np.bincount(thompson_rows(gp, Z, 20_000, np.random.default_rng(1)), minlength=5) / 20_000
-    other = np.random.default_rng(2).multivariate_normal(gp.mean_sd(Z)[0], gp.cross(Z, Z), 20_000).argmax(axis=1)
-    np.testing.assert_allclose(share, np.bincount(other, minlength=5) / 20_000, atol=0.02)
-    again = thompson_rows(gp, Z, 9, np.random.default_rng(1))
-    np.testing.assert_array_equal(again, thompson_rows(gp, Z, 9, np.random.default_rng(1)))
+    low, high = (lower - mu) / np.hypot(sd, spread), (upper - mu) / np.hypot(sd, spread)
+    with mpmath.workdps(400):
+        exact = [float(mpmath.log(mpmath.ncdf(-a) - mpmath.ncdf(-b))) for a, b in zip(low, high, strict=True)]
+    found = Limit(gp, upper, lower, spread).log_probability(Z)
+    np.testing.assert_allclose(found, exact, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(Limit(gp, upper, lower, spread).log_probability_grad(Z)[0], found, rtol=1e-12)
 
 
 # -- refusals ------------------------------------------------------------------------------------
@@ -469,7 +425,6 @@ def test_thompson_rows_pick_each_candidate_as_often_as_it_is_best():
         (lambda gp: LogFeasibility([]), "at least one Limit"),
         (lambda gp: Averaged([]), "at least one acquisition"),
         (lambda gp: NoisyEI(gp, np.empty((0, 2))), "k >= 1"),
-        (lambda gp: Thompson(process(gp, "periodic")), "thompson_rows"),
     ],
 )
 def test_refusals_name_the_remedy(make, named):

@@ -138,6 +138,30 @@ def test_problems_import_neither_the_ui_nor_what_uses_them() -> None:
         assert not tops & {"ui", "tests", "examples", "benchmarks"}, path.name
 
 
+UI = sorted((CHECKOUT / "ui").rglob("*.py"))
+STREAMLIT = {"frame", "state", "widgets", "asking", "dialogs", "figures"}  # the pages aside
+
+
+@pytest.mark.parametrize("path", UI, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_only_pages_and_their_pieces_know_streamlit(path: Path) -> None:
+    inside = path.relative_to(CHECKOUT / "ui")
+    tops = {name.partition(".")[0] for name in imports(ast.parse(path.read_text()), "ui")}
+    allowed = inside.parts[0] == "app_pages" or inside.stem in STREAMLIT or inside.name == "__main__.py"
+    assert allowed or "streamlit" not in tops
+    assert not tops & {"torch", "botorch", "gpytorch", "sqlite3", "tests", "benchmarks", "examples"}
+    if inside.parts[0] == "presenters":
+        own = {name for name in imports(ast.parse(path.read_text()), "ui") if name.startswith("ui.")}
+        assert all(name.startswith("ui.presenters") for name in own), own
+
+
+@pytest.mark.parametrize("path", UI, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_pages_neither_trust_markup_nor_draw_by_themselves(path: Path) -> None:
+    text = path.read_text()
+    for banned in ("unsafe_allow_html", "unsafe_allow_javascript", "components.v1", "import plotly", "pickle", "eval("):
+        assert banned not in text
+    assert "plotly.graph_objects" not in text.replace("    from plotly.graph_objects import Figure", "")
+
+
 def python(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

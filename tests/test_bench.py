@@ -357,6 +357,7 @@ def test_a_run_beyond_its_time_is_cut_and_says_so(fakes: Fakes) -> None:
     assert "1 (1 cut)" in result.table()
 
 
+@pytest.mark.slow
 def test_runs_in_parallel_are_the_same_runs(fakes: Fakes) -> None:
     contestants = [fakes("fair"), fakes("slow")]
     alone = bench.run(order(case(), contestants))
@@ -386,6 +387,7 @@ def test_finished_runs_are_not_run_again_and_new_seeds_are(fakes: Fakes, tmp_pat
     assert not again.recorded
 
 
+@pytest.mark.slow
 def test_a_killed_driver_goes_on_where_it_was(fakes: Fakes, tmp_path: Path) -> None:
     into, script = tmp_path / "runs", tmp_path / "drive.py"
     script.write_text(

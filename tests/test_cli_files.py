@@ -194,6 +194,7 @@ sleepy = Sleepy()
 """
 
 
+@pytest.mark.slow
 def test_bench_compares_and_reports(tmp_path: Path) -> None:
     words = ["bench", "problems.synthetic:branin", "--sampler", "sobol", "--sampler", "random"]
     words += ["--seeds", "2", "--evaluations", "8", "--into", "runs", "--report", "b.html"]

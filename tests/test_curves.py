@@ -205,8 +205,8 @@ def test_trials_pruned_without_a_word_change_nothing_bit_for_bit(noise):
     complete = trials[:12]
     mute = [("pruned", 0.7, None, {}), ("pruned", 0.8, 0.3, {})]
     X = np.linspace(0, 1, 20)[:, None]
-    plain = GaussianProcesses.fit(record(*complete, objectives=goals), shun_failures=True).posterior(X)
-    beside = GaussianProcesses.fit(record(*complete, *mute, objectives=goals), shun_failures=True).posterior(X)
+    plain = GaussianProcesses.fit(record(*complete, objectives=goals)).posterior(X)
+    beside = GaussianProcesses.fit(record(*complete, *mute, objectives=goals)).posterior(X)
     np.testing.assert_array_equal(plain, beside)
 
 
@@ -225,14 +225,6 @@ def test_the_incumbent_is_a_complete_trial():
     assert chosen.best == pytest.approx(math.sin(0.9))
     value = chosen.acquisition.value(np.array([[0.5]]))[0]
     assert math.exp(value) * gp.outputs[0].outcome.slope == pytest.approx(1 - math.sin(0.9), rel=0.1)
-
-
-def test_failures_are_no_better_than_what_pruned_trials_foretell():
-    trials = [("complete", x, 1.0 + x, {1: x}) for x in (0.0, 0.1, 0.2, 0.3)]
-    history = record(*trials, ("pruned", 0.9, None, {1: -0.2}), ("failed", 0.6, None, {}))
-    output = GaussianProcesses.fit(history, shun_failures=True).outputs[0]
-    y = output.outcome.backward(output.data.y)
-    np.testing.assert_allclose(y, [1.0, 1.1, 1.2, 1.3, 0.8, 0.8])
 
 
 def test_a_study_that_prunes_keeps_away_from_what_it_pruned():

@@ -395,6 +395,7 @@ print(json.dumps(frozen))
 """
 
 
+@pytest.mark.slow
 def test_a_real_database(peer: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'real.db'}"
     done = subprocess.run([peer, "-c", REAL, url], capture_output=True, text=True, timeout=240, check=False)

@@ -156,6 +156,7 @@ def test_wide_spaces_are_cut_and_said() -> None:
     assert "27 more columns not shown" in reader.text
 
 
+@pytest.mark.slow
 def test_a_study_of_100_000_trials_is_shown_at_once() -> None:
     rng = np.random.default_rng(0)
     goals = [wb.Objective("a"), wb.Objective("b")]

@@ -552,6 +552,7 @@ def test_trials_of_an_earlier_space_stand_where_they_can() -> None:
     assert list(plots.parallel(history).data[0].customdata) == [0, 2]
 
 
+@pytest.mark.slow
 def test_a_huge_record_is_drawn_in_seconds() -> None:
     rng = np.random.default_rng(5)
     n = 100_000

@@ -19,6 +19,7 @@ import workbench as wb
 from workbench import build
 from workbench.build import make_sampler, sampler_names
 from workbench.models.gp import GaussianProcesses, alone
+from workbench.samplers import auto
 from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
 from workbench.trial import History
@@ -264,7 +265,7 @@ def test_the_search_returns_what_it_has_when_time_is_over(monkeypatch):
     monkeypatch.setattr(search.Climbers, "climb", over)
     with pytest.warns(wb.WorkbenchWarning, match="best point found so far"):
         trial = s.ask()
-    assert trial.meta["acquisition"] == "log_ei"
+    assert trial.meta["acquisition"] in {"log_ei", "noisy_ei"}
     assert trial.meta["deadline_hit"] is True
 
 
@@ -303,7 +304,6 @@ def test_prefer_is_refused_by_samplers_that_would_ignore_it(sampler):
         (wb.Space([wb.Float("a", 0, 1), wb.Float("e", 0, 1, role="environment")]), [QUIET], [], "environment"),
         (wb.Space([wb.Float("a", 0, 1), wb.Bool("t", role="task", target=True)]), [QUIET], [], "task"),
         (plane(), [QUIET, wb.Objective("z")], [], "2 objectives"),
-        (plane(), [QUIET], [wb.Constraint("g", upper=1)], "'g'"),
         (plane(), [wb.Preference("taste")], [], "preference"),
         (wb.Space([wb.Vector("z", 100)]), [QUIET], [], "100 columns"),
     ],
@@ -656,17 +656,17 @@ def test_a_trial_that_cannot_be_gone_on_with_is_the_samplers_fault():
     assert s.trials == []
 
 
-def test_a_failure_does_not_pull_the_model_across_the_target():
-    """Values near 9.5, target 7, a crash at the other end: the search must not be drawn to the crash."""
+def test_a_failure_does_not_pull_the_search_across_the_target():
+    """Values near 9.5, target 7, a crash at the other end: values stay as they were told, and the crash is avoided."""
     s = study("gp", wb.Space([wb.Float("x", 0, 1)]), objective=wb.Objective("y", target=7.0, noise="none"))
     for x in (0.0, 0.2, 0.4, 0.6, 0.75):
         s.attach({"x": x}, 9.7 - 0.5 * x)
-    s.attach({"x": 0.02}, 0.0)
-    s.void(5, reason="only its value was wanted")
     crash = s.ask(fixed={"x": 0.95})
     s.tell(crash, state="failed", error="crash")
-    gp = GaussianProcesses.fit(s.history(), shun_failures=True)
+    gp = GaussianProcesses.fit(s.history())
     assert gp.posterior(np.array([[0.95]]))[0][0, 0] > 9.0  # on the side of its neighbours
+    assert gp.feasibility(np.array([[0.95]]))[0] < 0.3
+    assert gp.feasibility(np.array([[0.2]]))[0] > 0.7
 
 
 def test_asks_that_wait_for_the_model_keep_their_time():
@@ -705,7 +705,9 @@ def test_an_ask_leaves_the_random_streams_of_the_user_alone():
     assert (torch.rand(3).tolist(), np.random.rand(3).tolist()) == expected  # noqa: NPY002
 
 
-def test_auto_spreads_out_when_an_exact_process_would_take_too_long(monkeypatch):
+def test_auto_spreads_out_when_the_record_is_too_large(monkeypatch):
+    small = [replace(rule, most=1000) if rule.sampler == "gp" else rule for rule in auto.TABLE]
+    monkeypatch.setattr(auto, "TABLE", small)
     s = study("auto", plane())
     with s._record.transaction("fill") as tx:
         points = s.space.decode(s.space.sobol(1001, 0))

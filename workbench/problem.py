@@ -78,7 +78,7 @@ class Objective:
     @property
     def noise_sd(self) -> float | None:
         """Stated standard deviation of one measurement, 0.0 for "none", None for "unknown"."""
-        return None if self.noise == "unknown" else 0.0 if self.noise == "none" else float(self.noise)
+        return _noise_sd(self.noise)
 
     @property
     def label(self) -> str:
@@ -152,6 +152,11 @@ class Constraint:
             for sign, field, limit in sides
             if limit is not None
         )
+
+    @property
+    def noise_sd(self) -> float | None:
+        """Stated standard deviation of one measurement, 0.0 for "none", None for "unknown"."""
+        return _noise_sd(self.noise)
 
     @property
     def relative(self) -> bool:
@@ -314,6 +319,10 @@ def _limit(limit: float | str) -> str:
 def _check_name(name: object, what: str) -> None:
     if not isinstance(name, str) or not name.strip():
         raise ProblemError(f"the name of an {what} must be a non-empty string, got {name!r}")
+
+
+def _noise_sd(noise: Noise) -> float | None:
+    return None if noise == "unknown" else 0.0 if noise == "none" else float(noise)
 
 
 def _check_noise(name: str, noise: object) -> None:

@@ -19,18 +19,9 @@ import math
 import numpy as np
 from scipy.special import log_ndtr
 
-from workbench.acquisition.base import (
-    LOG_SQRT_2PI,
-    LOG_ZERO,
-    SD_FLOOR,
-    Array,
-    Posterior,
-    hazard,
-    joint_samples,
-    log_sum_exp,
-    upper_mills,
-)
+from workbench.acquisition.base import LOG_ZERO, Array, Posterior, joint_samples
 from workbench.errors import InvalidValueError
+from workbench.models.normal import LOG_SQRT_2PI, SD_FLOOR, hazard, log_sum_exp, upper_mills
 
 _LEAST_G = -100.0  # a maximum further below the mean contradicts the posterior; beyond, g^2 eats the digits
 _SMALL_RHO2 = 1e-4  # below, MES and GIBBON agree to 1e-8 and the difference form cancels
@@ -239,4 +230,4 @@ def _log_hazard(g: Array) -> Array:
 def _log_over_hazard(v: Array, log_v: Array, r_v: Array) -> Array:
     """G(v) = log(Phi) Phi / phi: about v / 2 far below 0, about -1 / v far above."""
     far = v > _FAR
-    return np.where(far, -upper_mills(v), log_v / np.where(far, 1.0, r_v))
+    return np.where(far, -upper_mills(np.where(far, v, 1.0)), log_v / np.where(far, 1.0, r_v))

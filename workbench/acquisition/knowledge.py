@@ -18,8 +18,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.acquisition.base import LOG_ZERO, SD_FLOOR, Array, Posterior, improvement_terms, log_sum_exp
+from workbench.acquisition.base import LOG_ZERO, Array, Posterior
 from workbench.errors import InvalidValueError
+from workbench.models.normal import SD_FLOOR, improvement_terms, log_sum_exp
 
 Rows = NDArray[np.int64]
 

@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.acquisition.base import SD_FLOOR, improvement_terms, log_sum_exp
 from workbench.models.exact import ExactPosterior
+from workbench.models.normal import SD_FLOOR, improvement_terms, log_sum_exp
 
 Array = NDArray[np.float64]
 

@@ -1,4 +1,4 @@
-"""Which acquisition function for which record: one table, and its rows made into functions.
+"""Which acquisition function for which record: one table, and its names made into functions.
 
 Symbols: z standardised values of the objective, larger is better.
 """
@@ -6,27 +6,38 @@ Symbols: z standardised values of the objective, larger is better.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.acquisition.base import Acquisition
+from workbench.acquisition.combined import Averaged, Summed
 from workbench.acquisition.entropy import GIBBON, MES, max_value_samples
-from workbench.acquisition.improvement import UCB, Averaged, LogEI, LogPI, NoisyEI, TargetEI
+from workbench.acquisition.feasibility import LogFeasibility
+from workbench.acquisition.improvement import UCB, LogEI, LogPI, NoisyEI, TargetEI
 from workbench.acquisition.knowledge import KnowledgeGradient
 from workbench.acquisition.pending import PendingLogEI, fantasies
+from workbench.acquisition.thompson import draw
+from workbench.models import observed
+from workbench.models.exact import ExactPosterior
+from workbench.models.feasibility import Limit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workbench.models.exact import ExactPosterior
     from workbench.models.gp import GaussianProcesses
     from workbench.trial import History
 
     Array = NDArray[np.float64]
 
 _BETA = 4.0  # two standard deviations
+_BELIEF = 1e-10  # noise variance of what is believed of a trial in flight, where none is known
+_CAUTION = 4
+_CONTENDERS = 100
+_EVEN = float(np.log(0.5))
+_FAILURES = 200  # latest ones that are looked at
 _MAXIMA = 16
 _KNOWN = 40  # points of the finite set of the knowledge gradient, the best by posterior mean
 
@@ -65,6 +76,41 @@ class Setting:
             X[:, history.space.slices[name]] = history.space[name].encode([value])
         return self.gp.inputs.model_points(X)
 
+    @cached_property
+    def posterior(self) -> ExactPosterior:
+        """Of the objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
+        history, posterior = self.history, self.gp.outputs[0].posterior
+        failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
+        return _believing(posterior, self.gp.inputs.model_points(history.X[failed]))
+
+    @property
+    def quiet(self) -> bool:
+        """Are values what the model has at the trials: neither noisy, nor rough, nor of another context?"""
+        output = self.gp.outputs[0]
+        return self.history.measured[0].noise_sd == 0 and not output.data.infer and not self.context
+
+    @property
+    def spread(self) -> Array:
+        """Model inputs of those candidates that the final choice may fall on, shape (at most k, d)."""
+        Z = self.gp.inputs.model_points(self.candidates)
+        if not self.gp.limits:
+            return Z
+        return Z[LogFeasibility(self.gp.limits).value(Z) > _EVEN]
+
+    @property
+    def limits(self) -> list[Limit]:
+        """What has to hold; success several times over, since a failed trial brings no value to learn from.
+
+        Measured on Branin and Hartmann-6 with half of the space failing: once 2 to 28 failures of 40, four times
+        2 to 16, at no worse regret.
+        """
+        gp = self.gp
+        return gp.limits if gp.failure is None else [*gp.limits, *[gp.failure] * (_CAUTION - 1)]
+
+    def levels(self) -> list[int]:
+        """Number of levels of each column of choices."""
+        return [int(self.gp.inputs.high[column]) + 1 for column in self.gp.inputs.categorical]
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -95,14 +141,32 @@ def _has_target(history: History) -> bool:
     return history.measured[0].target is not None
 
 
+def _is_noisy(history: History) -> bool:
+    return history.measured[0].noise_sd != 0
+
+
+def _all_over_a_limit(history: History) -> bool:
+    known = any(np.isfinite(observed.ends(history, limit)).any() for limit in history.constraints)
+    return known and bool(history.complete.any()) and not history.counted.any()
+
+
 TABLE: tuple[Row, ...] = (
+    Row(
+        "feasibility", _all_over_a_limit, "limits that no trial holds yet",
+        "there is nothing to improve on until one trial holds them all",
+    ),
     Row(
         "target_ei", _has_target, "an objective with a target",
         "the utility -max(0, |y - target| - tolerance) is not Gaussian, and its expected improvement has a closed form",
     ),
     Row(
-        "log_ei", lambda history: True, "one objective",
-        "the logarithm keeps a slope where improvement is unlikely; under noise the best posterior mean is improved on",
+        "noisy_ei", _is_noisy, "one objective, with noise",
+        "what is chosen in the end is a trial by its posterior mean, and this is the expected gain of that choice. On "
+        "Hartmann-6 with noise of 0.2 it left 0.2 decades less regret than improving on the best mean (22 seeds)",
+    ),
+    Row(
+        "log_ei", lambda history: True, "one objective, without noise",
+        "the logarithm keeps a slope where improvement is unlikely",
     ),
 )  # fmt: skip
 
@@ -112,13 +176,32 @@ def planned(history: History) -> Row:
     return next(row for row in TABLE if row.applies(history))
 
 
+def chosen(name: str, setting: Setting) -> Chosen:
+    """An acquisition function by name, times the probabilities that limits hold and the trial succeeds.
+
+    Logarithms of gains become logarithms of constrained ones (Gardner et al. 2014); the upper confidence bound and
+    draws, which are no logarithms, lose log(1 / probability) standard deviations of the objective.
+    """
+    made, limits = MAKERS[name](setting), setting.limits
+    if name == "feasibility" or not limits:
+        return made
+    return Chosen(Summed([made.acquisition, LogFeasibility(limits)]), made.best)
+
+
+def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
+    """The posterior given its own mean at points P (p, d) (Ginsbourger et al. 2010, kriging believer)."""
+    if len(P) == 0:
+        return posterior
+    return posterior.condition(P, posterior.mean_sd(P)[0][None], max(posterior.noise, _BELIEF)).version(0)
+
+
 # -- the rows' functions -----------------------------------------------------------------------
 
 
 def _incumbent(setting: Setting, posterior: ExactPosterior) -> float:
     """Best value z: as measured without noise, else the best posterior mean: the best of noisy values is biased."""
     history, output = setting.history, setting.gp.outputs[0]
-    if history.measured[0].noise_sd == 0 and not setting.context:
+    if setting.quiet:
         rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
         if rows.size:
             return float(output.outcome.forward(history.Y[rows, 0]).max())
@@ -126,8 +209,7 @@ def _incumbent(setting: Setting, posterior: ExactPosterior) -> float:
 
 
 def _log_ei(setting: Setting) -> Chosen:
-    output = setting.gp.outputs[0]
-    posterior = output.posterior
+    output, posterior = setting.gp.outputs[0], setting.posterior
     best = _incumbent(setting, posterior)
     told = float(output.outcome.backward(np.array(best)))
     if not len(setting.pending):
@@ -136,17 +218,32 @@ def _log_ei(setting: Setting) -> Chosen:
     return Chosen(PendingLogEI(versions, np.maximum(best, brought.max(axis=1))), told)
 
 
+def _feasibility(setting: Setting) -> Chosen:
+    """The probability that every limit holds, trials in flight believed to miss by one standard deviation more."""
+    P = setting.gp.inputs.model_points(setting.pending)
+    return Chosen(LogFeasibility([_doubted(limit, P) for limit in setting.limits]), None)
+
+
+def _doubted(limit: Limit, P: Array) -> Limit:
+    if len(P) == 0:
+        return limit
+    mu, sd = limit.posterior.mean_sd(P)
+    above = mu - limit.lower >= limit.upper - mu  # the upper end is nearer
+    values = np.where(above, mu + sd, mu - sd)
+    return replace(limit, posterior=limit.posterior.condition(P, values[None], _BELIEF).version(0))
+
+
 def _target_ei(setting: Setting) -> Chosen:
     """Expected improvement towards a target; with trials in flight averaged over some versions of them."""
     history, output = setting.history, setting.gp.outputs[0]
-    goal, posterior, unit = history.measured[0], output.posterior, output.outcome.slope
+    goal, posterior, unit = history.measured[0], setting.posterior, output.outcome.slope
     assert goal.target is not None
     target, tolerance = float(output.outcome.forward(np.array(goal.target))), goal.tolerance / unit
 
     def worth(z: Array) -> float:
         return float(-np.maximum(0.0, np.abs(z - target) - tolerance).min())
 
-    if goal.noise_sd == 0 and not setting.context:
+    if setting.quiet:
         z = output.outcome.forward(history.Y[history.complete & history.placed, 0])
     else:
         z = posterior.mean_sd(setting.observed())[0]
@@ -160,25 +257,29 @@ def _target_ei(setting: Setting) -> Chosen:
 
 
 def _with_pending(make: Callable[[Setting, ExactPosterior], Acquisition]) -> Callable[[Setting], Chosen]:
-    """A maker that believes in the posterior mean of trials in flight (Ginsbourger et al. 2010, kriging believer)."""
+    """A maker that believes in the posterior mean of trials in flight."""
 
     def made(setting: Setting) -> Chosen:
-        output = setting.gp.outputs[0]
-        posterior = output.posterior
-        best = _incumbent(setting, posterior)
-        if len(setting.pending):
-            P = setting.gp.inputs.model_points(setting.pending)
-            posterior = posterior.condition(P, posterior.mean_sd(P)[0][None], max(posterior.noise, 1e-10)).version(0)
-        return Chosen(make(setting, posterior), float(output.outcome.backward(np.array(best))))
+        best = _incumbent(setting, setting.posterior)
+        posterior = _believing(setting.posterior, setting.gp.inputs.model_points(setting.pending))
+        return Chosen(make(setting, posterior), float(setting.gp.outputs[0].outcome.backward(np.array(best))))
 
     return made
 
 
 def _maxima(setting: Setting, posterior: ExactPosterior) -> Array:
-    spread = np.concatenate([setting.gp.inputs.model_points(setting.candidates), setting.observed()])
-    quiet = setting.history.measured[0].noise_sd == 0
-    least = _incumbent(setting, posterior) if quiet else None  # without noise the maximum is at least that
+    spread = np.concatenate([setting.spread, setting.observed()])
+    least = _incumbent(setting, posterior) if setting.quiet else None  # without noise the maximum is at least that
     return max_value_samples(posterior, spread, _MAXIMA, setting.rng, least=least)
+
+
+def _contenders(setting: Setting, posterior: ExactPosterior) -> Array:
+    """The trials that the final choice may fall on: the best by mean and two standard deviations."""
+    points = setting.observed()
+    if len(points) <= _CONTENDERS:
+        return points
+    mu, sd = posterior.mean_sd(points)
+    return points[np.argsort(-(mu + 2.0 * sd), kind="stable")[:_CONTENDERS]]
 
 
 def _finite_set(setting: Setting, posterior: ExactPosterior) -> Array:
@@ -187,18 +288,22 @@ def _finite_set(setting: Setting, posterior: ExactPosterior) -> Array:
     The maximiser of the posterior mean is among them: without it the gradient would count as gained
     what the mean promises already.
     """
-    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
-    best = setting.gp.inputs.model_points(setting.climb(UCB(posterior, 0.0)))
+    points = np.concatenate([setting.observed(), setting.spread])
+    mean: Acquisition = UCB(posterior, 0.0)
+    limits = setting.limits
+    best = setting.gp.inputs.model_points(setting.climb(Summed([mean, LogFeasibility(limits)]) if limits else mean))
     promising = points[np.argsort(-posterior.mean_sd(points)[0], kind="stable")[:_KNOWN]]
     return np.concatenate([best, promising])
 
 
 MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
+    "feasibility": _feasibility,
     "log_ei": _log_ei,
     "target_ei": _target_ei,
-    "noisy_ei": _with_pending(lambda setting, p: NoisyEI(p, setting.observed())),
+    "noisy_ei": _with_pending(lambda setting, p: NoisyEI(p, _contenders(setting, p))),
     "pi": _with_pending(lambda setting, p: LogPI(p, _incumbent(setting, p))),
     "ucb": _with_pending(lambda setting, p: UCB(p, _BETA)),
+    "thompson": _with_pending(lambda setting, p: draw(p, setting.rng, setting.levels())),
     "kg": _with_pending(lambda setting, p: KnowledgeGradient(p, _finite_set(setting, p))),
     "mes": _with_pending(lambda setting, p: MES(p, _maxima(setting, p))),
     "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),

@@ -104,3 +104,27 @@ def create(
         from workbench.cli import running
 
         running.create(problem, study, storage, sampler, seed, budget, pruner, baseline or [], as_json=as_json)
+
+
+@app.command()
+def ui(
+    storage: Storage = DEFAULT_STORAGE,
+    problem: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="A problem whose runs this machine can do by itself."),
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Default: the first free one from 8501.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
+) -> None:
+    """Open the workbench in a browser, on this machine alone, until Ctrl-C.
+
+    The database is made if there is none. Only a problem that is named here is ever imported, none that
+    a database names.
+
+    \b
+    Example:
+      workbench ui --storage lab.db
+    """
+    from workbench.cli import browser
+
+    raise typer.Exit(browser.start(storage, problem, port, headless=headless))

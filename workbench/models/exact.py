@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +92,11 @@ class Settings:
     def to_json(self) -> dict[str, object]:
         """JSON types, exact."""
         return {"kind": self.kind, "theta": self.theta.tolist()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of `to_json`."""
+        return cls(data["kind"], np.array(data["theta"]))
 
 
 class Prior:
@@ -169,16 +175,21 @@ def factorise(data: Data, settings: Settings) -> Factor:
         np.linalg.LinAlgError: if C is not positive definite even with jitter.
     """
     kernel, noise = split(data, settings)
-    pairs, n = data.pairs, len(data.y)
-    g, G = correlation(kernel.kind, (kernel.lengths**-2.0) @ pairs.squares)  # (p,)
-    factor = kernel.scale * (np.exp(-(kernel.weights @ pairs.differ)) if data.choices else 1.0)
-    k, G = g * factor, G * factor
+    n = len(data.y)
+    k, G = among(data.pairs, kernel)
     C = squareform(k, checks=False) if n > 1 else np.zeros((n, n))
     C[np.diag_indices(n)] = kernel.scale + noise + data.noise
     L = cholesky(C)
     both = solve(L, np.stack([data.y, np.ones(n)], axis=1))  # (n, 2)
     mean = float(both[:, 0].sum() / both[:, 1].sum()) if n else 0.0
     return Factor(kernel, noise, L, mean, both[:, 0] - mean * both[:, 1], k, G)
+
+
+def among(pairs: Pairs, kernel: Kernel) -> tuple[Array, Array]:
+    """Covariances of all pairs and their slopes, as of `Kernel.between`, shape (p,)."""
+    g, G = correlation(kernel.kind, (kernel.lengths**-2.0) @ pairs.squares)
+    factor = kernel.scale * (np.exp(-(kernel.weights @ pairs.differ)) if kernel.choices else 1.0)
+    return g * factor, G * factor
 
 
 def cholesky(C: Array) -> Array:
@@ -217,15 +228,31 @@ def log_posterior(data: Data, settings: Settings, prior: Prior) -> tuple[float, 
     inverse_pairs = squareform(np.tril(inverse, -1) + np.tril(inverse, -1).T, checks=False)
     W = squareform(np.outer(a, a), checks=False) - inverse_pairs  # (p,); a pair is two entries, which cancels the 1/2
     trace = float(a @ a - np.trace(inverse))
-    Wk = W * found.k
-    slopes = [
-        (data.pairs.squares @ (W * found.G)) * kernel.lengths**-2.0,
-        kernel.weights * (data.pairs.differ @ Wk),
-        np.array([Wk.sum() + 0.5 * kernel.scale * trace]),
-        np.array([0.5 * found.noise * trace] if data.infer else []),
-    ]
+    slopes = along(data.pairs, kernel, found.k, found.G, W, 0.5 * trace)
+    if data.infer:
+        slopes = np.append(slopes, 0.5 * found.noise * trace)
     log_prior, prior_slope = prior(settings.theta)
-    return value + log_prior, np.concatenate(slopes) + prior_slope
+    return value + log_prior, slopes + prior_slope
+
+
+def along(pairs: Pairs, kernel: Kernel, k: Array, G: Array, W: Array, diagonal: float) -> Array:
+    """sum_ij M_ij dK_ij / d(log l, log c, log scale) for a symmetric M.
+
+    Args:
+        pairs: Of the points.
+        kernel: With these hyperparameters.
+        k, G: Covariances of the pairs and their slopes, shape (p,).
+        W: 2 M at the pairs, shape (p,).
+        diagonal: Sum of the diagonal of M.
+    """
+    Wk = W * k
+    return np.concatenate(
+        [
+            (pairs.squares @ (W * G)) * kernel.lengths**-2.0,
+            kernel.weights * (pairs.differ @ Wk),
+            [Wk.sum() + kernel.scale * diagonal],
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -245,7 +272,14 @@ class Fit:
     evaluations: int = 0
 
 
-def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline: float | None = None) -> Fit:
+def fit(
+    data: Data,
+    *,
+    warm: Settings | None = None,
+    cold: bool = True,
+    deadline: float | None = None,
+    most: int = _COLD,
+) -> Fit:
     """Maximum a posteriori hyperparameters: of each kernel kind from the prior's mode, and from an earlier fit.
 
     Args:
@@ -253,6 +287,7 @@ def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline
         warm: Hyperparameters of an earlier fit.
         cold: Search from the prior's mode too; without it from `warm` alone.
         deadline: `time.monotonic()` at which the search stops.
+        most: Iterations of each search; from an earlier fit 30 are enough.
     Raises:
         DeadlineReached: if time was over before the first evaluation.
     """
@@ -263,9 +298,9 @@ def fit(data: Data, *, warm: Settings | None = None, cold: bool = True, deadline
     if warm is not None:
         starts.append((warm.kind, np.clip(warm.theta, prior.low, prior.high), _WARM))
     best: Fit | None = None
-    for kind, theta, most in starts:
+    for kind, theta, usual in starts:
         climb = _Climb(data, kind, prior, deadline)
-        climb.run(theta, most)
+        climb.run(theta, min(most, usual))
         if climb.best is None and best is None:
             raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
         if climb.best is not None and (best is None or climb.best.value > best.value):
@@ -328,6 +363,30 @@ class ExactPosterior:
         if self._infer:
             return self._factor.noise
         return float(self._known.mean()) if len(self._known) else NOISELESS
+
+    @property
+    def X(self) -> Array:
+        """Inputs of the measurements, shape (n, d)."""
+        return self._X
+
+    @property
+    def kernel(self) -> Kernel:
+        """Covariance before data."""
+        return self._factor.kernel
+
+    @property
+    def mean(self) -> float:
+        """Constant mean before data."""
+        return self._factor.mean
+
+    @property
+    def variances(self) -> Array:
+        """Noise variances of the measurements, shape (n,)."""
+        return self._known + self._factor.noise
+
+    def corrected(self, values: Array) -> Array:
+        """C^-1 (y - m - values), shape (n,), for values (n,) at the measurements."""
+        return self._factor.weights - solve(self._factor.L, values[:, None])[:, 0]
 
     def mean_sd(self, Z: Array) -> tuple[Array, Array]:
         """Mean (b,), or (b, s) of a posterior of s versions, and standard deviation (b,) at Z (b, d)."""

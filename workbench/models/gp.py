@@ -1,14 +1,17 @@
-"""Gaussian processes of a record: data, scaling, noise and hyperparameters of one process per measured objective.
+"""Gaussian processes of a record: data, scaling, noise and hyperparameters of one process per measured quantity.
 
-Each objective gets its own process on standardised values (`outcomes`), with a kernel, hyperparameters and, for
-heavy tails, a power chosen by evidence (`exact`). The noise is what the objective states: inferred, none
-(variance 1e-6 of the standardised values), a standard deviation, or the standard errors that were told.
+Each objective, and each quantity with limits, gets its own process on standardised values (`outcomes`), with a kernel,
+hyperparameters and, for heavy tails, a bend chosen by evidence (`exact`). The noise is what the objective states:
+inferred, none (variance 1e-8 of the standardised values), a standard deviation, or the standard errors that were
+told. Values without noise may still be rough on a scale that no trial resolves: then a variance is inferred too, if the
+evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments).
 A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
+Failed and infeasible trials teach a process of failure of their own (`feasibility`).
 
 What a fit found travels in the `meta` of the trial that it proposed, and the next fit starts there: so it is a
 function of the record alone, and cheap.
 
-Symbols: n trials, d columns, m objectives, y values in the units of `History.Y`, z standardised ones.
+Symbols: n trials, d columns, m objectives, y values in user units, z standardised ones.
 """
 
 from __future__ import annotations
@@ -17,16 +20,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
 from workbench.errors import DeadlineReached
-from workbench.models.curves import finals
-from workbench.models.exact import NOISELESS, Data, ExactPosterior, Fit, Prior, Settings, fit
+from workbench.models import observed
+from workbench.models.exact import Data, ExactPosterior, Fit, Prior, Settings, fit
+from workbench.models.feasibility import SPREAD, Labels, Limit, failure, fit_failure
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS
 from workbench.models.outcomes import Bend, Outcome, worth_a_look
@@ -36,17 +39,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from threadpoolctl import ThreadpoolController
 
-    from workbench.problem import Objective
+    from workbench.models.observed import Observed
     from workbench.trial import History
 
     Array = NDArray[np.float64]
     Rows = NDArray[np.int64]
 
+LARGEST = 2000  # trials that one process takes; of a larger record it takes
+LOCAL = 800  # that are near to each other
+
 _ALONE = threading.RLock()
 _ANEW = 1.25  # growth of the record after which a fit begins anew
 _PATIENCE = 75  # one in so many of its trials may be added before hyperparameters are fitted again
-_SAMPLE = 200  # trials of the first, rough fit to a larger record
+_SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
+_WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
 _ROUGH = 100  # trials by which bends are compared
+_ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
+_LABELS = 100  # failures, and successes, that the process of failure looks at
 
 
 @contextmanager
@@ -77,8 +86,9 @@ def _controller() -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """One objective: its values as z, and the process of z given the data."""
+    """One quantity: its values as z, and the process of z given the data."""
 
+    name: str
     outcome: Outcome
     data: Data
     settings: Settings
@@ -86,28 +96,37 @@ class GaussianProcess:
     late: bool = False  # time ended the search for hyperparameters
 
     def moments(self, Z: Array) -> tuple[Array, Array]:
-        """Posterior mean and standard deviation of the noise-free objective at model inputs, each of shape (n,)."""
+        """Posterior mean and standard deviation of the noise-free quantity at model inputs, each of shape (n,)."""
         return self.outcome.moments(*self.posterior.mean_sd(Z))
+
+    def limit(self, lower: float, upper: float) -> Limit:
+        """That it lies between two values, infinite where there is no such bound."""
+        low, high = (float(self.outcome.forward(np.array(v))) if np.isfinite(v) else v for v in (lower, upper))
+        return Limit(self.posterior, high, low)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What an earlier fit found: its sizes and, for each objective, hyperparameters and bend.
+    """What an earlier fit found: its sizes, and hyperparameters and bend of each quantity.
 
     Args:
         n: Trials when hyperparameters were last fitted.
         cold: Trials when they were last fitted from the prior's mode.
-        outputs: For each objective, its settings and bend.
+        outputs: For each quantity by name, its settings and bend.
+        failure: Settings of the process of failures; None where none was fitted.
     """
 
     n: int
     cold: int
-    outputs: tuple[tuple[Settings, Bend | None], ...]
+    outputs: Mapping[str, tuple[Settings, Bend | None]]
+    failure: Settings | None = None
 
     def to_json(self) -> dict[str, Any]:
         """JSON types, exact."""
-        outputs = [{**settings.to_json(), "bend": bend and list(bend)} for settings, bend in self.outputs]
-        return {"n": self.n, "cold": self.cold, "outputs": outputs}
+        outputs = {
+            name: {**settings.to_json(), "bend": bend and list(bend)} for name, (settings, bend) in self.outputs.items()
+        }
+        return {"n": self.n, "cold": self.cold, "outputs": outputs, "failure": self.failure and self.failure.to_json()}
 
     @classmethod
     def of(cls, history: History) -> Memory | None:
@@ -120,58 +139,81 @@ class Memory:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Memory:
         """The inverse of `to_json`."""
-        outputs = [
-            (Settings(out["kind"], np.array(out["theta"])), None if out["bend"] is None else Bend(*out["bend"]))
-            for out in data["outputs"]
-        ]
-        return cls(data["n"], data["cold"], tuple(outputs))
+        outputs = {
+            name: (Settings.from_json(out), None if out["bend"] is None else Bend(*out["bend"]))
+            for name, out in data["outputs"].items()
+        }
+        return cls(data["n"], data["cold"], outputs, data["failure"] and Settings.from_json(data["failure"]))
 
 
 class GaussianProcesses(Surrogate):
-    """Independent processes, one for each measured objective."""
+    """Independent processes: one for each measured objective, each quantity with limits, and failure if there was any.
+
+    Attributes:
+        outputs: Of the objectives.
+        limited: Of the quantities with limits.
+        failure: That a trial succeeds; None while none failed.
+        limits: What has to hold, that included.
+        memory: For the next fit.
+        pace: How this fit was made: "cold", "warm" or "kept".
+    """
 
     def __init__(
-        self, history: History, inputs: Inputs, outputs: list[GaussianProcess], memory: Memory, pace: str
+        self,
+        history: History,
+        inputs: Inputs,
+        outputs: list[GaussianProcess],
+        limited: list[GaussianProcess],
+        failure: Limit | None,
+        memory: Memory,
+        pace: str,
     ) -> None:
-        self.inputs = inputs
-        self.outputs = outputs
-        self.memory = memory
-        self.pace = pace
-        self._measured = history.measured
+        self.inputs, self.outputs, self.limited, self.memory, self.pace = inputs, outputs, limited, memory, pace
+        self.failure, self.limits = failure, [] if failure is None else [failure]
+        for process, limit in zip(limited, history.constraints, strict=True):
+            lower, upper = observed.ends(history, limit)
+            if lower > -np.inf or upper < np.inf:  # else its baseline is not measured yet
+                self.limits.append(process.limit(lower, upper))
+        self._signs = [goal.sign for goal in history.measured]
 
     @classmethod
-    def fit(cls, history: History, *, deadline: float | None = None, shun_failures: bool = False) -> GaussianProcesses:
+    def fit(cls, history: History, *, deadline: float | None = None, centre: Array | None = None) -> GaussianProcesses:
         """Fit by maximum a posteriori, from where the record says that the last fit ended.
 
         Args:
             history: The record.
+            centre: Encoded point (d,): learn from the `LOCAL` trials nearest to it.
             deadline: `time.monotonic()` at which the search for hyperparameters stops.
-            shun_failures: Count failed and infeasible trials as the worst value seen, so that
-                a search stays away from them; for acquisition only, not for prediction.
         Raises:
             DeadlineReached: if not even one step fits into the time.
         """
         inputs = Inputs(history.space)
         memory = Memory.of(history)
-        outputs = []
         with alone(deadline):
-            found = [_observed(history, inputs, j, goal, shun_failures) for j, goal in enumerate(history.measured)]
-            n = max((len(seen.y) for seen in found), default=0)
+            goals, limits = observed.objectives(history), observed.limits(history)
+            n = max((len(seen.y) for seen in [*goals, *limits]), default=0)
+            if centre is not None:
+                goals, limits = ([seen.nearest(inputs, centre, LOCAL) for seen in part] for part in (goals, limits))
             pace = _pace(memory, n)
-            for j, seen in enumerate(found):
-                before = None if memory is None or j >= len(memory.outputs) else memory.outputs[j]
-                outputs.append(_fitted(inputs, seen, before, pace, deadline))
-        settings = tuple((output.settings, output.outcome.bend) for output in outputs)
-        if memory is None or pace == "cold":
-            made = Memory(n, n, settings)
-        else:
-            made = Memory(memory.n if pace == "kept" else n, memory.cold, settings)
-        return cls(history, inputs, outputs, made, pace)
+            before = {} if memory is None else memory.outputs
+            outputs, limited = (
+                [_fitted(inputs, seen, before.get(seen.name), pace, deadline) for seen in part]
+                for part in (goals, limits)
+            )
+            failure = _failure(history, inputs, None if memory is None else memory.failure, pace, deadline)
+        settings = {output.name: (output.settings, output.outcome.bend) for output in [*outputs, *limited]}
+        made = Memory(
+            memory.n if memory is not None and pace == "kept" else n,
+            memory.cold if memory is not None and pace != "cold" else n,
+            settings,
+            failure and failure[0],
+        )
+        return cls(history, inputs, outputs, limited, failure and failure[1], made, pace)
 
     @property
     def late(self) -> bool:
         """Did time end the search for hyperparameters?"""
-        return any(output.late for output in self.outputs)
+        return any(output.late for output in [*self.outputs, *self.limited])
 
     def posterior(self, X: Array) -> tuple[Array, Array]:
         Z = self.inputs.model_points(X)
@@ -181,7 +223,19 @@ class GaussianProcesses(Surrogate):
 
     def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
         mu, sd = self.posterior(X)
-        return {goal.name: (goal.sign * mu[:, j], sd[:, j]) for j, goal in enumerate(self._measured)}
+        found = {
+            output.name: (sign * mu[:, j], sd[:, j])
+            for j, (output, sign) in enumerate(zip(self.outputs, self._signs, strict=True))
+        }
+        Z = self.inputs.model_points(X)
+        with alone():
+            return found | {process.name: process.moments(Z) for process in self.limited}
+
+    def feasibility(self, X: Array) -> Array:
+        Z = self.inputs.model_points(X)
+        with alone():
+            logs = [limit.log_probability(Z) for limit in self.limits]
+        return np.exp(np.sum(logs, axis=0)) if logs else np.ones(len(X))
 
 
 # -- how much to search -------------------------------------------------------------------------
@@ -195,20 +249,41 @@ def _pace(memory: Memory | None, n: int) -> str:
 
 
 def _fitted(
-    inputs: Inputs, seen: _Observed, before: tuple[Settings, Bend | None] | None, pace: str, deadline: float | None
+    inputs: Inputs, seen: Observed, before: tuple[Settings, Bend | None] | None, pace: str, deadline: float | None
 ) -> GaussianProcess:
     """The process of one objective."""
     bend = None if before is None else before[1]
     if pace == "cold":
         bend = _best_bend(inputs, seen, deadline)
-    outcome = Outcome.of(seen.y, bend)
-    data = seen.data(inputs, outcome)
-    warm = None if before is None or before[0].theta.size != _size(data) else before[0]
-    found = Fit(warm, 0.0) if pace == "kept" and warm is not None else _search(data, warm, pace, deadline)
-    return GaussianProcess(outcome, data, found.settings, ExactPosterior.of(data, found.settings), found.late)
+    outcome = Outcome.of(seen.y, bend, seen.focus)
+    kinds = [seen.data(inputs, outcome)]
+    if seen.quiet:
+        kinds.append(replace(kinds[0], infer=True))
+    warm = None if before is None else before[0]
+    known = [data for data in kinds if warm is not None and warm.theta.size == _size(data)]
+    if pace == "kept" and warm is not None and known:
+        data, found = known[0], Fit(warm, 0.0)
+    else:
+        tried = []
+        for data in known if known and pace != "cold" else kinds:
+            start, cold = (warm if data in known else None), pace == "cold"
+            if data is not kinds[0] and start is None:  # one kernel will do to see whether it is worth it
+                start, cold = Settings(KINDS[0], Prior.of(data).mode), False
+            tried.append((data, _search(data, start, pace, deadline, cold=cold)))
+        data, found = max(tried, key=lambda one: _plausibility(*one))
+    posterior = ExactPosterior.of(data, found.settings)
+    return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
 
 
-def _best_bend(inputs: Inputs, seen: _Observed, deadline: float | None) -> Bend | None:
+def _plausibility(data: Data, found: Fit) -> float:
+    """Log evidence, roughly, with what an inferred noise has to gain to be taken where none was stated.
+
+    Without the Jacobian of the noise, since the log posterior density there is that of the noise itself.
+    """
+    return found.value + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
+
+
+def _best_bend(inputs: Inputs, seen: Observed, deadline: float | None) -> Bend | None:
     """Of the bends worth a look the one with the largest evidence, by a short fit of one kernel to a sample."""
     bends = (None,) if seen.linear else worth_a_look(seen.y)
     if len(bends) == 1:
@@ -216,7 +291,7 @@ def _best_bend(inputs: Inputs, seen: _Observed, deadline: float | None) -> Bend 
     rows = _sample(len(seen.y), _ROUGH)
     values = []
     for bend in bends:
-        outcome = Outcome.of(seen.y, bend)
+        outcome = Outcome.of(seen.y, bend, seen.focus)
         data = seen.data(inputs, outcome).at(rows)
         start = Settings(KINDS[0], Prior.of(data).mode)
         values.append(fit(data, warm=start, cold=False, deadline=deadline).value + outcome.log_slope(seen.y[rows]))
@@ -231,13 +306,17 @@ def _size(data: Data) -> int:
     return data.lengths + len(data.choices) + 1 + data.infer
 
 
-def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None) -> Fit:
-    """Hyperparameters; of a large record first those of an even sample of it."""
+def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None, *, cold: bool) -> Fit:
+    """Hyperparameters; of a large record first those of even samples of it."""
     end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
-    if pace != "cold" or len(data.y) <= _SAMPLE:
-        return fit(data, warm=warm, cold=pace == "cold" or warm is None, deadline=end)
-    rough = fit(data.at(_sample(len(data.y), _SAMPLE)), warm=warm, deadline=end)
-    return fit(data, warm=rough.settings, cold=False, deadline=end)
+    if pace != "cold" or len(data.y) <= _SAMPLES[0]:
+        return fit(data, warm=warm, cold=cold, deadline=end)
+    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, deadline=end)
+    for size in (*_SAMPLES[1:], len(data.y)):
+        if size <= len(data.y):
+            most = max(_FEW, round(_WORK / size**3))
+            found = fit(data.at(_sample(len(data.y), size)), warm=found.settings, cold=False, deadline=end, most=most)
+    return found
 
 
 def _time_to_fit(left: float, n: int) -> float:
@@ -254,71 +333,17 @@ def _time_to_fit(left: float, n: int) -> float:
     return left / 2
 
 
-# -- what it learns from ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Observed:
-    """What one process learns from, in the units and sign of `History.Y`.
-
-    Args:
-        X: Encoded inputs, shape (n, d).
-        y: Values, shape (n,).
-        variance: Noise variances, shape (n,), NaN where inferred.
-        doubt: Variances on top, of values that were foretold instead of measured, shape (n,).
-        linear: Must z be linear in y, as for an objective with a target?
-    """
-
-    X: Array
-    y: Array
-    variance: Array
-    doubt: Array
-    linear: bool
-
-    def data(self, inputs: Inputs, outcome: Outcome) -> Data:
-        """The same in model inputs and standardised values."""
-        infer = bool(np.isnan(self.variance).any())
-        noise = outcome.variance(self.y, self.doubt + (0.0 if infer else self.variance))
-        if not infer:
-            noise = np.maximum(noise, NOISELESS)
-        z, Z = outcome.forward(self.y), inputs.model_points(self.X)
-        columns = tuple(inputs.ordered), tuple(inputs.categorical), tuple(inputs.blocks)
-        return Data(Z, z, noise, infer, *columns)
-
-
-def _observed(history: History, inputs: Inputs, j: int, goal: Objective, shun_failures: bool) -> _Observed:
-    """Complete trials as measured, pruned ones as foretold, and failures as penalties."""
-    rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y[:, j]))
-    y = history.Y[rows, j]
-    stated = np.nan if goal.noise_sd is None else goal.noise_sd**2
-    told = history.sem[rows, j]
-    variance = np.where(np.isnan(told), stated, told**2)
-    if np.isnan(variance).any() and not np.isnan(variance).all():
-        variance = np.where(np.isnan(variance), np.nanmean(variance), variance)
-    doubt = np.zeros(rows.size)
-    pruned = finals(history, j)
-    if pruned.rows.size:
-        rows, y = np.concatenate([rows, pruned.rows]), np.concatenate([y, pruned.values])
-        variance = np.concatenate([variance, np.full(pruned.rows.size, variance.mean())])
-        doubt = np.concatenate([doubt, pruned.variances])
-    shunned = np.flatnonzero((history.failed | history.infeasible) & history.placed) if shun_failures else rows[:0]
-    if shunned.size:
-        y = np.concatenate([y, _penalties(history, inputs, goal, rows, shunned, y)])
-        rows = np.concatenate([rows, shunned])
-        variance = np.concatenate([variance, np.full(shunned.size, variance.max())])
-        doubt = np.concatenate([doubt, np.zeros(shunned.size)])
-    return _Observed(history.X[rows], y, variance, doubt, goal.target is not None)
-
-
-def _penalties(history: History, inputs: Inputs, goal: Objective, rows: Rows, shunned: Rows, y: Array) -> Array:
-    """What a failure counts as: the worst value seen or foretold, y of shape (k,) at these rows.
-
-    With a target, the worst on the side of the target where the nearest of these trials lies, so that
-    the model does not cross the target on its way to the failure.
-    """
-    if goal.target is None:
-        return np.full(shunned.size, y.min())
-    A, B = inputs.model_points(history.X[shunned]), inputs.model_points(history.X[rows])
-    nearest = y[cdist(A, B, "sqeuclidean").argmin(axis=1)]
-    penalties: Array = np.where(nearest < goal.target, y.min(), y.max())
-    return penalties
+def _failure(
+    history: History, inputs: Inputs, before: Settings | None, pace: str, deadline: float | None
+) -> tuple[Settings, Limit] | None:
+    """The process of failures, once some trial failed and some succeeded."""
+    ended = history.placed & history.finished
+    failed = np.flatnonzero(ended & (history.failed | history.infeasible))
+    fine = np.flatnonzero(ended & ~(history.failed | history.infeasible))
+    if not (failed.size and fine.size):
+        return None
+    rows = np.sort(np.concatenate([part[_sample(part.size, _LABELS)] for part in (failed, fine)]))
+    Z = inputs.model_points(history.X[rows])
+    labels = Labels(Z, np.isin(rows, failed), *inputs.columns)
+    settings = fit_failure(labels, before, keep=pace == "kept", deadline=deadline)
+    return settings, Limit(failure(labels, settings), upper=0.0, spread=SPREAD)

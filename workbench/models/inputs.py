@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 VECTOR_REACH = 3.0  # a standard-normal column is searched and scaled within this many sd
 _HALF = 0.5  # where an inactive box column is put
 _SAME = 1e-6  # two levels of a parent are further apart
+_AT_ONCE = 1024  # rows whose features are in memory at once
 
 
 class Inputs:
@@ -84,6 +85,22 @@ class Inputs:
     def width(self) -> int:
         """Number of model inputs, e."""
         return self.blocks[-1].stop if self.blocks else self.space.width
+
+    @property
+    def columns(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]:
+        """Of the model inputs: ordered ones, choices, and blocks, as a kernel takes them."""
+        return tuple(self.ordered), tuple(self.categorical), tuple(self.blocks)
+
+    def apart(self, X: Array, centre: Array) -> tuple[Array, Array]:
+        """How far points (n, d) are from one (d,): by encoded column, scaled (n, d), and squared over features (n,)."""
+        middle, gaps, squares = self.model_points(centre[None]), [], []
+        for i in range(0, max(len(X), 1), _AT_ONCE):
+            own, features = np.split(
+                np.abs(self.model_points(X[i : i + _AT_ONCE]) - middle), [self.space.width], axis=1
+            )
+            gaps.append(own)
+            squares.append((features**2).sum(axis=1))
+        return np.concatenate(gaps), np.concatenate(squares)
 
     def model_points(self, X: Array) -> Array:
         """Imputed and scaled model inputs.

@@ -2,8 +2,9 @@
 
 Two bends, both monotone, so whatever is better stays better. The power of Yeo and Johnson 2000 (A new family of power
 transformations, eq. 2.1) on values in units of their interquartile range around their median; and the bilog
-sign(v) log(1 + |v|) around the best value, in a share of the interquartile range, which spreads the best values out
-and draws the bad ones together (Eriksson and Poloczek 2021, Scalable constrained Bayesian optimization, section 3.3).
+sign(v) log(1 + |v|) around the best value, or a limit, in a share of the interquartile range, which spreads the values
+there out and draws the others together (Eriksson and Poloczek 2021, Scalable constrained Bayesian optimization,
+section 3.3).
 
 Symbols: y measured, v in robust units, t after the bend, z standardised; n values, b queries.
 """
@@ -51,14 +52,19 @@ class Outcome:
     bend: Bend | None = None
 
     @classmethod
-    def of(cls, y: Array, bend: Bend | None = None) -> Outcome:
-        """The standardisation of values y (n,), their own units kept if they are all equal."""
+    def of(cls, y: Array, bend: Bend | None = None, focus: float | None = None) -> Outcome:
+        """The standardisation of values y (n,), their own units kept if they are all equal.
+
+        Args:
+            focus: Value around which a bilog spreads the others out; None for the best.
+        """
         if bend is None:
             unit = float(np.abs(y).max(initial=0.0)) or 1.0  # keeps the sums of huge and tiny values in range
             return cls(0.0, unit, *_spread(y / unit))
         centre, unit = robust(y)
         if bend.kind == "bilog":
-            centre, unit = float(y.max(initial=0.0)) if len(y) else 0.0, bend.by * unit
+            best = float(y.max()) if len(y) else 0.0
+            centre, unit = best if focus is None else focus, bend.by * unit
         return cls(centre, unit, *_spread(bent((y - centre) / unit, bend)), bend)
 
     def forward(self, y: Array) -> Array:

@@ -63,12 +63,20 @@ class Surrogate(ABC):
         Args:
             X: Encoded points, shape (n, d).
         Returns:
-            {objective: (mean, sd)}, arrays of shape (n,).
+            {objective or quantity with a limit: (mean, sd)}, arrays of shape (n,).
+        """
+
+    @abstractmethod
+    def feasibility(self, X: Array) -> Array:
+        """Probability that a trial succeeds and holds every measured limit, shape (n,).
+
+        Args:
+            X: Encoded points, shape (n, d).
         """
 
 
 def fit(history: History, *, deadline: float | None = None) -> Surrogate:
-    """Fit the default model of a record: one Gaussian process for each measured objective.
+    """Fit the default model of a record: a Gaussian process for each measured quantity.
 
     Args:
         history: The record, with at least two complete trials.

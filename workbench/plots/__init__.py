@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench.plots.compare import compare, compare_table
 from workbench.plots.contour import contour, contour_table
 from workbench.plots.edf import edf, edf_table
 from workbench.plots.history import history, history_table
@@ -14,6 +15,8 @@ from workbench.plots.timeline import timeline, timeline_table
 
 __all__ = [
     "can_slice",
+    "compare",
+    "compare_table",
     "contour",
     "contour_table",
     "edf",

@@ -189,6 +189,23 @@ def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
     return figure
 
 
+def darkened(figure: Figure) -> Figure:
+    """A copy of a figure for a dark page: every colour that has a dark twin is replaced; data are shared."""
+    import plotly.graph_objects as go
+
+    return go.Figure(_darkened(figure.to_dict()), skip_invalid=False)
+
+
+def _darkened(part: Any) -> Any:
+    if isinstance(part, str):
+        return DARK.get(part, part)
+    if isinstance(part, dict):
+        return {key: _darkened(value) for key, value in part.items()}
+    if isinstance(part, list | tuple) and len(part) <= 64:  # longer ones are data, not looks
+        return [_darkened(item) for item in part]
+    return part
+
+
 def axis(title: str) -> dict[str, Any]:
     """A plotly axis in the common look.
 

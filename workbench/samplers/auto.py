@@ -39,8 +39,8 @@ class Rule:
 _GOALS = frozenset({"objectives", "constraints", "preference"})
 
 TABLE: tuple[Rule, ...] = (
-    # An exact process costs n^3: about 10 s an ask at 1,000 trials on one core.
-    Rule("gp", "one objective, and a space that a Gaussian process models", most=1000),
+    # Beyond 2,000 trials its model is local; every ask still reads the whole record.
+    Rule("gp", "one objective, and a space that a Gaussian process models", most=20_000),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
     ),

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.acquisition.base import Acquisition
-    from workbench.acquisition.search import Candidate, Region
+    from workbench.acquisition.search import Candidate, Region, Vicinity
     from workbench.models.gp import GaussianProcesses
+    from workbench.problem import Constraint
     from workbench.trial import History
 
     Array = NDArray[np.float64]
 
-ACQUISITIONS = ("log_ei", "noisy_ei", "pi", "ucb", "kg", "mes", "gibbon")
+ACQUISITIONS = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
+_CENTRES = 10  # best trials around one of which a large record is searched
 _SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
@@ -38,12 +40,16 @@ _TOO_LATE: dict[str, Any] = {
     "meta": {"sampler": "sobol", **_LATE},
     "warnings": ("the time given was over before this one of the batch: a quasi-random point instead",),
 }
+_LATE_WARNING = "the time given was over: this is the best point found so far"
+_NO_BASELINE = "the limit of {!r} is ignored until the baseline that it refers to is measured"
 _WORDS = {
+    "feasibility": "most likely to hold every limit, which no trial does yet",
     "log_ei": "highest expected improvement",
     "target_ei": "highest expected improvement towards the target",
     "noisy_ei": "highest expected improvement of the best posterior mean",
     "pi": "highest probability of improvement",
     "ucb": "highest upper confidence bound",
+    "thompson": "maximum of a function drawn from the model",
     "kg": "highest knowledge gradient",
     "mes": "most information about the maximum",
     "gibbon": "most information about the maximum, by a bound",
@@ -51,17 +57,17 @@ _WORDS = {
 
 
 class GPSampler(Sampler):
-    """Gaussian process and an acquisition function, for one measured objective.
+    """Gaussian process and an acquisition function, for one measured objective, with measured limits if there are any.
 
     Args:
-        acquisition: One of "log_ei", "noisy_ei", "pi", "ucb", "kg", "mes", "gibbon"; None takes what
+        acquisition: One of "log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon"; None takes what
             `acquisition.plan` says of the record.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
     """
 
     name = "gp"
-    serves = MODELLED | {"context", "near"}
+    serves = MODELLED | {"context", "near", "constraints"}
 
     def __init__(self, acquisition: str | None = None, restarts: int = 8, raw_samples: int = 512) -> None:
         if acquisition not in (None, *ACQUISITIONS):
@@ -111,12 +117,15 @@ class GPSampler(Sampler):
         from workbench.models.gp import GaussianProcesses, alone
 
         missing = request.n - len(start)
-        surrogate = GaussianProcesses.fit(request.history, deadline=request.deadline, shun_failures=True)
+        near = _vicinity(request)
+        surrogate = GaussianProcesses.fit(
+            request.history, deadline=request.deadline, centre=None if near is None else near.centre
+        )
         taken, proposals = [p.x for p in start], list[Proposal]()
         with alone(request.deadline):
             for k in range(missing):
                 try:
-                    found = self._search(request, surrogate, taken, share=missing - k)
+                    found = self._search(request, surrogate, near, taken, share=missing - k)
                 except DeadlineReached:
                     if not proposals:
                         raise
@@ -129,7 +138,12 @@ class GPSampler(Sampler):
         return proposals
 
     def _search(
-        self, request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int
+        self,
+        request: AskRequest,
+        surrogate: GaussianProcesses,
+        near: Vicinity | None,
+        taken: Sequence[Array],
+        share: int,
     ) -> Proposal | None:
         """The best admissible point, in an equal share of the time left; None if none was found."""
         from workbench.acquisition import plan
@@ -137,11 +151,11 @@ class GPSampler(Sampler):
 
         history, rng = request.history, request.rng
         name = plan.planned(history).acquisition
-        if self._acquisition is not None and name != "target_ei":
+        if self._acquisition is not None and name not in {"feasibility", "target_ei"}:
             name = self._acquisition
         flying = history.X[history.pending & history.placed]
         pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
-        region = _region(request, surrogate, taken, share)
+        region = _region(request, surrogate, near, taken, share)
         spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed) if name in plan.SPREAD else pending[:0]
         effort = {"restarts": self._restarts, "raw_samples": self._raw_samples}
 
@@ -149,7 +163,8 @@ class GPSampler(Sampler):
             top = maximize(function, replace(region, admits=_everywhere), rng, _good(history), **effort)
             return np.empty((0, history.space.width)) if top is None else top.x[None]
 
-        chosen = plan.MAKERS[name](plan.Setting(history, surrogate, pending, spread, request.context, rng, climb))
+        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb)
+        chosen = plan.chosen(name, setting)
         found = maximize(chosen.acquisition, region, rng, _good(history), **effort)
         return None if found is None else _explained(history, found, surrogate, name, chosen.best)
 
@@ -158,12 +173,40 @@ def _everywhere(X: Array) -> NDArray[np.bool_]:
     return np.ones(len(X), dtype=bool)
 
 
-def _region(request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array], share: int) -> Region:
-    from workbench.acquisition.search import Region, Vicinity
+def _vicinity(request: AskRequest) -> Vicinity | None:
+    """Where to stay: where near= says, or in a large record around one of the best, as far as its neighbours reach.
+
+    Every second time, by lot, around the best trial; else around one of the next.
+    """
+    from workbench.acquisition.search import Vicinity
+    from workbench.models.gp import LARGEST, LOCAL
+    from workbench.models.inputs import Inputs
+
+    history, inputs = request.history, Inputs(request.history.space)
+    if request.centre is not None:
+        return Vicinity(request.centre, NEAR)
+    best = _good(history, _CENTRES)
+    if np.count_nonzero(history.complete & history.placed) <= LARGEST or len(best) == 0:
+        return None
+    centre = best[0 if request.rng.random() < 0.5 else request.rng.integers(len(best))].copy()
+    known = history.X[history.complete & history.placed]
+    apart, features = inputs.apart(known, centre)
+    apart = apart[:, inputs.ordered]
+    nearest = np.argsort((apart**2).sum(axis=1) + features, kind="stable")[:LOCAL]
+    reach = float(np.median(apart[nearest].max(axis=1, initial=0.0)))
+    radius = float(np.sqrt(features[nearest].max(initial=0.0)))
+    for name in request.fixed:
+        centre[history.space.slices[name]] = np.nan
+    return Vicinity(centre, reach, radius)
+
+
+def _region(
+    request: AskRequest, surrogate: GaussianProcesses, near: Vicinity | None, taken: Sequence[Array], share: int
+) -> Region:
+    from workbench.acquisition.search import Region
 
     history = request.history
     deadline = None if request.deadline is None else time.monotonic() + request.seconds_left / share
-    near = None if request.centre is None else Vicinity(request.centre, NEAR)
     screen = Screen(history, taken, request.centre)
     return Region(history.space, surrogate.inputs, request.fixed, screen.admits, deadline, near)
 
@@ -172,11 +215,16 @@ def _explained(
     history: History, found: Candidate, surrogate: GaussianProcesses, name: str, best: float | None
 ) -> Proposal:
     goal = history.measured[0]
-    means, sds = surrogate.predict(found.x[None])[goal.name]
-    mean, sd = float(means[0]), float(sds[0])
-    why = f"{_WORDS[name]}: predicted {goal.name} {mean:.4g} ± {sd:.2g}"
+    predicted = {
+        quantity: {"mean": float(means[0]), "sd": float(sds[0])}
+        for quantity, (means, sds) in surrogate.predict(found.x[None]).items()
+    }
+    why = f"{_WORDS[name]}: predicted {goal.name} {predicted[goal.name]['mean']:.4g} ± {predicted[goal.name]['sd']:.2g}"
     if best is not None:
-        why += f", best so far {goal.sign * best:.4g}"
+        why += f", to beat {goal.sign * best:.4g}"
+    if surrogate.limits:
+        why += f", feasible with probability {float(surrogate.feasibility(found.x[None])[0]):.2g}"
+    warnings = [_NO_BASELINE.format(limit.name) for limit in history.constraints if _unknown(history, limit)]
     meta: dict[str, Any] = {"acquisition": name, "value": found.value, "fit": surrogate.pace}
     meta["gp"] = surrogate.memory.to_json()
     late = found.late or surrogate.late
@@ -184,9 +232,13 @@ def _explained(
         found.x,
         meta | _LATE if late else meta,
         why,
-        {goal.name: {"mean": mean, "sd": sd}},
-        warnings=("the time given was over: this is the best point found so far",) if late else (),
+        predicted,
+        warnings=(*warnings, *((_LATE_WARNING,) if late else ())),
     )
+
+
+def _unknown(history: History, limit: Constraint) -> bool:
+    return limit.relative and limit.name not in history.baseline
 
 
 def start_size(history: History) -> int:
@@ -204,7 +256,12 @@ def _start(request: AskRequest, n: int, begun: int, size: int) -> list[Proposal]
 
 
 def _good(history: History, n: int = 3) -> Array:
-    """The best n counted trials, whose neighbourhood is worth a look, shape (at most n, d)."""
-    rows = np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
+    """The best n counted trials, or the ones nearest to that, whose neighbourhood is worth a look, (at most n, d)."""
+    told = ~np.isnan(history.Y).any(axis=1)
+    rows = np.flatnonzero(history.counted & told)
     worth = history.utility(history.Y[rows])[:, 0]
+    if rows.size == 0 and history.constraints:
+        rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.C).any(axis=1))
+        excess = np.maximum(history.C[rows], 0.0)
+        worth = -(excess / np.maximum(excess.max(axis=0, initial=0.0), 1e-300)).max(axis=1, initial=0.0)
     return history.X[rows[np.argsort(-worth, kind="stable")[:n]]]

@@ -41,10 +41,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Vicinity:
-    """Where to stay: within `reach` of an encoded centre (d,), as `geometry.beside` says."""
+    """Where to stay: within `reach` of an encoded centre (d,), as `geometry.beside` says.
+
+    Structured values stay as they are in the centre, or within a distance `radius` of it over all their features.
+    """
 
     centre: Array
     reach: float
+    radius: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Region:
             if isinstance(p, Simplex):
                 low[self.space.slices[p.name]], high[self.space.slices[p.name]] = p.limits
         if self.near is not None:
-            nearest, furthest = box_around(self.space, self.near.centre, self.near.reach)
+            nearest, furthest = box_around(self.space, self._centre, self.near.reach)
             low, high = np.clip(nearest, low, high), np.clip(furthest, low, high)
         return low, high
 
@@ -132,7 +136,21 @@ class Region:
         block = p.neighbours(x[self.space.slices[p.name]], rng, n)
         P = np.repeat(x[None], len(block), axis=0)
         P[:, self.space.slices[p.name]] = block
+        if self.near is not None and self.near.radius > 0.0:
+            middle = self.filled(self.near.centre[None])[0]
+            P = P[np.sqrt(self.inputs.apart(P, middle)[1]) <= self.near.radius]
         return P
+
+    @property
+    def _centre(self) -> Array:
+        """The centre of the box: NaN in the columns of structured parameters that may leave theirs."""
+        assert self.near is not None
+        centre = self.near.centre.copy()
+        if self.near.radius > 0.0:
+            for p in self.space:
+                if isinstance(p, Structure):
+                    centre[self.space.slices[p.name]] = np.nan
+        return centre
 
     @cached_property
     def continuous(self) -> Rows:

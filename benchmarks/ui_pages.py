@@ -1,0 +1,198 @@
+"""The browser side in a real browser: a huge study, two browsers on one, and the way from a spreadsheet to suggestions.
+
+    python benchmarks/ui_pages.py [--runs 10000] [--repeats 3] [--out benchmarks/results/ui.json]
+
+Needs Debian's chromium and chromium-driver. For a study with so many runs it times, from the address to the screen:
+the text of the run sheet and of the overview, the overview's chart, and the script on the server alone; beside it a
+bare Streamlit page that shows the same chart, since that much is Streamlit's and plotly's. Then how soon a second
+browser sees a run that was recorded, and how long the way from a spreadsheet to the first suggestions takes.
+Every time is a median over `repeats`, on a warm server. Last a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import workbench as wb
+from workbench.study import telling
+from workbench.study.telling import Run
+from workbench.trial import Observation
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from browser.driving import Browser, Server
+from browser.test_frame import SHEET
+
+_BARE = """
+import streamlit as st
+import workbench as wb
+from workbench import plots
+study = wb.load_study("huge", storage={url!r})
+st.title("Bare")
+st.plotly_chart(plots.history(study.history(), most=5000), theme=None)
+"""
+_CHART = ".main-svg, .gl-canvas"
+
+
+def huge(path: Path, runs: int) -> wb.Study:
+    """A study of two goals with so many finished runs."""
+    space = wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(4)])
+    goals = [wb.Objective("yield", "maximize", unit="%"), wb.Objective("cost", "minimize")]
+    study = wb.create_study("huge", space, goals, storage=path, sampler="sobol", seed=0, budget=2 * runs)
+    rng = np.random.default_rng(0)
+    X = rng.random((runs, 4))  # (runs, 4)
+    told = [
+        Run(
+            {f"x{i}": float(x[i]) for i in range(4)},
+            Observation({"yield": float(100 - 50 * ((x - 0.6) ** 2).sum() + noise), "cost": float(x.sum())}),
+        )
+        for x, noise in zip(X, rng.normal(0, 1, runs), strict=True)
+    ]
+    telling.attach_all(study._record, told)
+    return study
+
+
+def timed(browser: Browser, address: str, *waits: Callable[[], Any]) -> list[float]:
+    """Seconds from the address until each condition holds, in their order."""
+    browser.driver.get("about:blank")
+    began = time.perf_counter()
+    browser.driver.get(address)
+    found = []
+    for wait in waits:
+        browser.until(wait, 120)
+        found.append(time.perf_counter() - began)
+    return found
+
+
+def server_seconds(url: str, page: str, repeats: int) -> float:
+    """Seconds of a warm run of the page's script, without a browser."""
+    import os
+
+    from streamlit.testing.v1 import AppTest
+
+    from ui.__main__ import STORAGE
+
+    os.environ[STORAGE] = url
+    at = AppTest.from_file(str(Path(__file__).parent.parent / "ui" / "app.py"), default_timeout=120)
+    at.query_params["study"] = "huge"
+    at.run()
+    at.switch_page(f"app_pages/{page}.py").run()
+    assert not at.exception, at.exception
+    assert not at.error, at.error
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        at.run()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def main() -> None:
+    """Measure, print, and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    found: dict[str, Any] = {"runs": given.runs, "repeats": given.repeats}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        study = huge(folder / "huge.db", given.runs)
+        url = study.storage_url
+        assert url is not None
+        server, browser = Server(folder, folder / "huge.db"), Browser(folder / "profile")
+        try:
+            _pages(found, browser, server, given.repeats)
+            _journey(found, browser, server)
+            _two(found, browser, folder, server, study)
+            _bare(found, browser, folder, url, given.repeats)
+        finally:
+            browser.close()
+            server.stop()
+        for page in ("run_sheet", "overview"):
+            found[f"{page}_script_s"] = server_seconds(url, page, given.repeats)
+    found["ratio_to_bare"] = found["overview_chart_s"] / found["bare_chart_s"]
+    for key, value in found.items():
+        print(f"{key}: {value:.3f}" if isinstance(value, float) else f"{key}: {value}")
+    text = json.dumps(found)
+    if given.out:
+        given.out.write_text(text + "\n")
+    print(text)
+
+
+def _pages(found: dict[str, Any], browser: Browser, server: Server, repeats: int) -> None:
+    run, over = f"{server.url}/run?study=huge", f"{server.url}/overview?study=huge"
+    first = timed(browser, run, lambda: "on the front" in browser.text())
+    found["run_sheet_text_cold_s"] = first[0]
+    sheets, texts, charts = [], [], []
+    for _ in range(repeats):
+        sheets += timed(browser, run, lambda: "on the front" in browser.text())
+        text, chart = timed(
+            browser, over, lambda: "on the front" in browser.text(), lambda: browser.find(_CHART)
+        )  # fmt: skip
+        texts.append(text)
+        charts.append(chart)
+    found["run_sheet_text_s"] = statistics.median(sheets)
+    found["overview_text_s"] = statistics.median(texts)
+    found["overview_chart_s"] = statistics.median(charts)
+    whole = str(browser.driver.execute_script("return document.body.textContent"))
+    found["sampling_said"] = "every best so far" in whole
+
+
+def _journey(found: dict[str, Any], browser: Browser, server: Server) -> None:
+    browser.open(server.url)
+    began = time.perf_counter()
+    browser.click("from_sheet")
+    browser.type("sheet_text", SHEET)
+    browser.type("new_name", "from a spreadsheet")
+    browser.click("create")
+    browser.see("Next 3 runs", 120)
+    found["spreadsheet_to_suggestions_s"] = time.perf_counter() - began
+    found["spreadsheet_to_suggestions_actions"] = 4
+
+
+def _two(found: dict[str, Any], browser: Browser, folder: Path, server: Server, study: wb.Study) -> None:
+    """Seconds until an open page shows what somebody else recorded."""
+    browser.open(f"{server.url}/run?study=from%20a%20spreadsheet")
+    other = wb.load_study("from a spreadsheet", storage=study._record.storage)
+    trial = next(t for t in other.trials if str(t.state) == "running")
+    time.sleep(3)
+    began = time.perf_counter()
+    other.tell(trial, {"Yield": 88.0, "EUR/kg": 160.0, "Pd": 2.0})
+    browser.see("Next 2 runs", 60)
+    found["seen_by_another_browser_s"] = time.perf_counter() - began
+
+
+def _bare(found: dict[str, Any], browser: Browser, folder: Path, url: str, repeats: int) -> None:
+    import socket
+    import subprocess
+
+    (folder / "bare.py").write_text(_BARE.format(url=url))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["run", str(folder / "bare.py"), "--server.headless=true", "--server.address=127.0.0.1",
+             f"--server.port={port}", "--browser.gatherUsageStats=false", "--server.fileWatcherType=none"]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "streamlit", *words], stdout=subprocess.DEVNULL)
+    try:
+        time.sleep(4)
+        address = f"http://127.0.0.1:{port}"
+        timed(browser, address, lambda: browser.find(_CHART))
+        charts = [timed(browser, address, lambda: browser.find(_CHART))[0] for _ in range(repeats)]
+        found["bare_chart_s"] = statistics.median(charts)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+if __name__ == "__main__":
+    main()

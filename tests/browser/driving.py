@@ -1,0 +1,203 @@
+"""A server of the app in a process of its own, and Debian's Chromium to drive it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+    "--enable-unsafe-swiftshader", "--force-device-scale-factor=1", "--lang=en-US",
+)  # fmt: skip
+PATIENCE = 30.0  # seconds that a condition may take on a busy machine
+_ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon")  # 404s that every deep link makes
+
+
+def need_chromium() -> tuple[str, str]:
+    """Paths of the browser and its driver; without them a skip that says how to install them, and in CI a failure."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser and driver:
+        return browser, driver
+    hint = "no chromium with its driver: apt-get install chromium chromium-driver"
+    if os.environ.get("CI"):
+        pytest.fail(hint)
+    pytest.skip(hint)
+
+
+class Server:
+    """`python -m ui` on a free port of this machine."""
+
+    def __init__(self, folder: Path, storage: Path, *words: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._command = [sys.executable, "-P", "-m", "ui", "--headless", "--storage", str(storage),
+                         "--port", str(self.port), *words]  # fmt: skip
+        self._folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=2) as answer:
+                    if answer.read() == b"ok":
+                        return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"the server did not come up: {self.log.read_text()[-2000:]}")
+
+    def stop(self) -> int:
+        """Interrupt it as Ctrl-C does; its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Browser:
+    """One browser with a profile of its own."""
+
+    def __init__(self, profile: Path, *, width: int = 1400, height: int = 1000, dark: bool = False) -> None:
+        browser, driver = need_chromium()
+        options = webdriver.ChromeOptions()
+        options.binary_location = browser
+        for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={width},{height}"):
+            options.add_argument(flag)
+        if dark:
+            options.add_argument("--force-dark-mode")
+        options.add_experimental_option("prefs", {"download.default_directory": str(profile / "downloads")})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService(driver))
+        self.driver.set_window_size(width, height)
+        if dark:
+            features = [{"name": "prefers-color-scheme", "value": "dark"}]
+            self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        self.profile = profile
+        self.downloads = profile / "downloads"
+
+    def close(self) -> None:
+        """End it."""
+        self.driver.quit()
+
+    def open(self, url: str) -> None:
+        """Open an address and wait until the page is drawn."""
+        self.driver.get(url)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script has run and nothing more comes."""
+        idle = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
+        self.until(lambda: self.find(idle))
+        time.sleep(0.3)
+        self.until(lambda: self.find(idle))
+
+    def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
+        """What the condition gives, once it gives something."""
+        end = time.monotonic() + patience
+        problem: Exception | None = None
+        while time.monotonic() < end:
+            try:
+                if found := what():
+                    return found
+            except (StaleElementReferenceException, WebDriverException) as error:
+                problem = error
+            time.sleep(0.1)
+        self.shot(self.profile / "failure.png")
+        raise AssertionError(f"nothing after {patience:.0f} s; {problem or ''} the page says: {self.text()[:1500]}")
+
+    def find(self, css: str) -> WebElement | None:
+        """The first element, if there is one."""
+        found = self.driver.find_elements(By.CSS_SELECTOR, css)
+        return found[0] if found else None
+
+    def text(self) -> str:
+        """Everything that the page says."""
+        return str(self.driver.execute_script("return document.body.innerText"))
+
+    def see(self, text: str, patience: float = PATIENCE) -> None:
+        """Wait until the page says something."""
+        self.until(lambda: text in self.text(), patience)
+
+    def click(self, key: str) -> None:
+        """Click the button of that key."""
+        wanted = f".st-key-{key} button:not([disabled])"
+        self.until(lambda: self._clicked(wanted))
+        self.settle()
+
+    def _clicked(self, css: str) -> bool:
+        found = self.find(css)
+        if found is None:
+            return False
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+        found.click()
+        return True
+
+    def type(self, key: str, text: str) -> None:
+        """Type into the field of that key, in place of what is there."""
+        field = self.until(lambda: self.find(f".st-key-{key} input, .st-key-{key} textarea"))
+        field.click()
+        field.send_keys(Keys.CONTROL, "a")
+        if "\t" in text or "\n" in text:  # typed, a tab would leave the field
+            self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
+        else:
+            field.send_keys(text)
+        field.send_keys(
+            Keys.CONTROL if field.tag_name == "textarea" else Keys.TAB,
+            *([Keys.ENTER] if field.tag_name == "textarea" else []),
+        )
+        self.settle()
+
+    def cell(self, grid: str, column: int, row: int, text: str) -> None:
+        """Type into a cell of a grid, counted from 0; it is reached from the first one by arrow keys."""
+        canvas = self.until(lambda: self.find(f"{grid} canvas"))
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        size = canvas.size
+        ActionChains(self.driver).move_to_element_with_offset(
+            canvas, -size["width"] // 2 + 30, -size["height"] // 2 + 50
+        ).click().perform()
+        keys = ActionChains(self.driver)
+        for _ in range(row):
+            keys.send_keys(Keys.ARROW_DOWN)
+        for _ in range(column):
+            keys.send_keys(Keys.ARROW_RIGHT)
+        keys.pause(0.2).send_keys(text[0]).pause(0.4)  # the first key opens the cell
+        keys.send_keys(text[1:]).pause(0.3).send_keys(Keys.ENTER).perform()
+        self.settle()
+
+    def severe(self) -> list[str]:
+        """Errors of the console, without those that every deep link makes."""
+        entries = [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
+        return [e for e in entries if not any(word in e for word in _ALLOWED)]
+
+    def shot(self, path: Path) -> None:
+        """A picture of the whole page."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.driver.save_screenshot(str(path))

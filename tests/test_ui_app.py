@@ -1,0 +1,128 @@
+"""The pages, driven without a browser; what they write is looked up in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench as wb
+from ui.__main__ import STORAGE, prepare
+from ui.drafts import Drafts
+from ui.presenters import examples
+from workbench.storage import Storage
+
+st = pytest.importorskip("streamlit")
+from streamlit.testing.v1 import AppTest  # noqa: E402
+
+APP = Path(__file__).parent.parent / "ui" / "app.py"
+BRANIN, COUPLING = examples.EXAMPLES
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
+    url = prepare(str(tmp_path / "ui.db"))
+    monkeypatch.setenv(STORAGE, url)
+    yield Storage(url)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+def sound(at: Any) -> Any:
+    """The app, after a check that nothing failed."""
+    assert not at.exception, [e.value for e in at.exception]
+    assert not at.error, [e.value for e in at.error]
+    return at
+
+
+def app(page: str = "", study: str = "") -> Any:
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    if study:
+        at.query_params["study"] = study
+    sound(at.run())
+    return sound(at.switch_page(f"app_pages/{page}.py").run()) if page else at
+
+
+def words(at: Any) -> str:
+    parts = [*at.markdown, *at.caption, *at.text, *at.warning, *at.success]
+    return "\n".join(str(part.value) for part in parts).replace("\\", "")
+
+
+PAGES = ["run_sheet", "overview", "compare", "settings", "new_study"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_without_any_study(storage: Storage, page: str) -> None:
+    assert words(app(page))
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("runs", [0, 1, 5])
+def test_every_page_opens_with_few_runs(storage: Storage, page: str, runs: int) -> None:
+    study = wb.create_study("few", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    for trial in study.ask(runs, sampler="sobol") if runs else []:
+        study.tell(trial, trial["x"])
+    assert "few" in words(app(page, "few")) or page in ("compare", "new_study")
+
+
+def test_the_first_page_offers_examples_and_an_empty_list(storage: Storage) -> None:
+    said = words(app())
+    assert "No studies yet" in said
+    assert "Start from my spreadsheet" in said
+
+
+def test_an_example_is_a_study_with_recorded_runs(storage: Storage) -> None:
+    name = examples.create(COUPLING, storage)
+    history = wb.load_study(name, storage=storage).history()
+    assert (len(history), int(history.complete.sum())) == (12, 12)
+    assert examples.create(COUPLING, storage) == "Coupling (example) 2"
+
+
+def test_suggesting_writes_running_trials(storage: Storage) -> None:
+    wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    at = app("run_sheet", "s")
+    sound(at.button(key="suggest").click().run())
+    trials = wb.load_study("s", storage=storage).trials
+    assert [str(trial.state) for trial in trials] == ["running"] * 4
+    assert "Next 4 runs" in words(at)
+
+
+def test_locked_knobs_are_kept_in_suggestions(storage: Storage) -> None:
+    space = wb.Space([wb.Float("x", 0, 1), wb.Categorical("solvent", ["a", "b"])])
+    study = wb.create_study("s", space, [wb.Objective("y")], storage=storage, seed=0)
+    study.attach({"x": 0.5, "solvent": "a"}, 1.0)
+    at = app("run_sheet", "s")
+    sound(at.multiselect(key="lock_names").set_value(["solvent"]).run())
+    sound(at.selectbox(key="lock solvent").set_value("b").run())
+    sound(at.button(key="suggest").click().run())
+    assert [trial["solvent"] for trial in study.trials[1:]] == ["b"] * 3
+
+
+def test_half_typed_results_of_a_run_that_was_recorded_meanwhile_are_shown(storage: Storage) -> None:
+    space, goals = wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y"), wb.Objective("z")]
+    study = wb.create_study("s", space, goals, storage=storage, sampler="sobol", seed=0)
+    study.ask()
+    study.tell(0, {"y": 1.0, "z": 2.0})
+    assert storage.url is not None
+    Drafts.beside(storage.url).put("plan/s/tab1", {"0": {"result 0": "3,5"}})
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.query_params["study"], at.query_params["tab"] = "s", "tab1"
+    sound(at.run())
+    sound(at.switch_page("app_pages/run_sheet.py").run())
+    assert "You had typed: 3\\,5" in at.info[0].value
+    assert study.trial(0).values == {"y": 1.0, "z": 2.0}
+
+
+@pytest.mark.parametrize(
+    "name", ["<img src=x onerror=alert(1)>", "![t](http://127.0.0.1:9/t.png)", "$x$ :red[x]", "é" * 300]
+)
+def test_hostile_names_are_shown_as_they_stand(storage: Storage, name: str) -> None:
+    study = wb.create_study(name, wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    study.ask(2)
+    at = app("run_sheet", name)
+    title = next(str(m.value) for m in at.markdown if str(m.value).startswith("# "))
+    assert title.replace("\\", "").removeprefix("# ").startswith(name[:59])
+    assert "](" not in title
+    assert "<img" not in title.replace("\\<", "")

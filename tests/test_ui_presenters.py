@@ -1,0 +1,311 @@
+"""What the pages say and read, as plain functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from ui.drafts import Drafts
+from ui.presenters import comparing, draft, exporting, overview, pasting, printing, runs, studies, words
+from workbench import plots
+from workbench.interchange import parse_table
+from workbench.plots.theme import DARK, darkened
+from workbench.storage import Storage
+from workbench.trial import TrialState
+
+SHEET = (
+    "Exp\tTemp [°C]\tCat mol%\tSolvent\tYield %\tPd ppm\nE1\t66\t3,2\tTHF\t81,0\t8,5\nE2\t106\t1,1\tiPrOH\t80,2\t2,7\n"
+)
+
+
+def bench(**options: object) -> wb.Study:
+    space = wb.Space([wb.Float("temp", 20, 80, step=0.5, unit="°C"), wb.Categorical("acid", ["a", "b"])])
+    goals = [wb.Objective("yield", "maximize", unit="%")]
+    return wb.create_study("bench", space, goals, [wb.Constraint("pd", upper=10)], seed=0, sampler="sobol", **options)  # type: ignore[arg-type]
+
+
+# -- words -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["![t](http://a/b.png)", "<b>x</b>", "$x$", ":red[x]", "a_b*c`d`", "# head", "1. x"])
+def test_plain_text_has_no_live_markup(text: str) -> None:
+    shown = words.plain(text)
+    assert shown.replace("\\", "").replace("\u2060", "") == text
+    for char in "![](<>$`*_#:":
+        assert f"\\{char}" in shown or char not in text
+
+
+def test_icons_and_line_breaks_in_names_are_taken_apart() -> None:
+    assert "\u2060" in words.plain(":smile:")
+    assert "\n" not in words.plain("two\nlines")
+
+
+def test_moments_and_spans() -> None:
+    now = 1_700_000_000.0
+    assert words.moment(now - 86_400, now) == "yesterday"
+    assert words.moment(now, now).startswith("today ")
+    assert [words.span(s) for s in (12, 180, 7200)] == ["12 s", "3 min", "2.0 h"]
+
+
+# -- the run sheet ---------------------------------------------------------------------
+
+
+def test_typed_cells_become_tells() -> None:
+    study = bench()
+    study.ask(4)
+    y, pd = (field.id for field in runs.result_fields(study))
+    ready, wrong = runs.tells(
+        study,
+        {
+            0: {y: "81,25", pd: "6.5", runs.NOTE: "new lot"},
+            1: {y: "9l,2", pd: "1"},
+            2: {runs.OUTCOME: "Infeasible"},
+            3: {runs.OUTCOME: "Failed", runs.NOTE: "stirrer stopped"},
+        },
+    )
+    assert ready == [
+        runs.Tell(0, TrialState.COMPLETE, {"yield": 81.25, "pd": 6.5}, "new lot"),
+        runs.Tell(3, TrialState.FAILED, {}, "stirrer stopped"),
+    ]
+    assert [(cell.run, cell.column) for cell in wrong] == [(1, "yield [%]"), (2, "Note")]
+    for tell in ready:
+        runs.record(study, tell)
+        assert runs.agrees(study, tell)
+    assert study.trial(0).values == {"yield": 81.25, "pd": 6.5}
+    assert study.trial(0).note == "new lot"
+    assert (str(study.trial(3).state), study.trial(3).error) == ("failed", "stirrer stopped")
+
+
+def test_a_missing_result_and_a_doubtful_comma_are_named() -> None:
+    study = bench()
+    study.ask(2)
+    y, pd = (field.id for field in runs.result_fields(study))
+    ready, wrong = runs.tells(study, {0: {y: "5"}, 1: {y: "1,234", pd: "1"}})
+    assert ready == []
+    assert [cell.column for cell in wrong] == ["pd", "yield [%]"]
+    assert "decimals or thousands" in wrong[1].problem
+
+
+def test_recording_twice_changes_nothing_and_a_difference_is_refused() -> None:
+    study = bench()
+    study.ask()
+    tell = runs.Tell(0, TrialState.COMPLETE, {"yield": 1.0, "pd": 2.0})
+    runs.record(study, tell)
+    runs.record(study, tell)
+    other = runs.Tell(0, TrialState.COMPLETE, {"yield": 3.0, "pd": 2.0})
+    assert not runs.agrees(study, other)
+    with pytest.raises(wb.AlreadyTold):
+        runs.record(study, other)
+
+
+def test_random_order_is_the_same_each_time_and_keeps_every_run() -> None:
+    study = bench()
+    study.ask(8)
+    once, again = (runs.open_trials(study, shuffled=True) for _ in range(2))
+    assert [t.number for t in once] == [t.number for t in again]
+    assert sorted(t.number for t in once) == list(range(8)) != [t.number for t in once]
+
+
+def test_history_names_outcomes_and_pages() -> None:
+    study = bench()
+    for value, pd in ((1.0, 1.0), (5.0, 1.0), (9.0, 20.0)):
+        study.attach({"temp": 20.0 + value, "acid": "a"}, {"yield": value, "pd": pd})
+    study.void(0, reason="wrong vial")
+    past = runs.past(study, ["Done", "Over a limit"])
+    assert past.frame["outcome"].tolist() == ["Over a limit", "Done, best"]
+    assert past.counts == {"Done": 1, "Over a limit": 1, "Failed": 0, "Void": 1}
+    assert runs.verdict(study) == "Best yield so far: 5 %, run 1."
+
+
+def test_cards_say_the_nearest_run_and_the_instruments_decimals() -> None:
+    study = bench()
+    study.attach({"temp": 30.0, "acid": "a"}, {"yield": 1.0, "pd": 1.0})
+    trial = study.ask(fixed={"temp": 30.5, "acid": "a"})
+    card = runs.cards(study, [trial])[0]
+    assert card.knobs == "temp 30.5 °C, acid a"
+    assert card.nearest == "Nearest tried: run 0, with temp 30 °C."
+
+
+def test_the_printed_sheet_escapes_names() -> None:
+    study = wb.create_study("<b>x</b>", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], seed=0)
+    page = printing.sheet(study, [study.ask()])
+    assert "<b>x</b>" not in page
+    assert "&lt;b&gt;x" in page
+
+
+# -- a new study -----------------------------------------------------------------------
+
+
+def test_columns_of_a_spreadsheet_are_guessed() -> None:
+    rows = draft.guess(parse_table(SHEET))
+    assert [(row["name"], row["role"]) for row in rows] == [
+        ("Exp", draft.NOTE), ("Temp", draft.KNOB), ("Cat", draft.KNOB), ("Solvent", draft.KNOB),
+        ("Yield", draft.HIGHER), ("Pd", draft.MOST),
+    ]  # fmt: skip
+    temp = rows[1]
+    assert (temp["unit"], temp["low"], temp["high"], temp["step"]) == ("°C", 65.0, 110.0, 1.0)
+    assert rows[3]["choices"] == "THF, iPrOH"
+
+
+def test_a_study_from_a_spreadsheet_holds_every_row(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "s.db")
+    made, wrong = draft.design(draft.guess(parse_table(SHEET)))
+    assert wrong == []
+    assert made is not None
+    study = draft.create(storage, "s", made, source=SHEET, budget=30)
+    assert [(t["Temp"], t["Cat"], t["Solvent"], t.values["Yield"]) for t in study.trials] == [
+        (66.0, 3.2, "THF", 81.0), (106.0, 1.1, "iPrOH", 80.2),
+    ]  # fmt: skip
+    assert study.trial(1).attrs == {"Exp": "E2"}
+
+
+def test_a_bad_cell_leaves_no_study_behind(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "s.db")
+    made, _ = draft.design(draft.guess(parse_table(SHEET)))
+    assert made is not None
+    broken = SHEET.replace("80,2", "n.d.")
+    assert "n.d." in draft.check(made, broken)[0]
+    with pytest.raises(wb.TableError):
+        draft.create(storage, "s", made, source=broken)
+    assert storage.studies() == []
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (draft.row("x", draft.KNOB, kind=draft.NUMBER, low=5.0, high=1.0), "Low"),
+        (draft.row("x", draft.KNOB, kind=draft.NUMBER, low=None, high=1.0), "Low"),
+        (draft.row("x", draft.KNOB, kind=draft.LOG, low=0.0, high=1.0), "Low"),
+        (draft.row("x", draft.KNOB, kind=draft.CHOICE, choices="one"), "Choices"),
+        (draft.row("y", draft.KNOB, kind=draft.SWITCH), "Name"),
+        (draft.row("p", draft.MOST), "High (the limit)"),
+    ],
+)
+def test_wrong_rows_are_refused_in_their_cell(row: draft.Row, column: str) -> None:
+    made, wrong = draft.design([draft.row("y", draft.HIGHER), row])
+    assert made is None
+    assert (wrong[0].row, wrong[0].column) == (2, column)
+
+
+def test_every_kind_of_row_becomes_what_it_says() -> None:
+    made, wrong = draft.design(
+        [
+            draft.row("a", draft.KNOB, kind=draft.NUMBER, low=0.0, high=1.0, step=0.5, unit="mm"),
+            draft.row("b", draft.KNOB, kind=draft.LOG, low=1e-3, high=1.0),
+            draft.row("c", draft.KNOB, kind=draft.WHOLE, low=1.0, high=4.0),
+            draft.row("d", draft.KNOB, kind=draft.CHOICE, choices="p, q"),
+            draft.row("e", draft.KNOB, kind=draft.SWITCH),
+            draft.row("y", draft.LOWER, unit="€"),
+            draft.row("t", draft.TARGET, high=7.2),
+            draft.row("m", draft.LEAST, low=3.0),
+        ]
+    )
+    assert wrong == []
+    assert made is not None
+    assert [p.kind for p in made.space] == ["float", "float", "int", "categorical", "bool"]
+    assert made.objectives == [wb.Objective("y", "minimize", unit="€"), wb.Objective("t", target=7.2)]
+    assert made.constraints == [wb.Constraint("m", lower=3.0)]
+    assert draft.summary(made, 0) == "A study with 5 knobs, 2 goals and 1 limit."
+
+
+# -- other pages -----------------------------------------------------------------------
+
+
+def test_pasting_names_every_bad_cell_and_writes_nothing() -> None:
+    study = bench()
+    text = "temp\tacid\tyield\tpd\n30\ta\t1,5\t1\n31\tz\tx\t1\n"
+    read = pasting.read(study, text)
+    assert [(cell.row, cell.column) for cell in read.cells] == [(3, "acid"), (3, "yield")]
+    assert read.faults()["There stands"].tolist() == ["'z'", "'x'"]
+    with pytest.raises(wb.TableError):
+        pasting.save(study, text)
+    assert study.trials == []
+    assert pasting.save(study, text.replace("z", "b").replace("x\t", "2,5\t")) == 2
+
+
+def test_the_overview_counts_and_says_why() -> None:
+    study = bench(budget=4)
+    for value in (5.0, 1.0, 2.0):
+        study.attach({"temp": 20.0, "acid": "a"}, {"yield": value, "pd": 1.0})
+    study.tell(study.ask(), state="failed", error="no stirrer")
+    now = overview.standing(study)
+    assert now.counts == {"Done": 3, "Failed": 1}
+    assert now.failures == [("no stirrer", 1)]
+    assert now.used == "4 of 4"
+    assert "The budget of 4 runs is used up." in [text for _, text in now.verdicts]
+
+
+def test_the_list_of_studies_finds_and_sums_up(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "s.db")
+    study = bench(storage=storage, budget=10)
+    study.attach({"temp": 20.0, "acid": "a"}, {"yield": 3.0, "pd": 1.0})
+    line = studies.lines(storage.studies(), lambda name: wb.load_study(name, storage=storage), "BEN")[0]
+    assert (line.goals, line.runs, line.share, line.curve) == ("yield ↑", "1 of 10", 0.1, [3.0])
+    assert studies.lines(storage.studies(), lambda name: study, "nothing") == []
+
+
+def test_studies_side_by_side_are_medians_with_bands() -> None:
+    space, goal = wb.Space([wb.Float("x", 0, 1)]), wb.Objective("y", "minimize")
+    made = []
+    for i, values in enumerate([(3, 2, 1), (6, 4, 2), (9, 6, 3)]):
+        study = wb.create_study(f"s{i}", space, [goal], seed=i)
+        for value in values:
+            study.attach({"x": 0.5}, float(value))
+        made.append(study)
+    groups = comparing.groups(made, comparing.ALL)
+    table = plots.compare_table(groups, "y")
+    assert table["median"] == [6.0, 4.0, 2.0]
+    assert table["lower quartile"] == [4.5, 3.0, 1.5]
+    figure = plots.compare(groups, "y")
+    assert figure.data[-1].y.tolist() == [6.0, 4.0, 2.0]
+    assert comparing.shared_goals(made) == ["y"]
+    opposite = wb.create_study("o", space, [wb.Objective("y", "maximize")], seed=0)
+    with pytest.raises(wb.InvalidValueError, match="differently"):
+        plots.compare({"a": [made[0].history()], "b": [opposite.history()]}, "y")
+
+
+def test_dark_figures_have_no_light_colour_left() -> None:
+    study = bench()
+    study.attach({"temp": 20.0, "acid": "a"}, {"yield": 3.0, "pd": 1.0})
+    text = darkened(plots.history(study.history())).to_json()
+    assert DARK["#1C2530"] in text
+    assert "#1C2530" not in text
+
+
+def test_the_script_goes_on_with_the_study(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 's.db'}"
+    study = bench(storage=url)
+    exec(compile(exporting.script(study, url), "script", "exec"), {})
+    assert [str(t.state) for t in wb.load_study("bench", storage=url).trials] == ["running"]
+
+
+def test_exports_come_back_equal_and_formulas_are_neutralised(tmp_path: Path) -> None:
+    study = bench()
+    study.attach({"temp": 20.5, "acid": "a"}, {"yield": 3.25, "pd": 1.0})
+    study.annotate(0, note="=1+1")
+    assert b"'=1+1" in exporting.csv(study)
+    again = bench()
+    assert wb.read_table(again, exporting.csv(study))[0].params == {"temp": 20.5, "acid": "a"}
+    (tmp_path / "s.json").write_bytes(exporting.bundle(study))
+    assert wb.import_study(tmp_path / "s.json").trial(0).values == {"yield": 3.25, "pd": 1.0}
+
+
+def test_drafts_last_and_go(tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    Drafts(path).put("a", {"0": {"result 0": "1,5"}})
+    assert Drafts(path).get("a") == {"0": {"result 0": "1,5"}}
+    Drafts(path).put("a", None)
+    assert Drafts(path).get("a") is None
+    path.write_text("{broken")
+    assert Drafts(path).get("a") is None
+
+
+def test_a_huge_record_is_paged() -> None:
+    study = wb.create_study("h", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], seed=0)
+    rows = "x,y\n" + "\n".join(f"{x:.6f},{x:.6f}" for x in np.linspace(0, 1, 1_000))
+    wb.read_table(study, rows.encode())
+    past = runs.past(study, ["Done"], page=4)
+    assert (past.total, len(past.numbers), past.numbers[0]) == (1_000, 200, 199)

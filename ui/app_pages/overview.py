@@ -1,0 +1,94 @@
+"""How the study stands: counts, verdicts, figures, failures, notes, and work that this machine does by itself."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui import figures, state, widgets, work
+from ui.presenters import overview, words
+from workbench.study import Study
+
+
+def draw() -> None:
+    """Draw the page."""
+    name = state.chosen()
+    if name is None:
+        widgets.no_study()
+        return
+    study = state.study(name)
+    history = study.history()
+    now = overview.standing(study)
+    widgets.title(name, [(f"{now.used} runs", "blue")])
+    widgets.flash()
+    _work(study)
+    widgets.follow(study)
+    widgets.ended(name, "run")
+    if not len(history):
+        widgets.empty("monitoring", "Nothing to see yet", "The curve of results begins with the first recorded run.")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button("Go to the run sheet", type="primary", key="to_run"):
+                widgets.go("run")
+        _notes(study)
+        return
+    with st.container(horizontal=True, key="counts"):
+        for said, number in now.counts.items():
+            st.metric(said, f"{number:,}", width=120, border=True)
+    for level, text in now.verdicts:
+        icon = {"green": "check_circle", "yellow": "error"}[level]
+        st.markdown(f":{level}[:material/{icon}:] {words.plain(text)}")
+    figures.show(study, "history")
+    if len(history.measured) > 1:
+        figures.show(study, "pareto")
+    timeline = st.expander("When each run ran", on_change="rerun", key="timeline")
+    if timeline.open:
+        with timeline:
+            figures.show(study, "timeline")
+    if now.failures:
+        st.markdown("### What failed, and why")
+        reasons = {"Reason": [why for why, _ in now.failures], "Runs": [number for _, number in now.failures]}
+        st.dataframe(reasons, hide_index=True, alt="Reasons of failed and infeasible runs, with how often each came")
+    _notes(study)
+
+
+def _work(study: Study) -> None:
+    """Start runs of the problem that the command named, if it is this study's."""
+    reference = state.problem()
+    if reference is None or state.jobs().active(study.name, "run"):
+        return
+    with st.container(border=True), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.markdown(f"**This machine can do the runs:** {words.plain(reference)}", width="content")
+        st.space("stretch")
+        done = int(study.history().finished.sum())
+        until = st.number_input("Runs in total", done + 1, 1_000_000, max(done + 10, study.budget or 0), key="until",
+                                width=150)  # fmt: skip
+        st.button("Start", type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
+                  args=(study, reference, int(until)))  # fmt: skip
+
+
+def _start(study: Study, reference: str, until: int) -> None:
+    order = work.RunProblem(state.storage_url(), study.name, reference, until)
+    state.jobs().submit("run", study.name, f"Running {reference}", work.run_problem, order)
+
+
+def _notes(study: Study) -> None:
+    st.markdown("### Notes")
+    base = f"note base {study.name}"
+    if base not in st.session_state:
+        st.session_state[base] = study.note
+    text = st.text_area("Notes", study.note, key="note", height=120, label_visibility="collapsed",
+                        placeholder="What should the next person know?")  # fmt: skip
+    if not st.button("Save the note", key="save_note", disabled=text == st.session_state[base]):
+        return
+    if study.note != st.session_state[base]:
+        st.warning("Somebody else changed the note meanwhile. It says now:")
+        st.code(study.note, language=None)
+        st.session_state[base] = study.note
+        st.caption("Yours is still in the field; merge them there, then save again.")
+        return
+    study.annotate(note=text)
+    st.session_state[base] = text
+    state.say("The note was saved.")
+    st.rerun()
+
+
+draw()

@@ -1,0 +1,1 @@
+"""What each page says, as plain values and figures; nothing here knows Streamlit."""

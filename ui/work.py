@@ -1,0 +1,75 @@
+"""What worker processes do: ask for runs, and run a problem that a person named on the command line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ui.jobs import Progress
+from workbench.executor import Channel
+
+CHEAP = frozenset({"sobol", "random", "grid"})
+"""Samplers whose ask takes milliseconds: they answer in the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An order for suggestions. Arguments as of `Study.ask`."""
+
+    storage: str
+    study: str
+    n: int
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    near: int | None = None
+    sampler: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunProblem:
+    """An order to run a problem until so many runs of the study are finished."""
+
+    storage: str
+    study: str
+    problem: str
+    until: int
+
+
+def ask(order: Ask, channel: Channel) -> list[int]:
+    """Write the suggestions into the study; their numbers."""
+    from workbench.build import load_study, warm_up
+
+    channel.send(Progress(None, "Reading the record."))
+    warm_up()
+    study = load_study(order.study, storage=order.storage)
+    done = int(study.history().complete.sum())
+    channel.send(Progress(None, f"Learning from {done} results, then looking for the next {order.n}."))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each is stored with its trial, and shown on its card
+        trials = study.ask(order.n, fixed=order.fixed, near=order.near, sampler=order.sampler, timeout=order.timeout)
+    return [trial.number for trial in trials]
+
+
+def run_problem(order: RunProblem, channel: Channel) -> int:
+    """Run the problem; how many runs are finished now. Every run is recorded as soon as it has ended."""
+    from workbench.build import load_study
+    from workbench.cli.loading import load_problem
+
+    problem = load_problem(order.problem)
+    study = load_study(order.study, storage=order.storage)
+    began = int(study.history().finished.sum())
+    total = max(1, order.until - began)
+
+    def say(*_: object) -> None:
+        done = int(study.history().finished.sum())
+        share = min(1.0, (done - began) / total)
+        channel.send(Progress(share, f"{done} of {order.until} runs are finished."))
+
+    say()
+    study.optimize(
+        lambda trial: dict(problem.evaluate(trial.params)), until=order.until, callbacks=[say], progress=False,
+        catch=Exception,
+    )  # fmt: skip
+    return int(study.history().finished.sum())
