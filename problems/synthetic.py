@@ -526,7 +526,7 @@ def _steps(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 
 
 def _peaks(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """10 minus the highest of 21 peaks, elongated and rotated; that of height 10 stands at x*, the others at most 9.1."""
+    """10 minus the highest of 21 elongated, rotated peaks; that at x* is 10 high, the others at most 9.1."""
     d, rng = D.shape[1], np.random.default_rng((seed, D.shape[1], 2))
     R = _rotation(d, seed)
     places = np.vstack([np.zeros(d), rng.uniform(-5.0, 5.0, (20, d)) - _place(d, seed)])

@@ -158,7 +158,6 @@ def test_optimum_is_not_beaten_by_chance(make: Callable[[], SyntheticProblem]) -
 
 @pytest.mark.parametrize("make", BOXES, ids=by_name)
 def test_optimum_is_not_beaten_by_descent(make: Callable[[], SyntheticProblem]) -> None:
-    from scipy.optimize import minimize
 
     problem = make()
     names = problem.space.names
@@ -255,7 +254,6 @@ def test_mixed_rate_counts_only_behind_the_gate() -> None:
 
 
 def test_budget_optimum_lies_on_the_boundary() -> None:
-    from scipy.optimize import minimize
 
     problem = synthetic.budget_quadratic()
     points = matrix(problem.space, draw(problem.space, 500))
@@ -479,5 +477,5 @@ def test_the_steps_are_plateaus_and_the_peaks_stand_as_high_as_they_should() -> 
     # a coordinate crosses a step with probability about 2 * 1e-4 * 0.8 / 2: fewer than one of 250 is expected
     assert same >= 47
     values = peaks.evaluate_batch(columns(peaks.space, draw(peaks.space, 20_000)))["y"]
-    assert 0.0 <= values.min()
+    assert values.min() >= 0.0
     assert np.median(values) > 8.0  # a plain
