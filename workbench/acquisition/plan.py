@@ -5,7 +5,7 @@ Symbols: z standardised values of the objective, larger is better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,8 @@ class Setting:
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
+        drawn: The process of the objective at several hyperparameters, over which acquisition functions are averaged;
+            none for the most probable ones alone.
     """
 
     history: History
@@ -63,6 +65,7 @@ class Setting:
     context: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
+    drawn: Sequence[ExactPosterior] = ()
 
     def observed(self) -> Array:
         """Model inputs of the counted trials in the present context; of all complete ones if none counts."""
@@ -79,7 +82,8 @@ class Setting:
     @cached_property
     def posterior(self) -> ExactPosterior:
         """Of the objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
-        history, posterior = self.history, self.gp.outputs[0].posterior
+        history = self.history
+        posterior = self.drawn[0] if self.drawn else self.gp.outputs[0].posterior
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
         return _believing(posterior, self.gp.inputs.model_points(history.X[failed]))
 
@@ -182,10 +186,19 @@ def chosen(name: str, setting: Setting) -> Chosen:
     Logarithms of gains become logarithms of constrained ones (Gardner et al. 2014); the upper confidence bound and
     draws, which are no logarithms, lose log(1 / probability) standard deviations of the objective.
     """
-    made, limits = MAKERS[name](setting), setting.limits
+    made, limits = _made(name, setting), setting.limits
     if name == "feasibility" or not limits:
         return made
     return Chosen(Summed([made.acquisition, LogFeasibility(limits)]), made.best)
+
+
+def _made(name: str, setting: Setting) -> Chosen:
+    if len(setting.drawn) < 2 or name in _ALONE:
+        return MAKERS[name](setting)
+    each = [MAKERS[name](replace(setting, drawn=(posterior,))) for posterior in setting.drawn]
+    best = [part.best for part in each if part.best is not None]
+    acquisition = Averaged([part.acquisition for part in each], logs=name not in _NO_LOGARITHMS)
+    return Chosen(acquisition, float(np.mean(best)) if best else None)
 
 
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
@@ -309,5 +322,7 @@ MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
     "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),
 }
 
+_ALONE = frozenset({"feasibility", "thompson"})  # of no objective; of one function
+_NO_LOGARITHMS = frozenset({"ucb"})
 SPREAD = frozenset({"kg", "mes", "gibbon"})
 """Those that look at points spread over the space."""
