@@ -11,11 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from common import choices, goals, noise_sd, parameters, versions
+from common import choices, goals, limits, noise_sd, parameters, versions
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.simplefilter("ignore")
+
+
+_LIMITS = "constraints"  # of a trial: how far each limit is exceeded; also the key under which Optuna keeps them
 
 
 class Peer:
@@ -25,7 +28,8 @@ class Peer:
         self.versions = versions("optuna", "numpy", "scipy", *(["torch"] if variant == "gp" else []))
         if variant == "cmaes":
             self.versions |= versions("cmaes")
-        self._listed = parameters(hello, conditional=True)
+        self._listed = parameters(hello, conditional=True, constrained=variant in ("gp", "nsga2"))
+        self._limits = limits(hello)
         self._goals = goals(hello, most=None)
         self._distributions = {p["name"]: _distribution(p) for p in self._listed}
         self._study = optuna.create_study(
@@ -38,8 +42,11 @@ class Peer:
         for trial in trials:
             held = {name: d for name, d in self._distributions.items() if name in trial["params"]}
             values = [trial["values"][goal["name"]] for goal in self._goals]
+            attrs = {_LIMITS: self._excess(trial["values"])} if self._limits else {}
             self._study.add_trial(
-                optuna.trial.create_trial(params=dict(trial["params"]), distributions=held, values=values)
+                optuna.trial.create_trial(
+                    params=dict(trial["params"]), distributions=held, values=values, system_attrs=attrs
+                )
             )
 
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
@@ -56,22 +63,33 @@ class Peer:
 
     def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Tell the trial asked last."""
+        if self._limits:
+            self._trial.set_user_attr(_LIMITS, self._excess(values))
         self._study.tell(self._trial, [values[goal["name"]] for goal in self._goals])
+
+    def _excess(self, values: Mapping[str, float]) -> list[float]:
+        return [sign * (values[limit["name"]] - end) for limit, sign, end in self._limits]
 
     def recommend(self) -> None:
         """The best observed point."""
 
 
+def _constraints(trial: Any) -> list[float]:
+    found: list[float] = trial.user_attrs[_LIMITS]
+    return found
+
+
 def _sampler(variant: str, hello: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Any:
     seed, start = hello["seed"], hello["start"]
+    limited: dict[str, Any] = {"constraints_func": _constraints} if hello["constraints"] else {}
     if variant == "gp":
         exact = all(noise_sd(goal) == 0.0 for goal in listed)
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=start, deterministic_objective=exact)
+        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=start, deterministic_objective=exact, **limited)
     if variant == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
     if variant == "cmaes":
         return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=start)
-    return optuna.samplers.NSGAIISampler(seed=seed)
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(2, start), **limited)
 
 
 def _distribution(p: Mapping[str, Any]) -> BaseDistribution:
