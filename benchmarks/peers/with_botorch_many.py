@@ -19,7 +19,7 @@ from botorch.models import ModelListGP, SingleTaskGP
 from botorch.models.transforms import Standardize
 from botorch.optim import optimize_acqf
 from botorch.sampling import SobolQMCNormalSampler
-from common import Cube, goals, limits, noise_sd, signs, versions
+from common import Cube, excess, goals, limited, noise_sd, signs, versions
 from gpytorch.mlls import ExactMarginalLogLikelihood
 
 
@@ -28,8 +28,8 @@ class Peer:
 
     def __init__(self, hello: Mapping[str, Any], variant: str) -> None:
         self.versions = versions("botorch", "gpytorch", "torch", "numpy", "scipy")
-        self._cube, self._goals = Cube(hello, constrained=True), goals(hello, most=None)
-        self._signs, self._variant, self._limits = signs(self._goals), variant, limits(hello)
+        self._cube, self._goals, self._hello = Cube(hello, limits=True), goals(hello, most=None), hello
+        self._signs, self._variant = signs(self._goals), variant
         self._X: list[list[float]] = []
         self._Y: list[list[float]] = []
         torch.manual_seed(hello["seed"])
@@ -42,7 +42,7 @@ class Peer:
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
         """Fit and maximise."""
         X, Y = torch.tensor(self._X, dtype=torch.double), torch.tensor(self._Y, dtype=torch.double)
-        sds = [*(noise_sd(goal) for goal in self._goals), *(noise_sd(limit) for limit, _, _ in self._limits)]
+        sds = [*(noise_sd(goal) for goal in self._goals), *(noise_sd(limit) for limit in limited(self._hello))]
         model = ModelListGP(*(_fitted(X, Y[:, j : j + 1], sd) for j, sd in enumerate(sds)))
         acquisition = self._acquisition(model, X, Y)
         bounds = torch.stack([torch.zeros(len(self._cube)), torch.ones(len(self._cube))]).double()
@@ -54,8 +54,8 @@ class Peer:
     def _acquisition(self, model: Any, X: torch.Tensor, Y: torch.Tensor) -> Any:
         m = len(self._goals)
         shared: dict[str, Any] = {"prune_baseline": True, "sampler": SobolQMCNormalSampler(torch.Size([128]))}
-        if self._limits:
-            shared |= {"constraints": [_over(m + k) for k in range(len(self._limits))]}
+        if self._hello["constraints"]:
+            shared |= {"constraints": [_over(m + k) for k in range(len(limited(self._hello)))]}
         outcomes = list(range(m))
         if self._variant == "qlogparego":
             return qLogNParEGO(model, X, objective=IdentityMCMultiOutputObjective(outcomes=outcomes), **shared)
@@ -68,7 +68,7 @@ class Peer:
         """Learn the values of one point."""
         self._X.append(self._cube.encode(params))
         wanted = [-s * values[goal["name"]] for s, goal in zip(self._signs, self._goals, strict=True)]
-        self._Y.append(wanted + [s * (values[limit["name"]] - end) for limit, s, end in self._limits])
+        self._Y.append(wanted + excess(self._hello, values))
 
     def recommend(self) -> None:
         """The observed points."""
