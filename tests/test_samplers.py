@@ -303,7 +303,6 @@ def test_prefer_is_refused_by_samplers_that_would_ignore_it(sampler):
         (wb.Space([wb.Float("a", 0, 1), wb.Float("f", 0, 1, role="fidelity", target=1.0)]), [QUIET], [], "fidelity"),
         (wb.Space([wb.Float("a", 0, 1), wb.Float("e", 0, 1, role="environment")]), [QUIET], [], "environment"),
         (wb.Space([wb.Float("a", 0, 1), wb.Bool("t", role="task", target=True)]), [QUIET], [], "task"),
-        (plane(), [QUIET, wb.Objective("z")], [], "2 objectives"),
         (plane(), [wb.Preference("taste")], [], "preference"),
         (wb.Space([wb.Vector("z", 100)]), [QUIET], [], "100 columns"),
     ],

@@ -365,6 +365,11 @@ class ExactPosterior:
         return float(self._known.mean()) if len(self._known) else NOISELESS
 
     @property
+    def versions(self) -> int:
+        """Number of versions of what came out, see `condition`."""
+        return 1 if self._factor.weights.ndim == 1 else self._factor.weights.shape[1]
+
+    @property
     def X(self) -> Array:
         """Inputs of the measurements, shape (n, d)."""
         return self._X
