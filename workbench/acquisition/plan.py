@@ -5,13 +5,15 @@ Symbols: z standardised values of the objective, larger is better.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.acquisition import several
 from workbench.acquisition.base import Acquisition
 from workbench.acquisition.combined import Averaged, Summed
 from workbench.acquisition.entropy import GIBBON, MES, max_value_samples
@@ -54,8 +56,9 @@ class Setting:
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
-        drawn: The process of the objective at several hyperparameters, over which acquisition functions are averaged;
-            none for the most probable ones alone.
+        prefer: Weights of several objectives by name.
+        drawn: The process of the only objective at several hyperparameters, over which acquisition functions are
+            averaged; none for the most probable ones alone.
     """
 
     history: History
@@ -65,6 +68,7 @@ class Setting:
     context: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
+    prefer: Mapping[str, float] = field(default_factory=dict)
     drawn: Sequence[ExactPosterior] = ()
 
     def observed(self) -> Array:
@@ -74,18 +78,28 @@ class Setting:
         rows = np.flatnonzero(history.counted & told)
         if rows.size == 0:  # all outside the space or over a limit: improve on any of them
             rows = np.flatnonzero(history.complete & history.placed & told)
-        X = history.X[rows]
+        return self.inputs_of(rows)
+
+    def inputs_of(self, rows: NDArray[np.int64]) -> Array:
+        """Model inputs of some trials in the present context."""
+        X = self.history.X[rows]
         for name, value in self.context.items():
-            X[:, history.space.slices[name]] = history.space[name].encode([value])
+            X[:, self.history.space.slices[name]] = self.history.space[name].encode([value])
         return self.gp.inputs.model_points(X)
 
-    @cached_property
+    @property
     def posterior(self) -> ExactPosterior:
-        """Of the objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
+        """Of the objective, the first of several."""
+        return self.posteriors[0]
+
+    @cached_property
+    def posteriors(self) -> list[ExactPosterior]:
+        """Of each objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
         history = self.history
-        posterior = self.drawn[0] if self.drawn else self.gp.outputs[0].posterior
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
-        return _believing(posterior, self.gp.inputs.model_points(history.X[failed]))
+        P = self.gp.inputs.model_points(history.X[failed])
+        known = [output.posterior for output in self.gp.outputs]
+        return [_believing(posterior, P) for posterior in [*self.drawn[:1], *known[len(self.drawn[:1]) :]]]
 
     @property
     def quiet(self) -> bool:
@@ -176,17 +190,35 @@ TABLE: tuple[Row, ...] = (
 
 
 def planned(history: History) -> Row:
-    """The row that applies to a record."""
+    """The row that applies to a record with one objective."""
     return next(row for row in TABLE if row.applies(history))
 
 
-def chosen(name: str, setting: Setting) -> Chosen:
+def name_for(setting: Setting, seconds: float) -> tuple[str, str]:
+    """The acquisition function that the tables say, and why; of several objectives by what they cost, too.
+
+    Args:
+        setting: What it is chosen for.
+        seconds: Until the ask has to return.
+    """
+    if len(setting.history.measured) == 1 or _all_over_a_limit(setting.history):
+        row = planned(setting.history)
+        return row.acquisition, row.reason
+    found = several.planned(setting, seconds)
+    return found.acquisition, found.reason
+
+
+def chosen(name: str, setting: Setting, seconds: float = math.inf) -> Chosen:
     """An acquisition function by name, times the probabilities that limits hold and the trial succeeds.
 
     Logarithms of gains become logarithms of constrained ones (Gardner et al. 2014); the upper confidence bound and
     draws, which are no logarithms, lose log(1 / probability) standard deviations of the objective.
     """
-    made, limits = _made(name, setting), setting.limits
+    if len(setting.history.measured) > 1 and name in several.MAKERS:
+        made = Chosen(several.MAKERS[name](setting, seconds), None)
+    else:
+        made = _made(name, setting)
+    limits = setting.limits
     if name == "feasibility" or not limits:
         return made
     return Chosen(Summed([made.acquisition, LogFeasibility(limits)]), made.best)

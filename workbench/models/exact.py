@@ -49,7 +49,7 @@ _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)  # of the mean diagonal, tried in turn
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior: 0.01 nats a unit of log theta
 _GAIN = 1e7  # of machine precision: a relative gain of the log posterior below it ends a search
 _TREND = 1.0  # variance of the slopes of a plane
-_PLANE = 5.0  # nats that it has to gain: at fewer it left more regret on Branin, Levy and Michalewicz
+_PLANE = 10.0  # nats that it has to gain: at 3 and 5 it left more regret on Branin, Levy and Michalewicz
 _STEP = 1e-3  # of theta between slopes, where curvatures are wanted
 _CANDIDATES = 4
 _COLD, _WARM = 100, 30  # most iterations from the prior's mode, and from the last hyperparameters
@@ -485,6 +485,11 @@ class ExactPosterior:
         if self._infer:
             return self._factor.noise
         return float(self._known.mean()) if len(self._known) else NOISELESS
+
+    @property
+    def versions(self) -> int:
+        """Number of versions of what came out, see `condition`."""
+        return 1 if self._factor.weights.ndim == 1 else self._factor.weights.shape[1]
 
     @property
     def X(self) -> Array:

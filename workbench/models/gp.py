@@ -227,6 +227,12 @@ class GaussianProcesses(Surrogate):
             moments = [output.moments(Z) for output in self.outputs]
         return np.stack([mu for mu, _ in moments], axis=1), np.stack([sd for _, sd in moments], axis=1)
 
+    def draws(self, X: Array, n: int, rng: np.random.Generator) -> Array:
+        Z = self.inputs.model_points(X)
+        with alone():
+            found = [o.outcome.backward(o.posterior.sample(Z, rng.standard_normal((n, len(Z))))) for o in self.outputs]
+        return np.stack(found, axis=2)
+
     def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
         mu, sd = self.posterior(X)
         found = {
