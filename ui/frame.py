@@ -8,7 +8,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui import state, widgets
+from ui import state
+from ui.pages import FIRST, PAGES, Page
 from ui.presenters import words
 from workbench.build import list_studies
 from workbench.errors import StorageError, WorkbenchError
@@ -16,28 +17,18 @@ from workbench.errors import StorageError, WorkbenchError
 log = logging.getLogger("workbench.ui")
 HERE = Path(__file__).parent
 
-_PAGES = (
-    ("run", "Run sheet", "table_rows", "run"),
-    ("overview", "Overview", "monitoring", "overview"),
-    ("studies", "Studies", "folder_open", "studies"),
-    ("new", "New study", "add_circle", "new"),
-    ("compare", "Compare", "compare_arrows", "compare"),
-    ("settings", "Settings and export", "settings", "settings"),
-)
-_LATER = (("Model", "psychology", "The model page is not built yet."), ("Pareto", "scatter_plot", "Not built yet."))
-
 
 def main() -> None:
     """Draw one page in its frame."""
     st.set_page_config("Workbench", HERE / "icon.png", layout="wide", initial_sidebar_state=248)
     st.html(HERE / "style.css")
-    pages = {
-        key: st.Page(
-            HERE / widgets.PAGES[key], title=title, icon=f":material/{icon}:", url_path=path, default=key == "studies"
-        )
-        for key, title, icon, path in _PAGES
-    }
-    page = st.navigation(list(pages.values()), position="hidden")
+    page = st.navigation(
+        [
+            st.Page(HERE / one.file, title=one.title, icon=one.symbol, url_path=one.key, default=one.key == FIRST)
+            for one in PAGES
+        ],
+        position="hidden",
+    )
     try:
         _sidebar()
         page.run()
@@ -61,16 +52,13 @@ def _sidebar() -> None:
         names = [summary.name for summary in list_studies(state.storage())]
         if name is not None:
             _picker(name, names)
-            for key in ("run", "overview"):
-                _link(key, name)
-            for label, icon, why in _LATER:
-                st.page_link(
-                    widgets.PAGES["run"], label=label, icon=f":material/{icon}:", disabled=True, help=why,
-                    width="stretch",
-                )  # fmt: skip
+            for page in PAGES:
+                if page.of_study:
+                    _link(page, name, closed=page.closed(state.study(name)))
             st.divider()
-        for key in ("studies", "new", "compare", "settings"):
-            _link(key, name)
+        for page in PAGES:
+            if not page.of_study:
+                _link(page, name)
         if name is not None:
             st.divider()
             st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live)
@@ -90,10 +78,9 @@ def _picked() -> None:
     state.choose(st.session_state[state.PICK])
 
 
-def _link(key: str, name: str | None) -> None:
-    title, icon = next((title, icon) for k, title, icon, _ in _PAGES if k == key)
+def _link(page: Page, name: str | None, closed: str = "") -> None:
     st.page_link(
-        widgets.PAGES[key], label=title, icon=f":material/{icon}:", width="stretch",
+        page.file, label=page.title, icon=page.symbol, width="stretch", disabled=bool(closed), help=closed or None,
         query_params={state.STUDY: name} if name else None,
     )  # fmt: skip
 

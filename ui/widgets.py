@@ -10,6 +10,7 @@ import streamlit as st
 
 from ui import state
 from ui.jobs import Job
+from ui.pages import page
 from ui.presenters import words
 from ui.presenters.runs import Field
 
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from workbench.study import Study
 
 REFRESH = 2.0  # seconds between looks at the record while a page is open
-PAGES = {
-    "run": "app_pages/run_sheet.py", "overview": "app_pages/overview.py", "studies": "app_pages/studies.py",
-    "new": "app_pages/new_study.py", "compare": "app_pages/compare.py", "settings": "app_pages/settings.py",
-}  # fmt: skip
 
 
 def dark() -> bool:
@@ -30,10 +27,10 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def go(page: str, study: str | None = None) -> None:
+def go(key: str, study: str | None = None) -> None:
     """Open another page, with the study in the address."""
     name = study if study is not None else st.session_state.get(state.STUDY)
-    st.switch_page(PAGES[page], query_params={state.STUDY: name} if name else None)
+    st.switch_page(page(key).file, query_params={state.STUDY: name} if name else None)
 
 
 def flash() -> None:

@@ -16,9 +16,10 @@ import pytest
 
 import workbench as wb
 from browser.driving import Browser, Server
+from ui.pages import FIRST, PAGES
 from workbench.storage import Storage
 
-PAGES = ["", "run", "overview", "new", "compare", "settings"]
+PATHS = ["", *(page.key for page in PAGES if page.key != FIRST)]
 SHEET = "\n".join(
     ["Exp\tTemp [°C]\tTime (min)\tSolvent\tYield %\tEUR/kg\tPd ppm", *(
         f"E{i:02}\t{60 + 7 * i % 50}\t{5 + 11 * i % 55}\t{'iPrOH' if i % 2 else '2-MeTHF'}\t"
@@ -32,7 +33,7 @@ def test_every_page_opens_on_an_empty_database(
     database: Path, serve: Callable[..., Server], browse: Callable[..., Browser]
 ) -> None:
     server, browser = serve(), browse()
-    for page in PAGES:
+    for page in PATHS:
         browser.open(f"{server.url}/{page}")
         assert len(browser.text()) > 150, page
         assert browser.find('[data-testid="stException"]') is None, page
@@ -110,7 +111,7 @@ def test_hostile_names_are_literal_everywhere(
         study.tell(trial, trial["x"])
     study.annotate(note=name)
     server, browser = serve(), browse()
-    for page in PAGES:
+    for page in PATHS:
         browser.open(f"{server.url}/{page}?study={urllib.parse.quote(name)}")
         assert browser.driver.title != "hacked"
         asked = browser.driver.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
