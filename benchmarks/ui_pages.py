@@ -79,7 +79,7 @@ def server_seconds(url: str, page: str, repeats: int) -> float:
 
     from streamlit.testing.v1 import AppTest
 
-    from ui.__main__ import STORAGE
+    from ui.server import STORAGE
 
     os.environ[STORAGE] = url
     at = AppTest.from_file(str(Path(__file__).parent.parent / "ui" / "app.py"), default_timeout=120)

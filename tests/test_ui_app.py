@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import workbench as wb
-from ui.__main__ import STORAGE, prepare
+from ui.__main__ import prepare
 from ui.drafts import Drafts
 from ui.pages import PAGES
 from ui.presenters import examples
+from ui.server import STORAGE
 from workbench.storage import Storage
 
 st = pytest.importorskip("streamlit")

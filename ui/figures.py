@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
-from ui import state, widgets
+from ui import server, widgets
 from workbench import plots
 from workbench.study import Study
 from workbench.trial import History
@@ -22,16 +20,18 @@ _DRAW: dict[str, tuple[Callable[[History], Figure], Callable[[History], dict[str
     "pareto": (lambda history: plots.pareto(history, most=MOST), plots.pareto_table),
     "timeline": (plots.timeline, plots.timeline_table),
 }
+_drawn: server.Kept[Figure] = server.Kept(24)
 
 
-@st.cache_resource(show_spinner=False, max_entries=24)
-def _drawn(url: str, name: str, study_id: int, revision: int, kind: str, _history: History) -> Figure:
-    return _DRAW[kind][0](_history)
+def drawn(study: Study, kind: str) -> Figure:
+    """The figure at the present revision; drawn anew only when the record has changed."""
+    history = study.history()
+    study_id = server.storage().study(study.name).id  # tells a study from a later one of the same name
+    key = (study.storage_url, study_id, history.revision, kind)
+    return _drawn.get(key, lambda: _DRAW[kind][0](history))
 
 
 def show(study: Study, kind: str) -> None:
     """Draw a figure of a study, and its table when it is opened."""
     history = study.history()
-    study_id = state.storage().study(study.name).id
-    figure = _drawn(state.storage_url(), study.name, study_id, history.revision, kind, history)
-    widgets.figure(figure, lambda: _DRAW[kind][1](history), key=f"figure_{kind}")
+    widgets.figure(drawn(study, kind), lambda: _DRAW[kind][1](history), key=f"figure_{kind}")

@@ -1,79 +1,23 @@
-"""What a browser tab remembers, and what the server holds for all of them.
+"""What a browser tab remembers; what the server holds for all of them comes from `ui.server`, under the same names.
 
 Every key of `st.session_state` stands here. The study that a page shows is in the address (`?study=`).
 """
 
 from __future__ import annotations
 
-import os
 import secrets
-import warnings
 from typing import Any
 
 import streamlit as st
 
-from ui.__main__ import PROBLEM, STORAGE
-from ui.drafts import Drafts
-from ui.jobs import Jobs
-from workbench.build import load_study
+from ui.server import drafts, jobs, problem, storage, storage_url, study
 from workbench.errors import StudyNotFoundError
-from workbench.storage import Storage
-from workbench.study import Study
+
+__all__ = ["drafts", "jobs", "problem", "storage", "storage_url", "study"]
 
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
 TAB = "tab"
 LOCKS, SHUFFLED, GROUPS, PAGE, NONCE = "locks", "shuffled", "groups", "page", "nonce"
-
-
-# -- the server's ----------------------------------------------------------------------
-
-
-def storage_url() -> str:
-    """The database that the command named."""
-    return os.environ.get(STORAGE, "sqlite:///workbench.db")
-
-
-def problem() -> str | None:
-    """`module:name` of the problem that the command named; never one out of a database."""
-    return os.environ.get(PROBLEM)
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _storage(url: str) -> Storage:
-    return Storage(url)
-
-
-def storage() -> Storage:
-    """The one connection pool of this server."""
-    return _storage(storage_url())
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _study(url: str, name: str, study_id: int) -> Study:  # the id tells a study from a later one of the same name
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constraints that are functions: the ask says so
-        return load_study(name, storage=_storage(url))
-
-
-def study(name: str) -> Study:
-    """A study by name; it reads only what changed since the last look."""
-    return _study(storage_url(), name, storage().study(name).id)
-
-
-@st.cache_resource(show_spinner=False)
-def jobs() -> Jobs:
-    """The work beside the pages."""
-    return Jobs()
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _drafts(url: str) -> Drafts:
-    return Drafts.beside(url)
-
-
-def drafts() -> Drafts:
-    """What was typed and not yet recorded."""
-    return _drafts(storage_url())
 
 
 # -- the tab's -------------------------------------------------------------------------
