@@ -176,6 +176,20 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
     return None
 
 
+def give_back(record: Record) -> list[int]:
+    """End the leases of running trials whose optimising process is dead, and say so by a new revision.
+
+    The next run takes them over without this too; but whoever has read the record learns of it only now.
+    """
+    dead = [row.number for row in _running(record.history()) if _orphaned(row, now()) and row.expires]
+    if dead:
+        with record.transaction("release") as tx:
+            for row in map(tx.row, dead):
+                if row.state == TrialState.RUNNING and row.expires and _orphaned(row, now()):
+                    tx.update(row.number, expires=0.0)
+    return dead
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
