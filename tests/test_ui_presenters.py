@@ -10,6 +10,7 @@ import pytest
 import workbench as wb
 from ui.drafts import Drafts
 from ui.presenters import comparing, draft, exporting, overview, pasting, printing, runs, studies, words
+from ui.presenters.filtering import Filter
 from workbench import plots
 from workbench.interchange import parse_table
 from workbench.plots.theme import DARK, darkened
@@ -114,9 +115,9 @@ def test_history_names_outcomes_and_pages() -> None:
     for value, pd in ((1.0, 1.0), (5.0, 1.0), (9.0, 20.0)):
         study.attach({"temp": 20.0 + value, "acid": "a"}, {"yield": value, "pd": pd})
     study.void(0, reason="wrong vial")
-    past = runs.past(study, ["Done", "Over a limit"])
-    assert past.frame["outcome"].tolist() == ["Over a limit", "Done, best"]
-    assert past.counts == {"Done": 1, "Over a limit": 1, "Failed": 0, "Void": 1}
+    past = runs.past(study, Filter(("Done", "Over a limit")))
+    assert past.frame["outcome"].tolist() == ["✕ Over a limit", "● Done, best"]
+    assert words.tally(study.history()) == {"Done": 1, "Over a limit": 1, "Failed": 0, "Void": 1}
     assert runs.verdict(study) == "Best yield so far: 5 %, run 1."
 
 
@@ -125,7 +126,7 @@ def test_cards_say_the_nearest_run_and_the_instruments_decimals() -> None:
     study.attach({"temp": 30.0, "acid": "a"}, {"yield": 1.0, "pd": 1.0})
     trial = study.ask(fixed={"temp": 30.5, "acid": "a"})
     card = runs.cards(study, [trial])[0]
-    assert card.knobs == "temp 30.5 °C, acid a"
+    assert card.knobs == "30.5 °C, a"
     assert card.nearest == "Nearest tried: run 0, with temp 30 °C."
 
 
@@ -307,5 +308,5 @@ def test_a_huge_record_is_paged() -> None:
     study = wb.create_study("h", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], seed=0)
     rows = "x,y\n" + "\n".join(f"{x:.6f},{x:.6f}" for x in np.linspace(0, 1, 1_000))
     wb.read_table(study, rows.encode())
-    past = runs.past(study, ["Done"], page=4)
+    past = runs.past(study, Filter(("Done",)), page=4)
     assert (past.total, len(past.numbers), past.numbers[0]) == (1_000, 200, 199)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from ui import state
+from ui import state, widgets
 from ui.presenters import pasting, printing, runs, words
 from workbench.errors import WorkbenchError
 from workbench.study import Study
@@ -33,6 +33,32 @@ def reject(study: Study, number: int) -> None:
             st.error(words.plain(str(error)))
             return
         _close(f"Run {number} was rejected.")
+
+
+@st.dialog("Change a suggestion")
+def edit(study: Study, number: int) -> None:
+    """Do a suggested run at other values; it is recorded, and learnt from, at those."""
+    trial = study.trial(number)
+    columns, now = runs.editable(study, trial), runs.settings(trial)
+    if not columns:
+        st.write("No knob of this run can be changed here. Reject it, and record what you did under History.")
+        return
+    st.write(f"Run {number} keeps its number. What you change here is what will be recorded and learnt from.")
+    changed = {
+        column.name: widgets.knob(study.space[column.name], column.title, now[column.name], f"edit {column.id}")
+        for column in columns
+    }
+    with st.container(horizontal=True):
+        done = st.button("Use these values", type="primary", key="edit_yes")
+        back = st.button("Back to the suggestion", key="edit_back", disabled=not runs.edits(trial))
+    if not (done or back):
+        return
+    try:
+        runs.edit(study, number, changed if done else {})
+    except WorkbenchError as error:
+        st.error(words.plain(str(error)))
+        return
+    _close(f"Run {number} stands at your values." if done else f"Run {number} stands as it was suggested.")
 
 
 @st.dialog("Amend a run")

@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from ui.presenters.filtering import RUNS, SHOW, TAGS, Filter
 from ui.server import drafts, jobs, problem, storage, storage_url, study
 from workbench.errors import StudyNotFoundError
 
@@ -17,7 +18,7 @@ __all__ = ["drafts", "jobs", "problem", "storage", "storage_url", "study"]
 
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
 TAB = "tab"
-LOCKS, SHUFFLED, GROUPS, PAGE, NONCE = "locks", "shuffled", "groups", "page", "nonce"
+LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
 
 
 # -- the tab's -------------------------------------------------------------------------
@@ -54,8 +55,41 @@ def choose(name: str | None) -> None:
         st.session_state.pop(STUDY, None)
         st.query_params.pop(STUDY, None)
         return
+    if st.query_params.get(STUDY) != name:
+        show(Filter())  # the filter was for another study
     st.session_state[STUDY] = name
     st.query_params[STUDY] = name
+
+
+def shown() -> Filter:
+    """Which runs the pages of the study show: the address says it."""
+    return Filter.of(st.query_params)
+
+
+def show(wanted: Filter) -> None:
+    """Show other runs from now on."""
+    said = wanted.address()
+    for name in (SHOW, TAGS, RUNS):
+        if name in said:
+            st.query_params[name] = said[name]
+        else:
+            st.query_params.pop(name, None)
+    put(PAGE, 0)
+
+
+def address(name: str | None = None) -> dict[str, str]:
+    """What links carry from page to page: the study, and for this tab's study the filter and the tab's own name."""
+    own = st.session_state.get(STUDY)
+    study_name = name or own
+    kept = {key: st.query_params[key] for key in (TAB, SHOW, TAGS, RUNS) if key in st.query_params}
+    if study_name is None:
+        return {}
+    return {STUDY: study_name, **(kept if study_name == own else {k: v for k, v in kept.items() if k == TAB})}
+
+
+def narrow() -> bool:
+    """Is the screen too narrow for the sidebar and for things side by side?"""
+    return bool(st.session_state.get(NARROW))
 
 
 def say(text: str, kind: str = "success") -> None:
