@@ -57,7 +57,8 @@ def suggest_button(study: Study, *, primary: bool, disabled: bool) -> None:
 
 
 def _suggest(study: Study) -> None:
-    suggest(study, int(st.session_state["how_many"]))
+    if not state.again("suggest"):
+        suggest(study, int(st.session_state["how_many"]))
 
 
 def lock_button(study: Study) -> None:

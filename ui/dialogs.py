@@ -7,6 +7,7 @@ import streamlit as st
 
 from ui import state, widgets
 from ui.presenters import pasting, printing, runs, words
+from ui.presenters.settling import Rule
 from workbench.errors import WorkbenchError
 from workbench.study import Study
 from workbench.trial import TrialState
@@ -155,7 +156,9 @@ def paste(study: Study) -> None:
     source: str | bytes | None = given.getvalue() if given is not None else text or None
     if source is None:
         return
-    read = pasting.read(study, source)
+    kept = f"rules of the table pasted into {study.name}"
+    rules: list[Rule] = st.session_state.get(kept, [])
+    read = pasting.read(study, source, rules)
     if read.error:
         st.error("**Nothing was saved.** " + words.plain(read.error))
         return
@@ -163,15 +166,17 @@ def paste(study: Study) -> None:
         cells = "1 cell needs" if len(read.cells) == 1 else f"{len(read.cells)} cells need"
         st.error(f"**{cells} a look. Nothing was saved.**")
         st.dataframe(read.faults(), hide_index=True, alt="The cells that cannot be read", key="paste_faults")
+        widgets.doubts(read.doubts, lambda rule: st.session_state.update({kept: [*rules, rule]}))
         return
     st.success(words.plain(read.summary()))
     st.dataframe(read.preview(), hide_index=True, alt="The first rows as they were read", height=220)
     if st.button(f"Save {words.count(read.rows, 'run')}", type="primary", key="paste_yes"):
         try:
-            pasting.save(study, source)
+            pasting.save(study, source, rules)
         except WorkbenchError as error:
             st.error("**Nothing was saved.** " + words.plain(str(error)))
             return
+        st.session_state.pop(kept, None)
         _close(f"{words.count(read.rows, 'run')} saved.")
 
 

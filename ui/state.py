@@ -5,7 +5,9 @@ Every key of `st.session_state` stands here. The study that a page shows is in t
 
 from __future__ import annotations
 
+import math
 import secrets
+import time
 from typing import Any
 
 import streamlit as st
@@ -18,6 +20,7 @@ __all__ = ["drafts", "jobs", "problem", "storage", "storage_url", "study"]
 
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
 TAB = "tab"
+DOUBLE = 0.8  # seconds within which a second click is part of the first one
 LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
 
 
@@ -101,6 +104,14 @@ def said() -> tuple[str, str] | None:
     """The sentence to show, once."""
     said: tuple[str, str] | None = st.session_state.pop(FLASH, None)
     return said
+
+
+def again(what: str) -> bool:
+    """Is this the second click of a double click on something that must happen once?"""
+    now, key = time.monotonic(), f"last {what}"
+    soon = now - st.session_state.get(key, -math.inf) < DOUBLE
+    st.session_state[key] = now
+    return soon
 
 
 def get(key: str, default: Any = None) -> Any:

@@ -13,6 +13,7 @@ from ui.jobs import Job
 from ui.pages import page
 from ui.presenters import words
 from ui.presenters.runs import Field, Past, knob_fields, result_fields
+from ui.presenters.settling import Doubt, Rule
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -86,6 +87,15 @@ def outcome_look(said: str) -> str:
     """The colour of an outcome, by its sign; sign and word say it without the colour."""
     found = _OUTCOMES.get(said[:1])
     return f"color: {found[dark()]}" if found else ""
+
+
+def doubts(found: Sequence[Doubt], settle: Callable[[Rule], None]) -> None:
+    """Cells that cannot be read, each kind of them with the ways to settle it."""
+    for i, doubt in enumerate(found):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(words.plain(str(doubt)), width=520)
+            for rule in doubt.rules:
+                st.button(rule.how, key=f"settle_{i}_{rule.how.split()[-1]}", on_click=settle, args=(rule,))
 
 
 def past(study: Study, page: Past, *, key: str, alt: str, **options: Any) -> Any:

@@ -67,7 +67,8 @@ def _empty(study: Study) -> None:
 
 
 def _suggest(study: Study, n: int, near: int | None = None) -> None:
-    asking.suggest(study, n, near=near)
+    if not state.again("suggest"):
+        asking.suggest(study, n, near=near)
 
 
 def _waiting() -> None:
@@ -264,6 +265,8 @@ def _turn() -> None:
 
 
 def _repeat(study: Study, number: int) -> None:
+    if state.again("repeat"):
+        return
     try:
         made = study.enqueue(study.trial(number).params)
     except WorkbenchError as error:
