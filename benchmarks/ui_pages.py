@@ -30,7 +30,7 @@ from workbench.trial import Observation
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser.driving import Browser, Server
-from browser.test_frame import SHEET
+from browser.test_new_study import SHEET
 
 _BARE = """
 import streamlit as st

@@ -65,7 +65,7 @@ def lock_button(study: Study) -> None:
     """Knobs held at a value in the next suggestions."""
     locks: dict[str, Any] = dict(state.get(state.LOCKS, {}))
     label = f"Lock knobs ({len(locks)})" if locks else "Lock knobs"
-    with st.popover(label, icon=":material/lock:"):
+    with st.popover(label, icon=":material/lock:", key="lock_knobs"):
         st.caption("Hold knobs at a value in the next suggestions.")
         names = [p.name for p in study.space if p.kind in ("float", "int", "categorical", "ordinal", "bool")]
         held = st.multiselect(

@@ -109,7 +109,7 @@ def said() -> tuple[str, str] | None:
 def again(what: str) -> bool:
     """Is this the second click of a double click on something that must happen once?"""
     now, key = time.monotonic(), f"last {what}"
-    soon = now - st.session_state.get(key, -math.inf) < DOUBLE
+    soon = bool(now - st.session_state.get(key, -math.inf) < DOUBLE)
     st.session_state[key] = now
     return soon
 
