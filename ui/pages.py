@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 from workbench.study import Study
 
+FIRST = "studies"
+"""The page of an address without a path."""
+
 
 def _always(_: Study) -> str:
     return ""
@@ -40,6 +43,11 @@ class Page:
     closed: Callable[[Study], str] = _always
 
     @property
+    def path(self) -> str:
+        """Where it stands in the address; the first page has no path."""
+        return "" if self.key == FIRST else self.key
+
+    @property
     def symbol(self) -> str:
         """The icon as Streamlit names it."""
         return f":material/{self.icon}:"
@@ -53,8 +61,6 @@ PAGES = (
     Page("compare", "Compare", "compare_arrows", "app_pages/compare.py"),
     Page("settings", "Settings and export", "settings", "app_pages/settings.py"),
 )
-FIRST = "studies"
-"""The page of an address without a path."""
 
 
 def page(key: str) -> Page:

@@ -241,15 +241,16 @@ class Browser:
         """Press keys where the focus is."""
         ActionChains(self.driver).send_keys(*keys).perform()
 
-    def axe(self, allowed: Container[str]) -> list[str]:
+    def axe(self, allowed: Container[str], hidden: str) -> list[str]:
         """Serious and critical violations that axe-core finds on the page: rule, how often, and the first element.
 
         Args:
             allowed: Rules that are not looked at.
+            hidden: Elements that are not looked at.
         """
         from axe_core_python.selenium import Axe
 
-        found = Axe().run(self.driver)["violations"]
+        found = Axe().run(self.driver, context={"exclude": [[hidden]]})["violations"]
         return [
             f"{one['id']} ({len(one['nodes'])}): {one['nodes'][0]['html'][:200]}"
             for one in found

@@ -49,7 +49,7 @@ def _study(study: Study) -> None:
             st.download_button(label, make, exporting.file_name(study, ending), mime, icon=":material/download:",
                                key=f"get_{ending.replace('.', '_')}", on_click="ignore")  # fmt: skip
     st.markdown("### Continue in Python")
-    st.code(exporting.script(study, state.storage_url()), language="python")
+    st.code(exporting.script(study, state.storage_url()), language=None)
     _manage(study)
     log = st.expander("Log of changes", key="log", on_change="rerun")
     if log.open:
