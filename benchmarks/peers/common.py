@@ -18,18 +18,19 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: metadata.version(name) for name in packages}
 
 
-def parameters(hello: Mapping[str, Any], *, conditional: bool = False) -> list[Parameter]:
+def parameters(hello: Mapping[str, Any], *, conditional: bool = False, limits: bool = False) -> list[Parameter]:
     """The parameters, if a peer can serve them.
 
     Raises:
-        Refused: for structured kinds, constraints, and conditional parameters where they are not served.
+        Refused: for structured kinds, constraints, and conditional parameters and measured limits where they are not
+            served.
     """
     listed: list[Parameter] = hello["space"]["parameters"]
     wrong = [f"{p['name']} of kind {p['kind']}" for p in listed if p["kind"] not in SCALARS]
     wrong += [f"{p['name']} with when=" for p in listed if p.get("when") and not conditional]
     wrong += [f"{p['name']} with role={p['role']}" for p in listed if p.get("role", "design") != "design"]
     wrong += [f"the constraint {text!r}" for text in hello["space"]["constraints"]]
-    wrong += [f"the measured constraint {limit['name']!r}" for limit in hello["constraints"]]
+    wrong += [f"the measured constraint {limit['name']!r}" for limit in hello["constraints"] if not limits]
     if wrong:
         raise Refused(f"this peer is not adapted to {', '.join(wrong)}; leave it out, or compare on another problem")
     return listed
@@ -59,6 +60,21 @@ def signs(listed: Sequence[Mapping[str, Any]]) -> list[float]:
     return [-1.0 if goal["direction"] == "maximize" else 1.0 for goal in listed]
 
 
+def limited(hello: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The measured constraint behind each number of `excess`."""
+    return [limit for limit in hello["constraints"] for side in ("upper", "lower") if limit[side] is not None]
+
+
+def excess(hello: Mapping[str, Any], values: Mapping[str, float]) -> list[float]:
+    """How far each bound of the measured limits is exceeded, at most 0 where it holds."""
+    found = []
+    for limit in hello["constraints"]:
+        value = values[limit["name"]]
+        found += [value - limit["upper"]] if limit["upper"] is not None else []
+        found += [limit["lower"] - value] if limit["lower"] is not None else []
+    return found
+
+
 def noise_sd(goal: Mapping[str, Any]) -> float | None:
     """Standard deviation that is stated, 0.0 for none, None for unknown."""
     noise = goal["noise"]
@@ -68,8 +84,8 @@ def noise_sd(goal: Mapping[str, Any]) -> float | None:
 class Cube:
     """Points of a space as points of the unit cube, one column a parameter; for peers that know boxes alone."""
 
-    def __init__(self, hello: Mapping[str, Any]) -> None:
-        self.listed = parameters(hello)
+    def __init__(self, hello: Mapping[str, Any], *, limits: bool = False) -> None:
+        self.listed = parameters(hello, limits=limits)
 
     def __len__(self) -> int:
         return len(self.listed)
