@@ -252,6 +252,8 @@ def _history(study: Study) -> None:
         no_one = one is None
         if widgets.action(study, "Amend…", icon=":material/edit:", disabled=no_one, key="amend") and one is not None:
             dialogs.amend(study, one)
+        if widgets.action(study, "Note…", icon=":material/sell:", disabled=not picked, key="annotate"):
+            dialogs.annotate(study, picked)
         if widgets.action(study, "Void…", icon=":material/block:", disabled=not picked, key="void"):
             dialogs.void(study, picked)
         widgets.action(study, "Repeat", icon=":material/replay:", disabled=no_one, key="repeat",
