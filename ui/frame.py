@@ -84,9 +84,10 @@ def _sidebar() -> None:
             st.divider()
             _filter(state.study(name))
             st.divider()
-            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live)
+            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live,
+                      help="The page follows the record while this is on")  # fmt: skip
             changed = words.moment(state.storage().study(name).updated)
-            st.caption(f"Saved on this computer, {changed}. The page follows the record while Live is on.")
+            st.caption(f"Saved on this computer, {changed}.")
         _SCREEN(key="screen", data={"narrow": state.narrow()}, on_narrow_change=_screened)
 
 

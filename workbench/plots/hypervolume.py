@@ -60,13 +60,15 @@ def hypervolume(history: History) -> Figure:
         )
     )  # fmt: skip
     figure.update_xaxes(**theme.axis("trial"), tickformat=",d")
-    figure.update_yaxes(**theme.axis("dominated volume (higher is better)"), rangemode="tozero")
-    found = f"{theme.wording(float(volumes[-1]))} dominated, last grown by trial {numbers[steps[-1]]}"
+    figure.update_yaxes(**theme.axis("dominated volume (higher is better)"), rangemode="tozero", tickformat=",~g")
+    found = f"{float(f'{volumes[-1]:.4g}'):,g} dominated, last grown by trial {numbers[steps[-1]]}"
     if not volumes[-1] > 0:
         found = "nothing dominated yet, since no trial is beyond the reference point everywhere"
     caption = f"Reference point: {_said(history)}. {tally(history)}"
     alt = f"Hypervolume of the front of {', '.join(goal.name for goal in goals)} by trial number: {found}. {caption}"
-    return theme.layout(figure, f"Hypervolume: {found}", alt, caption).update_layout(height=420, showlegend=False)
+    return theme.layout(figure, f"Hypervolume: {found}", alt, caption).update_layout(
+        height=400, showlegend=False, margin_b=56
+    )
 
 
 def hypervolume_table(history: History) -> dict[str, list[Any]]:
