@@ -86,9 +86,14 @@ def _controller() -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """One quantity: its values as z, and the process of z given the data."""
+    """One quantity: its values as z, and the process of z given the data.
+
+    Args:
+        rows: Of the history, one for each value, shape (n,).
+    """
 
     name: str
+    rows: Rows
     outcome: Outcome
     data: Data
     settings: Settings
@@ -272,7 +277,7 @@ def _fitted(
             tried.append((data, _search(data, start, pace, deadline, cold=cold)))
         data, found = max(tried, key=lambda one: _plausibility(*one))
     posterior = ExactPosterior.of(data, found.settings)
-    return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
+    return GaussianProcess(seen.name, seen.rows, outcome, data, found.settings, posterior, found.late)
 
 
 def _plausibility(data: Data, found: Fit) -> float:

@@ -1,22 +1,19 @@
-"""What a study offers behind one more dot: files, figures, and the model."""
+"""What a study offers behind one more dot: files and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from workbench.errors import InvalidValueError, TrialStateError
+from workbench.errors import InvalidValueError
 from workbench.trial import Trial
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
-    from workbench.models.surrogate import Surrogate
     from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
+    from workbench.study.model import Model
     from workbench.study.study import Study
     from workbench.trial import History
 
@@ -150,37 +147,3 @@ class Plot:
         if model.surrogate is None or name not in measured:
             return None
         return lambda params: model.predict(params)[name]
-
-
-@dataclass(frozen=True)
-class Model:
-    """The belief at one revision of the record; never mixed with observed values."""
-
-    history: History
-    surrogate: Surrogate | None
-    missing: str = ""
-
-    def predict(
-        self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]]
-    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Mean and standard deviation of each objective, in user units, for each given point.
-
-        Args:
-            params: One point or a list of n points.
-        Returns:
-            {objective: (mean, sd)}, arrays of shape (n,), without measurement noise.
-        Raises:
-            TrialStateError: if the record is too small for a model.
-            UnsupportedError: if there is no model of this kind of study.
-        """
-        if self.surrogate is None:
-            raise TrialStateError(self.missing)
-        points = [params] if isinstance(params, Mapping) else list(params)
-        points = [self.history.space.check(point, bounds=False) for point in points]
-        return self.surrogate.predict(self.history.space.encode(points))
-
-    def predictor(self) -> Any:
-        """`predict` as the figures want it, None where there is no model."""
-        if self.surrogate is None:
-            return None
-        return self.predict
