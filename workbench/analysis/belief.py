@@ -61,9 +61,16 @@ class Quantity:
 
     @property
     def noise(self) -> float:
-        """The same in user units; where values are bent, at their middle."""
-        middle = np.median(self.process.data.y) if len(self.process.data.y) else 0.0
-        return float(self.process.outcome.moments(np.array([middle]), np.array([self.noise_z]))[1][0])
+        """The same in user units: as told or stated, or as inferred, where values are bent at their middle."""
+        data, outcome = self.process.data, self.process.outcome
+        if self.noise_z == 0:
+            return 0.0
+        if not data.infer:
+            return float(
+                np.sqrt(np.mean(data.noise / outcome.variance(outcome.backward(data.y), np.ones(len(data.y)))))
+            )
+        middle = np.median(data.y) if len(data.y) else 0.0
+        return float(outcome.moments(np.array([middle]), np.array([self.noise_z]))[1][0])
 
     def told(self, mu: Array, sd: Array) -> tuple[Array, Array]:
         """Mean and standard deviation in user units and signs, of those of z."""
@@ -163,17 +170,35 @@ class Belief:
         return np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
 
     @property
-    def quiet(self) -> bool:
-        """Is what was measured what holds: no noise in any objective?"""
-        return all(goal.noise_z == 0 for goal in self.goals)
+    def world(self) -> list[int]:
+        """Columns of what the world decides, role "context"."""
+        space = self.history.space
+        return [
+            column for p in space if p.role == "context" for column in range(*space.slices[p.name].indices(space.width))
+        ]
 
-    def worths(self) -> Array:
-        """Utilities of the counted trials in units of z, shape (k, m): measured ones, or expected ones under noise."""
-        rows = self.counted
+    @property
+    def quiet(self) -> bool:
+        """Is what was measured what holds: no noise in any objective, and no context that changes?"""
+        return not self.world and all(goal.noise_z == 0 for goal in self.goals)
+
+    def designs(self, x: Array | None = None) -> Array:
+        """The counted trials, encoded (k, d), put into the context of a point (d,)."""
+        X = self.history.X[self.counted]
+        if x is not None and self.world:
+            X[:, self.world] = x[self.world]
+        return X
+
+    def worths(self, x: Array | None = None) -> Array:
+        """Utilities of the counted trials in units of z, shape (k, m): measured ones, or expected ones under noise.
+
+        Args:
+            x: Encoded point (d,) in whose context they are looked at.
+        """
         if self.quiet:
-            Y = self.history.Y[rows]
+            Y = self.history.Y[self.counted]
             return np.stack([q.worth(q.process.outcome.forward(Y[:, j])) for j, q in enumerate(self.goals)], axis=1)
-        mu, sd = self.moments(self.history.X[rows])
+        mu, sd = self.moments(self.designs(x))
         return np.stack([q.expected_worth(mu[:, j], sd[:, j]) for j, q in enumerate(self.goals)], axis=1)
 
     def best(self) -> int | None:

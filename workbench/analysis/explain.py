@@ -210,12 +210,14 @@ def parts(belief: Belief, X: Array) -> Parts | None:
     gain, promise = float(gains[0]), float(promises[0])
     exploit = min(1.0, promise / gain) if gain > 0 else 0.0
     return Parts(
-        gain * feasible, feasible * exploit, feasible * (1.0 - exploit), 1.0 - feasible, feasible, _beaten(belief)
+        gain * feasible, feasible * exploit, feasible * (1.0 - exploit), 1.0 - feasible, feasible, _beaten(belief, X[0])
     )  # fmt: skip
 
 
 def gained(belief: Belief, X: Array) -> tuple[Array, Array]:
     """Expected gain at encoded points (b, d), and what the means alone promise of it, limits left aside.
+
+    What to beat are the trials put into the context of the first point.
 
     Returns:
         Two arrays of shape (b,): in user units, near the best value where values are bent; of several objectives
@@ -226,7 +228,7 @@ def gained(belief: Belief, X: Array) -> tuple[Array, Array]:
 
 def _in_value(belief: Belief, X: Array) -> tuple[Array, Array]:
     goal, inputs = belief.goals[0], belief.gp.inputs
-    best = float(belief.worths()[:, 0].max())
+    best = float(belief.worths(X[0])[:, 0].max())
     mu, sd = (part[:, 0] for part in belief.moments(X))
     promise = np.maximum(0.0, goal.expected_worth(mu, sd) - best)
     targeted = goal.goal is not None and goal.goal.target is not None
@@ -234,26 +236,25 @@ def _in_value(belief: Belief, X: Array) -> tuple[Array, Array]:
         gain = goal.expected_gain(mu, sd, best)
     else:
         with alone():
-            observed = inputs.model_points(belief.history.X[belief.counted])
+            observed = inputs.model_points(belief.designs(X[0]))
             gain = np.exp(NoisyEI(goal.process.posterior, observed).value(inputs.model_points(X)))
     unit = goal.unit_of_z()
     return unit * np.maximum(gain, promise), unit * promise
 
 
-def _beaten(belief: Belief) -> float | None:
+def _beaten(belief: Belief, x: Array) -> float | None:
     """What a trial has to beat, user units: the best value, or under noise the largest mean at a trial."""
-    row = belief.best()
-    if row is None:
+    if len(belief.goals) > 1:
         return None
-    goal = belief.goals[0]
+    goal, best = belief.goals[0], int(np.argmax(belief.worths(x)[:, 0]))
     if belief.quiet:
-        return float(goal.sign * belief.history.Y[row, 0])
-    mu, sd = belief.moments(belief.history.X[row][None])
+        return float(goal.sign * belief.history.Y[belief.counted[best], 0])
+    mu, sd = belief.moments(belief.designs(x)[best][None])
     return float(goal.told(mu[:, 0], sd[:, 0])[0][0])
 
 
 def _in_volume(belief: Belief, X: Array) -> tuple[Array, Array]:
-    worths = belief.worths()
+    worths = belief.worths(X[0])
     front = worths[non_dominated(worths)]
     ideal, worst = front.max(axis=0), front.min(axis=0)
     spread = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)

@@ -20,7 +20,7 @@ Symbols: N points, d encoded columns, p parameters, s draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,13 +31,14 @@ from workbench.analysis.verdict import Verdict, at_most, listed, percent, plain,
 from workbench.models.exact import Data, ExactPosterior
 from workbench.models.gp import alone
 from workbench.models.spread import plausible
+from workbench.space import Space
 from workbench.space.sampling import Sobol
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.analysis.belief import Belief, Quantity
-    from workbench.space import Parameter, Space
+    from workbench.space import Parameter
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -49,7 +50,7 @@ NOTHING = 0.02  # share of the variance, one seventh of the standard deviation, 
 _POINTS = 6144  # of which the mean is asked
 _DRAWN = 3072  # of which each draw is asked
 _SETTINGS, _EACH = 16, 4  # hyperparameters, and functions drawn under each
-_FEATURES = 192  # of a drawn function
+_FEATURES = 128  # of a drawn function
 _LEARNT = 400  # trials that a drawn function is conditioned on
 _TRIES = 64  # draws of one parameter until the point is allowed
 _STUCK = 0.5  # share of points at which it has no other value, beyond which a parameter gets no index
@@ -302,12 +303,21 @@ class Design:
         own, anew = _twice(space, N, seed)
         A = own
         if space.constrained:
-            known = space.sobol(N, seed)
+            known = _designed(space).sobol(N, seed)
             A = np.where(np.isnan(known), own, known)  # what is inactive still has a value for when it is not
         others, moved = {}, {}
         for p in free:
             others[p.name], moved[p.name] = _redrawn(space, A, p, anew[:, space.slices[p.name]], seed)
         return cls(_active(space, A), {name: _active(space, B) for name, B in others.items()}, moved)
+
+
+def _designed(space: Space) -> Space:
+    """The space with what the world decides as free as the rest: it varies, too."""
+    if all(p.role != "context" for p in space):
+        return space
+    parameters = [replace(p, role="design") if p.role == "context" else p for p in space]
+    rules: list[Any] = [constraint.source for constraint in space.constraints]
+    return Space(parameters, rules + [rule.function for rule in space.functions if rule.function is not None])
 
 
 def _twice(space: Space, N: int, seed: int) -> tuple[Array, Array]:

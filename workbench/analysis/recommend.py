@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.models.feasibility import Limit
+    from workbench.space import Space
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -113,13 +114,7 @@ def recommend(
     if not 0 <= sure < 1 or not np.isfinite(risk):
         raise InvalidValueError(f"expected 0 <= sure < 1 and a finite risk, got sure={sure!r} and risk={risk!r}")
     space, gp = belief.history.space, belief.gp
-    held = space.complete_fixed(fixed or {})
-    open_ = [p for p in space if p.name not in held]
-    for p in open_:
-        if p.role == "context":
-            raise InvalidValueError(f"{p.name!r} is decided by the world; say what it is: fixed={{{p.name!r}: …}}")
-        if p.role == "environment":
-            raise UnsupportedError(f"{p.name!r} varies by itself; recommend for one value: fixed={{{p.name!r}: …}}")
+    held = fully_held(space, fixed)
     region = Region(space, gp.inputs, held, allows or _everywhere)
     rng = np.random.default_rng([_SEED, belief.history.seed])
     around = belief.history.X[_promising(belief)]
@@ -127,7 +122,7 @@ def recommend(
         spread = np.concatenate([space.sobol(_SCREENED, belief.history.seed, fixed=held), around])
         surest = float(gp.feasibility(spread).max(initial=0.0))
         least = sure if surest >= sure else _CLOSE * surest
-        score = Score(belief, _compromise(belief, prefer), risk, gp.limits, least)
+        score = Score(belief, _compromise(belief, prefer, spread), risk, gp.limits, least)
         found = maximize(score, region, rng, around, restarts=_STARTS, raw_samples=_SCREENED)
         if found is None:
             raise TrialStateError("no point was found that the constraints and rejections allow; lift one of them")
@@ -135,6 +130,22 @@ def recommend(
         if gp.limits or len(belief.goals) > 1:  # gradients stop at the kinks of the score
             x, _ = polished(Objective(score, gp.inputs, None), region, rng, x, found.value)
     return _described(belief, x, risk, least, sure)
+
+
+def fully_held(space: Space, fixed: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is held: as given, and fidelities and tasks at their targets.
+
+    Raises:
+        InvalidValueError: if a context is missing.
+        UnsupportedError: if a parameter that varies by itself is not held.
+    """
+    held = space.complete_fixed(fixed or {})
+    for p in space:
+        if p.name not in held and p.role == "context":
+            raise InvalidValueError(f"{p.name!r} is decided by the world; say what it is: fixed={{{p.name!r}: …}}")
+        if p.name not in held and p.role == "environment":
+            raise UnsupportedError(f"{p.name!r} varies by itself; say for which value: fixed={{{p.name!r}: …}}")
+    return held
 
 
 def _everywhere(X: Array) -> Mask:
@@ -163,8 +174,8 @@ class Compromise:
     spread: Array
 
 
-def _compromise(belief: Belief, prefer: Mapping[str, float] | None) -> Compromise | None:
-    """None for one objective."""
+def _compromise(belief: Belief, prefer: Mapping[str, float] | None, spread: Array) -> Compromise | None:
+    """None for one objective; the range of the points (k, d) stands in for that of a front that is not there yet."""
     names = [goal.name for goal in belief.goals]
     weights = dict.fromkeys(names, 1.0) if not prefer else dict.fromkeys(names, 0.0) | dict(prefer)
     if set(weights) != set(names) or not all(w >= 0 for w in weights.values()) or not any(weights.values()):
@@ -175,13 +186,13 @@ def _compromise(belief: Belief, prefer: Mapping[str, float] | None) -> Compromis
         return None
     worths = belief.worths()
     if not len(worths):
-        mu, sd = belief.moments(belief.history.space.sobol(_SCREENED, belief.history.seed))
+        mu, sd = belief.moments(spread)
         worths = np.stack([q.expected_worth(mu[:, j], sd[:, j]) for j, q in enumerate(belief.goals)], axis=1)
     front = worths[non_dominated(worths)]
     ideal, worst = front.max(axis=0), front.min(axis=0)
-    spread = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
+    ranges = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
     total = np.array([weights[name] for name in names])
-    return Compromise(total / total.sum(), ideal, spread)
+    return Compromise(total / total.sum(), ideal, ranges)
 
 
 class Score:

@@ -18,7 +18,7 @@ Symbols: s draws, c candidates, m objectives, k limits; z standardised values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from workbench.acquisition.search import Region
 from workbench.acquisition.search.points import screening_points
 from workbench.acquisition.thompson import draw
 from workbench.analysis.belief import Belief
+from workbench.analysis.recommend import fully_held
 from workbench.analysis.verdict import Verdict, plain, runs, unit_of
 from workbench.models.gp import alone
 from workbench.pareto import hypervolume, non_dominated
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.models.feasibility import Limit
+    from workbench.space import Space
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -88,6 +90,7 @@ class Worth:
         trials: Trials that the model has learnt from.
         needed: Trials below which nothing is promised.
         nothing_yet: Does no trial hold every limit yet?
+        targeted: Is the gain a distance to a target?
     """
 
     objective: str | None
@@ -97,6 +100,7 @@ class Worth:
     trials: int
     needed: int = FEWEST
     nothing_yet: bool = False
+    targeted: bool = False
 
     @property
     def worthwhile(self) -> bool:
@@ -119,6 +123,8 @@ class Worth:
                 "" if last.held >= 0.5 else "Widen the bounds or relax a limit.",
             )  # fmt: skip
         do = f"improve {self.objective}" if self.objective is not None else "widen the front"
+        if self.targeted:
+            do = f"bring {self.objective} closer to its target"
         before = [
             f"the next {runs(gain.trials) if gain.trials > 1 else 'one'} {self._said(gain)}" for gain in self.gains
         ]
@@ -152,12 +158,16 @@ class Worth:
         return markup.heading("Worth", said.claim, said.because) + markup.table(self.table())
 
 
-def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD) -> Worth:
+def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str, Any] | None = None) -> Worth:
     """Expected gain of further trials.
 
     Args:
         belief: Record and model.
         ahead: Numbers of trials, each at least 1.
+        fixed: Parameters held at a value; needed for every role "context".
+    Raises:
+        InvalidValueError: for a missing context.
+        UnsupportedError: for environment parameters that are not fixed.
     """
     history = belief.history
     goal = belief.goals[0] if len(belief.goals) == 1 else None
@@ -167,7 +177,7 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD) -> Worth:
         return Worth(name, unit, (), 0.0, known)
     rng = np.random.default_rng([_SEED, history.seed])
     with alone():
-        game = _Game.of(belief, _candidates(belief, rng), rng)
+        game = _Game.of(belief, _candidates(belief, rng, fully_held(history.space, fixed)), rng)
         gains, held = game.played(sorted(ahead), rng)  # (s, len(ahead)), (len(ahead),)
     scale = 1.0 if goal is None else goal.unit_of_z()
     ends = np.quantile(gains, [0.05, 0.95], axis=0)  # (2, len(ahead))
@@ -178,7 +188,15 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD) -> Worth:
     stop = STOP
     if goal is not None:
         stop = STOP * float(np.ptp(np.quantile(goal.process.data.y, [0.05, 0.95]))) * scale
-    return Worth(name, unit, found, stop, known, nothing_yet=not belief.counted.size)
+    return Worth(
+        name,
+        unit,
+        found,
+        stop,
+        known,
+        nothing_yet=not belief.counted.size,
+        targeted=goal is not None and goal.goal is not None and goal.goal.target is not None,
+    )
 
 
 def _any(gains: Array) -> float:
@@ -188,15 +206,12 @@ def _any(gains: Array) -> float:
 # -- where the game is played --------------------------------------------------------------------------
 
 
-def _candidates(belief: Belief, rng: np.random.Generator) -> Array:
+def _candidates(belief: Belief, rng: np.random.Generator, fixed: Mapping[str, Any]) -> Array:
     """Encoded points that the next trials may be at: good trials first, shape (c, d)."""
     history, gp = belief.history, belief.gp
-    fixed = history.space.complete_fixed({})
     region = Region(history.space, gp.inputs, fixed, lambda X: np.ones(len(X), dtype=bool))
-    rows, good = _known(belief)[:_KEPT], history.X[:0]
-    if belief.counted.size:
-        order = np.argsort(-belief.worths().sum(axis=1), kind="stable")
-        good = history.X[belief.counted[order[:3]]]
+    known = belief.designs(_held_point(history.space, fixed))[_order(belief)][:_KEPT]
+    good = known[:3]
     near = screening_points(region, rng, good, _SPREAD)
     pool = np.concatenate([near, screening_points(region, rng, good, _POOL)])
     Z = gp.inputs.model_points(pool)
@@ -207,19 +222,22 @@ def _candidates(belief: Belief, rng: np.random.Generator) -> Array:
         function = draw(goal.process.posterior, rng, belief.levels(), 128)
         picked.append(int(np.argmax(np.where(chance > 0.05, goal.worth(function.value(Z)), -np.inf))))
     mu, sd = belief.moments(pool)
-    best = [int(np.argmax(q.expected_worth(mu[:, j], sd[:, j]) * 1.0)) for j, q in enumerate(belief.goals)]
+    best = [int(np.argmax(q.expected_worth(mu[:, j], sd[:, j]))) for j, q in enumerate(belief.goals)]
     chosen = np.unique([*picked, *best])
-    return np.concatenate([history.X[rows], near, pool[chosen]])
+    return np.concatenate([known, near, pool[chosen]])
 
 
-def _known(belief: Belief) -> Rows:
-    """Rows of the counted trials, the best ones first."""
-    rows = belief.counted
-    if not rows.size:
-        return rows
-    worths = belief.worths()
-    worths = worths if worths.shape[1] == 1 else worths - worths.max(axis=0)
-    return rows[np.argsort(-worths.sum(axis=1), kind="stable")]
+def _held_point(space: Space, fixed: Mapping[str, Any]) -> Array:
+    """The held values as an encoded point (d,), NaN elsewhere."""
+    x = np.full(space.width, np.nan)
+    for name, value in fixed.items():
+        x[space.slices[name]] = space[name].encode([value])[0]
+    return x
+
+
+def _order(belief: Belief) -> Rows:
+    """The counted trials by their utilities, the best ones first, as positions among them."""
+    return np.argsort(-belief.worths().sum(axis=1), kind="stable") if belief.counted.size else belief.counted
 
 
 class _Game:

@@ -132,18 +132,21 @@ class Model:
         found: Diagnosis = self._once("diagnosis", lambda: diagnose(self.history, belief, self.missing))
         return found
 
-    def worth_more(self, ahead: Sequence[int] = (1, 5, 10)) -> Worth:
+    def worth_more(self, ahead: Sequence[int] = (1, 5, 10), *, fixed: Params | None = None) -> Worth:
         """What further trials are expected to gain, in user units, and whether to go on.
 
         Args:
             ahead: Numbers of trials, each at least 1.
+            fixed: Parameters held at a value; needed for every role "context".
         """
         from workbench.analysis import worth_more
 
         numbers = [int(n) for n in ahead]
         if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
             raise InvalidValueError(f"expected different numbers of trials, each at least 1, got {list(ahead)!r}")
-        found: Worth = self._once(("worth", *sorted(numbers)), lambda: worth_more(self._belief(), numbers))
+        belief = self._belief()
+        key = ("worth", *sorted(numbers), self.history.space.key(dict(fixed or {})))
+        found: Worth = self._once(key, lambda: worth_more(belief, numbers, fixed))
         return found
 
     def explain(self, trial: Trial | int, *, others: Sequence[str] | None = None) -> Explanation:
@@ -174,6 +177,8 @@ class Model:
         if self.surrogate is None:
             return list(diagnosis.verdicts)
         moves = [verdict for one in self.importance().values() for verdict in one.verdicts()]
+        if any(p.role in ("context", "environment") for p in self.history.space):
+            return [*diagnosis.verdicts, *moves]  # what is still to gain depends on what the world does
         return [*diagnosis.verdicts, *moves, self.worth_more().verdict()]
 
     def _repr_html_(self) -> str:
