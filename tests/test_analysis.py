@@ -11,7 +11,7 @@ from scipy import integrate
 from scipy.stats import norm
 
 import workbench as wb
-from workbench.analysis import Belief, Calibration
+from workbench.analysis import Belief, Calibration, worth
 from workbench.analysis.diagnose import widened
 from workbench.analysis.explain import gained, parts
 from workbench.analysis.importance import Design, indices, needed
@@ -374,7 +374,7 @@ def test_a_mixed_conditional_constrained_space_is_analysed_whole():
     "goal", [wb.Objective("y", noise="none"), wb.Objective("y", noise=0.2), wb.Objective("y", target=0.3, noise=0.1)]
 )
 def test_shares_of_a_gain_are_its_definition_by_quadrature(goal):
-    """E max(0, u(f) - best) by quadrature over f, without noise in the decision; the mean's promise; they add up to 1."""
+    """E max(0, u(f) - best) by quadrature over f, and what the mean alone promises; shares add up to 1."""
     space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
     s = study(space, hills, 12, goals=[goal])
     b = belief(s)
@@ -445,15 +445,25 @@ def test_the_record_as_it_stood_at_an_ask():
 # -- worth -------------------------------------------------------------------------------------------
 
 
-def test_one_trial_is_worth_the_largest_expected_improvement():
-    """Without noise the gain of the best next trial is max EI: known by a dense grid, met within its sampling error."""
+@pytest.mark.slow
+def test_one_trial_is_worth_the_largest_expected_improvement(monkeypatch):
+    """Without noise, and hyperparameters held, the gain of the next trial is max EI: over a grid, and within four
+    standard errors of the improvement there; the search may fall short of the maximum by 3 %."""
+    monkeypatch.setattr(worth, "plausible", lambda data, settings, n, rng: [settings] * n)
+    monkeypatch.setattr(worth, "_EACH", 20)
     space = wb.Space([wb.Float("a", 0, 1)])
-    s = study(space, lambda p: math.sin(13 * p["a"]) * math.exp(p["a"]), 6)
-    b = belief(s)
+    b = belief(study(space, lambda p: math.sin(13 * p["a"]) * math.exp(p["a"]), 6))
     grid = space.encode([{"a": a} for a in np.linspace(0, 1, 2001)])
-    exact = gained(b, grid)[0].max()
-    found = s.model().worth_more((1,)).gains[0]
-    assert 0.6 * exact < found.mean < 1.5 * exact  # 64 draws of a skewed gain, and a set of points instead of all
+    gains, goal = gained(b, grid)[0], b.goals[0]
+    top = int(np.argmax(gains))
+    mu, sd = (float(part[top, 0]) for part in b.moments(grid))
+    best = float(b.worths().max())
+    square = integrate.quad(lambda f: (f - best) ** 2 * norm.pdf(f, mu, sd), best, mu + 10 * sd)[0]
+    spread = goal.unit_of_z() * math.sqrt(square - (gains[top] / goal.unit_of_z()) ** 2)
+    found = worth.worth_more(b, (1,)).gains[0]
+    error = 4 * spread / math.sqrt(12 * 20)
+    assert 0.97 * gains[top] - error < found.mean < gains[top] + error
+    assert error < 0.6 * gains[top]
 
 
 def test_nothing_is_left_to_gain_at_a_known_optimum():

@@ -1,46 +1,45 @@
 """What the next trials are worth: the expected gain of 1, 5 and 10 of them, and whether to go on.
 
-The next trials are played through on functions drawn from the posterior. On a finite set of points, of which the
-posterior is known jointly and exactly, each drawn function is optimised as the study would be: the point with the
-largest expected improvement (times the probability that it holds the limits) is measured, with noise, the posterior
-is brought up to date, and so on. What is chosen at the end is the measured point with the largest expected utility,
-as it is now; the gain is how much better that is, by the drawn function. So a gain may be negative under noise, and
-the mean over the draws is what to expect of this policy if the model is right (a rollout of one policy, as in Lam,
-Willcox and Wolpert 2016, Bayesian optimization with a finite budget, at full depth and without discount).
+The next trials are played through on functions drawn from the posterior, each under hyperparameters drawn from theirs.
+Each function is optimised as the study would be: the point with the largest expected improvement (times the probability
+that it holds the limits) is looked for, measured with noise, the posterior is brought up to date, and so on. What is
+chosen at the end is the measured point with the largest expected utility, as it is now; the gain is how much better
+that is, by the drawn function. So a gain may be negative under noise, and the mean over the draws is what to expect of
+this policy if the model is right (a rollout of one policy, as in Lam, Willcox and Wolpert 2016, Bayesian optimization
+with a finite budget, at full depth and without discount). Several objectives: the gain is in hypervolume, as a share of
+that of the front now, and each step improves a random weighting of the objectives (ParEGO, Knowles 2006).
 
-The set holds points spread over the space, points near good trials, maximisers of drawn functions and the recommended
-point; a search finds a little better ones between them, so a small gain is understated. Several objectives: the gain
-is in hypervolume, as a share of that of the front now, and each step improves a random weighting of the objectives
-(ParEGO, Knowles 2006).
+The search of each step looks at points spread over the space and then near the best of them; it is lighter than that of
+an ask, so a gain is understated rather than overstated by it. `benchmarks/worth_more.py` holds promises against what
+came of them.
 
-Symbols: s draws, c candidates, m objectives, k limits; z standardised values.
+Symbols: s draws, c points, d encoded columns, m objectives, k measured points; z standardised values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr
 
 from workbench import markup
-from workbench.acquisition.base import joint_samples
-from workbench.acquisition.search import Region
-from workbench.acquisition.search.points import screening_points
-from workbench.acquisition.thompson import draw
+from workbench.acquisition.thompson import Draw, draw
 from workbench.analysis.belief import Belief
 from workbench.analysis.recommend import fully_held
 from workbench.analysis.verdict import Verdict, plain, runs, unit_of
+from workbench.models.exact import Data, ExactPosterior
 from workbench.models.gp import alone
+from workbench.models.spread import plausible
 from workbench.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.models.feasibility import Limit
-    from workbench.space import Space
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -50,11 +49,15 @@ AHEAD = (1, 5, 10)
 FEWEST = 5  # complete trials below which nothing is promised
 STOP = 0.01  # of the spread of the values so far: an expected gain of all trials ahead below it says stop
 
-_DRAWS = 64
-_SPREAD, _DRAWN, _POOL = 384, 24, 2048  # candidates: spread and near good trials; maximisers of draws, out of so many
-_KEPT = 48  # good trials among the candidates
+_SETTINGS, _EACH = 12, 4  # hyperparameters, and functions drawn under each
+_FEATURES = 192  # of a drawn function
+_SPREAD = 256  # points that every step looks at, beside
+_NEAR, _STEPS = 48, (0.3, 0.1, 0.03, 0.01)  # so many near the best, at these shares of the way to points elsewhere
+_SEARCHES = 2  # times that the neighbourhood of the best is searched
+_LEARNT, _BEST = 150, 60  # trials that a game is conditioned on, the best ones among them
+_KEPT = 48  # measured points that the final choice may fall on, the best ones
 _REACH = 0.1  # of the range of the front, that the reference point lies beyond its worst values
-_JITTER = 1e-10
+_NOISELESS = 1e-8  # variance of a measurement without noise
 _SEED = 0x60
 
 
@@ -176,14 +179,17 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
     if known < FEWEST:
         return Worth(name, unit, (), 0.0, known)
     rng = np.random.default_rng([_SEED, history.seed])
+    held = fully_held(history.space, fixed)
     with alone():
-        game = _Game.of(belief, _candidates(belief, rng, fully_held(history.space, fixed)), rng)
-        gains, held = game.played(sorted(ahead), rng)  # (s, len(ahead)), (len(ahead),)
+        field = _Field.of(belief, held)
+        played = [_Game(belief, field, rules, rng).played(sorted(ahead)) for rules in _drawn(belief, rng)]
+    gains = np.array([gain for gain, _ in played])  # (s, len(ahead))
+    share = np.mean([there for _, there in played], axis=0)
     scale = 1.0 if goal is None else goal.unit_of_z()
     ends = np.quantile(gains, [0.05, 0.95], axis=0)  # (2, len(ahead))
     found = tuple(
         Gain(steps, scale * float(g.mean()), scale * float(low), scale * float(high), _any(g), sure)
-        for steps, g, low, high, sure in zip(sorted(ahead), gains.T, *ends, held, strict=True)
+        for steps, g, low, high, sure in zip(sorted(ahead), gains.T, *ends, share.tolist(), strict=True)
     )
     stop = STOP
     if goal is not None:
@@ -206,210 +212,251 @@ def _any(gains: Array) -> float:
 # -- where the game is played --------------------------------------------------------------------------
 
 
-def _candidates(belief: Belief, rng: np.random.Generator, fixed: Mapping[str, Any]) -> Array:
-    """Encoded points that the next trials may be at: good trials first, shape (c, d)."""
-    history, gp = belief.history, belief.gp
-    region = Region(history.space, gp.inputs, fixed, lambda X: np.ones(len(X), dtype=bool))
-    known = belief.designs(_held_point(history.space, fixed))[_order(belief)][:_KEPT]
-    good = known[:3]
-    near = screening_points(region, rng, good, _SPREAD)
-    pool = np.concatenate([near, screening_points(region, rng, good, _POOL)])
-    Z = gp.inputs.model_points(pool)
-    chance = gp.feasibility(pool)
-    picked = []
-    for i in range(_DRAWN):
-        goal = belief.goals[i % len(belief.goals)]
-        function = draw(goal.process.posterior, rng, belief.levels(), 128)
-        picked.append(int(np.argmax(np.where(chance > 0.05, goal.worth(function.value(Z)), -np.inf))))
-    mu, sd = belief.moments(pool)
-    best = [int(np.argmax(q.expected_worth(mu[:, j], sd[:, j]))) for j, q in enumerate(belief.goals)]
-    chosen = np.unique([*picked, *best])
-    return np.concatenate([known, near, pool[chosen]])
+@dataclass(frozen=True)
+class _Field:
+    """The points that every game looks at.
+
+    Args:
+        spread: Encoded points of the space, shape (c, d).
+        known: The best measured ones in the present context, shape (k, d).
+        moving: Columns that may move a little.
+        free: Which of the moving columns may move without the others.
+        ideal, ranges: Of the front, in units of z, shape (m,) each.
+        reference: Reference point of the hypervolume, in units of the ranges from the ideal, shape (m,).
+    """
+
+    belief: Belief
+    spread: Array
+    known: Array
+    moving: Rows
+    free: Mask
+    ideal: Array
+    ranges: Array
+    reference: Array
+
+    @classmethod
+    def of(cls, belief: Belief, held: Mapping[str, Any]) -> _Field:
+        """The field of a record, some parameters held."""
+        space = belief.history.space
+        x = np.full(space.width, np.nan)
+        for name, value in held.items():
+            x[space.slices[name]] = space[name].encode([value])[0]
+        order: Rows = np.argsort(-belief.worths(x).sum(axis=1), kind="stable")[:_KEPT]
+        columns = [
+            (column, p.kind != "simplex" and not space.constrained)
+            for p in space
+            if p.name not in held and (p.kind == "simplex" or p.cardinality is None)
+            for column in range(*space.slices[p.name].indices(space.width))
+        ]
+        moving = np.array([column for column, _ in columns], dtype=np.int64)
+        return cls(
+            belief, space.sobol(_SPREAD, belief.history.seed, fixed=held),
+            belief.designs(x)[order], moving,
+            np.array([alone for _, alone in columns], dtype=bool), *_ranges(belief),
+        )  # fmt: skip
+
+    def near(self, x: Array, rng: np.random.Generator) -> Array:
+        """Allowed points on the way from x (d,) to points elsewhere, shape (at most c, d).
+
+        On the way between two allowed points mixtures stay mixtures, and linear constraints hold.
+        """
+        if not self.moving.size:
+            return x[None]
+        P = np.repeat(x[None], _NEAR, axis=0)
+        there = self.spread[rng.integers(len(self.spread), size=_NEAR)][:, self.moving]
+        here = P[:, self.moving]
+        step = rng.choice(_STEPS, size=(_NEAR, 1)) * (rng.random((_NEAR, len(self.moving))) < _share(rng))
+        step = np.where(self.free, step, step.max(axis=1, keepdims=True))
+        moved = here + step * (there - here)
+        P[:, self.moving] = np.where(np.isnan(moved), here, moved)
+        space = self.belief.history.space
+        return P[space.feasible(P)] if space.constrained else P
 
 
-def _held_point(space: Space, fixed: Mapping[str, Any]) -> Array:
-    """The held values as an encoded point (d,), NaN elsewhere."""
-    x = np.full(space.width, np.nan)
-    for name, value in fixed.items():
-        x[space.slices[name]] = space[name].encode([value])[0]
-    return x
+def _share(rng: np.random.Generator) -> Array:
+    """Of the columns that move, for each of the points near one: all of them, or some."""
+    shares: Array = rng.choice([1.0, 0.4], size=(_NEAR, 1))
+    return shares
 
 
-def _order(belief: Belief) -> Rows:
-    """The counted trials by their utilities, the best ones first, as positions among them."""
-    return np.argsort(-belief.worths().sum(axis=1), kind="stable") if belief.counted.size else belief.counted
+def _drawn(belief: Belief, rng: np.random.Generator) -> Iterator[list[tuple[ExactPosterior, Draw]]]:
+    """For each game, the process and the drawn function of every modelled quantity."""
+    thinned = [_some(quantity.process.data) for quantity in belief.quantities]
+    settings = [
+        plausible(quantity.process.data, quantity.process.settings, _SETTINGS, rng) for quantity in belief.quantities
+    ]
+    for chosen in zip(*settings, strict=True):
+        posteriors = [ExactPosterior.of(data, one) for data, one in zip(thinned, chosen, strict=True)]
+        for _ in range(_EACH):
+            yield [(posterior, draw(posterior, rng, belief.levels(), _FEATURES)) for posterior in posteriors]
+
+
+def _some(data: Data) -> Data:
+    """Of a large record the best trials, and an even sample of the others."""
+    n = len(data.y)
+    if n <= _LEARNT:
+        return data
+    order = np.argsort(-data.y, kind="stable")
+    rest = np.sort(order[_BEST:])[np.linspace(0, n - _BEST - 1, _LEARNT - _BEST).astype(np.int64)]
+    return data.at(np.sort(np.concatenate([order[:_BEST], rest])))
 
 
 class _Game:
-    """Drawn functions on a finite set, the first points of which are trials that were run.
+    """One drawn function, optimised as the study would be.
 
     Args:
         belief: Record and model.
-        known: How many of the candidates were run.
-        mu, S: Moments of every modelled quantity at the candidates, (q, c) and (q, c, c).
-        F: Drawn values, shape (q, s, c); of objectives first, then of limits.
-        succeeds: Whether a trial there ends well, shape (s, c).
-        chance: The probability of that, shape (c,).
+        field: Where.
+        rules: For every modelled quantity, objectives first, its process and the function that it is played with.
+        rng: Source of the noise, of whether trials succeed, and of the search.
     """
 
     def __init__(
-        self, belief: Belief, known: int, mu: Array, S: Array, F: Array, succeeds: Mask, chance: Array
+        self, belief: Belief, field: _Field, rules: list[tuple[ExactPosterior, Draw]], rng: np.random.Generator
     ) -> None:
-        self.belief, self.known, self.F, self.succeeds, self.chance = belief, known, F, succeeds, chance
-        s, m = F.shape[1], len(belief.goals)
-        self.mu = np.repeat(mu[:, None], s, axis=1)  # (q, s, c)
-        self.S = S  # before; what each draw has learnt since is taken off
-        self.falls: list[list[Array]] = [[] for _ in S]
-        self.variance = np.repeat(np.einsum("qcc->qc", S)[:, None], s, axis=1)  # (q, s, c)
-        self.done = np.zeros(succeeds.shape, dtype=bool)  # measured, well ended and within the limits, (s, c)
-        self.done[:, :known] = True
-        self.tried = self.done.copy()
-        self.quantities = belief.quantities
-        self.noise = [max(q.noise_z**2, _JITTER) for q in self.quantities]
-        self.limits = _limits(belief)
-        self.ideal, self.spread, self.reference = _ranges(belief, m)
+        self._belief, self._field, self._rng = belief, field, rng
+        self._posteriors = [posterior for posterior, _ in rules]
+        self._truths = [truth for _, truth in rules]
+        self._limits = _limits(belief)
+        self._measured = belief.gp.inputs.model_points(field.known)  # those that hold every limit, (k, e)
+        self._spread = belief.gp.inputs.model_points(field.spread)
+        self._noise = [max(q.noise_z**2, _NOISELESS) for q in belief.quantities]
 
-    @classmethod
-    def of(cls, belief: Belief, X: Array, rng: np.random.Generator) -> _Game:
-        """The game at candidates X (c, d)."""
-        Z = belief.gp.inputs.model_points(X)
-        mus, covariances, drawn = [], [], []
-        for quantity in belief.quantities:
-            posterior = quantity.process.posterior
-            mus.append(posterior.mean_sd(Z)[0])
-            covariances.append(posterior.cross(Z, Z))
-            drawn.append(joint_samples(posterior, Z, _DRAWS, rng))
-        chance = np.ones(len(X))
-        if belief.gp.failure is not None:
-            chance = np.exp(belief.gp.failure.log_probability(Z))
-        known = min(len(belief.counted), _KEPT)
-        succeeds = rng.random((_DRAWS, len(X))) < chance
-        succeeds[:, :known] = True
-        return cls(belief, known, np.stack(mus), np.stack(covariances), np.stack(drawn), succeeds, chance)
-
-    def played(self, ahead: Sequence[int], rng: np.random.Generator) -> tuple[Array, list[float]]:
-        """The gains after some numbers of trials.
-
-        Returns:
-            Gains, shape (s, len(ahead)), in units of z or as shares of the hypervolume, and for each number the share
-            of draws in which some trial holds every limit.
-        """
-        before = self._value()
-        found, held_by, draws = [], list[float](), np.arange(self.F.shape[1])
+    def played(self, ahead: Sequence[int]) -> tuple[list[float], list[float]]:
+        """Gains after some numbers of trials, and whether some trial holds every limit by then (0 or 1)."""
+        before, gains, held = self._value(), [], []
         for step in range(1, max(ahead) + 1):
-            at = self._next(np.sqrt(np.maximum(self.variance, 0.0)), rng)  # (s,)
-            measured = self.succeeds[draws, at]
-            for q in range(len(self.F)):
-                self._learn(q, at, measured, rng)
-            held = measured.copy()
-            for q, (lower, upper) in self.limits.items():
-                value = self.F[q, draws, at]
-                held &= (value >= lower) & (value <= upper)
-            self.done[draws, at] |= held
-            self.tried[draws, at] = True
+            self._measure(self._next())
             if step in ahead:
-                found.append(self._value() - before)
-                held_by.append(float(self.done.any(axis=1).mean()))
-        gains = np.stack(found, axis=1)
-        return (gains if len(self.belief.goals) == 1 else gains / np.maximum(before, 1e-12)[:, None]), held_by
+                gain = self._value() - before
+                gains.append(gain if len(self._belief.goals) == 1 else gain / max(before, 1e-12))
+                held.append(float(len(self._measured) > 0))
+        return gains, held
 
-    def _learn(self, q: int, at: Rows, measured: Mask, rng: np.random.Generator) -> None:
-        """Bring the moments of one quantity up to date with a noisy value at one point of each draw.
+    def _measure(self, x: Array) -> None:
+        """Run a trial at an encoded point (d,)."""
+        Z = self._belief.gp.inputs.model_points(x[None])
+        failure = self._belief.gp.failure
+        if failure is not None and self._rng.random() > np.exp(failure.log_probability(Z)[0]):
+            return
+        values = [float(truth.value(Z)[0]) for truth in self._truths]
+        for i, (value, noise) in enumerate(zip(values, self._noise, strict=True)):
+            seen = value + np.sqrt(noise) * self._rng.standard_normal()
+            self._posteriors[i] = self._posteriors[i].condition(Z, np.array([[seen]]), noise).version(0)
+        if all(lower <= values[i] <= upper for i, (lower, upper) in self._limits.items()):
+            self._measured = np.concatenate([self._measured, Z])
 
-        S falls by v v^T with v = S_at / (S_at,at + noise)^1/2 each time; of S only the columns asked for are formed.
-        """
-        draws = np.arange(len(at))
-        column = self.S[q, at].copy()  # (s, c)
-        for v in self.falls[q]:
-            column -= v * v[draws, at][:, None]
-        total = column[draws, at] + self.noise[q]
-        seen = self.F[q, draws, at] + np.sqrt(self.noise[q]) * rng.standard_normal(len(at))
-        rate = np.where(measured, 1.0 / np.maximum(total, 1e-300), 0.0)
-        self.mu[q] += (rate * (seen - self.mu[q, draws, at]))[:, None] * column
-        v = np.sqrt(rate)[:, None] * column
-        self.falls[q].append(v)
-        self.variance[q] -= v**2
+    # -- the policy ------------------------------------------------------------------------------
 
-    def _next(self, sd: Array, rng: np.random.Generator) -> Rows:
-        """The candidate of each draw with the largest expected improvement that holds the limits, shape (s,)."""
-        m, goals = len(self.belief.goals), self.belief.goals
-        if m == 1:
-            worth = goals[0].expected_worth(self.mu[0], sd[0])
-            best = np.where(self.done, worth, -np.inf).max(axis=1)
-            start = np.isinf(best)
-            gain = goals[0].expected_gain(self.mu[0], sd[0], np.where(start, 0.0, best)[:, None])
-            gain[start] = 1.0  # nothing holds the limits yet: look for what does
+    def _next(self) -> Array:
+        """The point with the largest expected improvement that was found, encoded (d,)."""
+        weights = self._rng.dirichlet(np.ones(len(self._belief.goals)))
+        best = self._best(weights)
+        scores = self._score(self._spread, best, weights)
+        i = int(np.argmax(scores))
+        x: Array = self._field.spread[i]
+        top = float(scores[i])
+        starts = [x, self._field.known[0]] if len(self._field.known) else [x]
+        for start in starts:
+            y, value = start, -np.inf
+            for _ in range(_SEARCHES):
+                P = self._field.near(y, self._rng)
+                if not len(P):
+                    break
+                found = self._score(self._belief.gp.inputs.model_points(P), best, weights)
+                j = int(np.argmax(found))
+                if found[j] <= value:
+                    break
+                y, value = P[j], float(found[j])
+            if value > top:
+                x, top = y, value
+        return x
+
+    def _best(self, weights: Array) -> float | None:
+        """Expected utility of the best measured point; None while none holds the limits."""
+        if not len(self._measured):
+            return None
+        return float(self._joined(self._means(self._measured), weights).max())
+
+    def _means(self, Z: Array) -> Array:
+        """Expected utilities of the objectives, shape (c, m)."""
+        goals = zip(self._belief.goals, self._posteriors, strict=False)
+        return np.stack([goal.expected_worth(*posterior.mean_sd(Z)) for goal, posterior in goals], axis=1)
+
+    def _score(self, Z: Array, best: float | None, weights: Array) -> Array:
+        """Log of the expected improvement and of the probability that the limits hold, shape (c,)."""
+        goals = self._belief.goals
+        moments = [posterior.mean_sd(Z) for posterior in self._posteriors]
+        if best is None:
+            gain = np.ones(len(Z))
+        elif len(goals) == 1:
+            gain = goals[0].expected_gain(*moments[0], best)
         else:
-            gain = self._weighted_gain(sd, rng)
-        score = np.log(np.maximum(gain, 1e-300)) + np.log(np.maximum(self.chance, 1e-300))
-        for q, (lower, upper) in self.limits.items():
-            s = np.maximum(sd[q], 1e-10)
-            score += np.log(np.maximum(ndtr((upper - self.mu[q]) / s) - ndtr((lower - self.mu[q]) / s), 1e-300))
-        return np.asarray(np.where(self.tried, -np.inf, score).argmax(axis=1))
+            mu, sd = (np.stack([moment[part] for moment in moments[: len(goals)]], axis=1) for part in (0, 1))
+            drawn = (mu + normal * sd for normal in self._normals)
+            worths = [np.stack([q.worth(z[:, j]) for j, q in enumerate(goals)], axis=1) for z in drawn]
+            gain = np.mean([np.maximum(self._joined(worth, weights) - best, 0.0) for worth in worths], axis=0)
+            gain = gain + 1e-12 * sd.sum(axis=1)
+        score = np.log(np.maximum(gain, 1e-300))
+        if self._belief.gp.failure is not None:
+            score = score + self._belief.gp.failure.log_probability(Z)
+        for i, (lower, upper) in self._limits.items():
+            mu, sd = moments[i][0], np.maximum(moments[i][1], 1e-10)
+            score = score + np.log(np.maximum(ndtr((upper - mu) / sd) - ndtr((lower - mu) / sd), 1e-300))
+        return np.asarray(score)
 
-    def _weighted_gain(self, sd: Array, rng: np.random.Generator) -> Array:
-        """Improvement of a random weighting of the objectives, one for each draw, shape (s, c); by 8 normals."""
-        m, s = len(self.belief.goals), self.F.shape[1]
-        weights = rng.dirichlet(np.ones(m), size=s)  # (s, m)
-        normals = rng.standard_normal((4, m))
-        normals = np.concatenate([normals, -normals])
+    @cached_property
+    def _normals(self) -> Array:
+        """Of several objectives, in mirrored pairs, shape (8, m)."""
+        normals = self._rng.standard_normal((4, len(self._belief.goals)))
+        return np.concatenate([normals, -normals])
 
-        def joined(z: Array) -> Array:  # (m, s, c) to (s, c)
-            parts = [
-                weights[:, j, None] * (q.worth(z[j]) - self.ideal[j]) / self.spread[j]
-                for j, q in enumerate(self.belief.goals)
-            ]
-            return np.asarray(np.min(parts, axis=0) + 0.05 * np.sum(parts, axis=0))
+    def _joined(self, worths: Array, weights: Array) -> Array:
+        """One number of utilities (c, m): themselves, or an augmented Chebyshev distance, shape (c,)."""
+        if worths.shape[1] == 1:
+            only: Array = worths[:, 0]
+            return only
+        parts = weights * (worths - self._field.ideal) / self._field.ranges
+        return np.asarray(parts.min(axis=1) + 0.05 * parts.sum(axis=1))
 
-        best = np.where(self.done, joined(self.mu[:m]), -np.inf).max(axis=1)
-        best = np.where(np.isinf(best), -10.0, best)[:, None]
-        gains = [np.maximum(joined(self.mu[:m] + z[:, None, None] * sd[:m]) - best, 0.0) for z in normals]
-        return np.asarray(np.mean(gains, axis=0) + 1e-12 * sd[:m].sum(axis=0))
+    # -- what it has brought -------------------------------------------------------------------------
 
-    def _value(self) -> Array:
-        """What the record is worth by each drawn function, shape (s,)."""
-        m, goals = len(self.belief.goals), self.belief.goals
-        if m > 1:
-            return self._volume()
-        drawn = goals[0].worth(self.F[0])
-        believed = drawn if self.belief.quiet else goals[0].worth(self.mu[0])
-        chosen = np.where(self.done, believed, -np.inf).argmax(axis=1)
-        value = drawn[np.arange(len(drawn)), chosen]
-        worst = float(goals[0].worth(goals[0].process.data.y).min())
-        return np.where(self.done.any(axis=1), value, worst)
-
-    def _volume(self) -> Array:
-        """Hypervolume of what was measured, by each drawn function, shape (s,)."""
-        m = len(self.belief.goals)
-        U = np.stack([(q.worth(self.F[j]) - self.ideal[j]) / self.spread[j] for j, q in enumerate(self.belief.goals)])
-        return np.array(
-            [hypervolume(U[:, i, self.done[i]].T.reshape(-1, m), self.reference) for i in range(U.shape[1])]
-        )
+    def _value(self) -> float:
+        """What the record is worth by the drawn function, in units of z; of several objectives the hypervolume."""
+        goals = self._belief.goals
+        if not len(self._measured):
+            return float(goals[0].worth(goals[0].process.data.y).min()) if len(goals) == 1 else 0.0
+        pairs = zip(goals, self._truths, strict=False)
+        true = np.stack([goal.worth(truth.value(self._measured)) for goal, truth in pairs], axis=1)  # (k, m)
+        if len(goals) > 1:
+            return hypervolume((true - self._field.ideal) / self._field.ranges, self._field.reference)
+        chosen = true if self._belief.quiet else self._means(self._measured)
+        return float(true[int(np.argmax(chosen[:, 0])), 0])
 
 
 def _limits(belief: Belief) -> dict[int, tuple[float, float]]:
     """Lower and upper end of z, by the number of the quantity among all of them."""
-    found, m = {}, len(belief.goals)
     own: dict[int, Limit] = {id(limit.posterior): limit for limit in belief.gp.limits}
-    for j, quantity in enumerate(belief.limited):
+    found = {}
+    for j, quantity in enumerate(belief.limited, len(belief.goals)):
         limit = own.get(id(quantity.process.posterior))
         if limit is not None:
-            found[m + j] = (limit.lower, limit.upper)
+            found[j] = (limit.lower, limit.upper)
     return found
 
 
-def _ranges(belief: Belief, m: int) -> tuple[Array, Array, Array]:
+def _ranges(belief: Belief) -> tuple[Array, Array, Array]:
     """Ideal and range of the front in units of z, and the reference point in units of that range, shape (m,) each."""
-    worths = belief.worths()
-    if m == 1 or not len(worths):
+    m = len(belief.goals)
+    if m == 1 or not belief.counted.size:
         return np.zeros(m), np.ones(m), np.full(m, -1.0)
+    worths = belief.worths()
     front = worths[non_dominated(worths)]
     ideal, worst = front.max(axis=0), front.min(axis=0)
-    spread = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
-    reference = (worst - ideal) / spread - _REACH
+    ranges = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
+    reference = (worst - ideal) / ranges - _REACH
     for j, goal in enumerate(belief.goals):
-        known = None if goal.goal is None else goal.goal.reference
-        if known is not None and goal.goal is not None and goal.goal.target is None:
-            z = goal.process.outcome.forward(np.array(goal.sign * known))
-            reference[j] = (float(z) - ideal[j]) / spread[j]
-    return ideal, spread, reference
+        if goal.goal is not None and goal.goal.reference is not None and goal.goal.target is None:
+            z = float(goal.process.outcome.forward(np.array(goal.sign * goal.goal.reference)))
+            reference[j] = (z - ideal[j]) / ranges[j]
+    return ideal, ranges, reference
