@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidValueError
 from workbench.trial import Trial
@@ -11,6 +11,7 @@ from workbench.trial import Trial
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from workbench.plots import Ground
     from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
     from workbench.study.model import Model
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
 Named = Trial | int
+LAYERS = ("mean", "sd", "acquisition", "feasibility")
+"""What `study.plot.contour` can draw under the trials."""
 
 
 class Files:
@@ -68,32 +71,74 @@ class Plot:
 
         return plots.history(self._study.history(), objective)
 
-    def slice(self, name: str, objective: str | None = None) -> Figure:
+    def slice(self, name: str, objective: str | None = None, at: Mapping[str, Any] | None = None) -> Figure:
         """Values by one parameter, with the model's belief along it where there is a model.
 
         Args:
             name: A parameter that is a number or a choice.
             objective: Name of one measured objective. None draws a row for each; the model then
                 appears only in a study with one objective.
+            at: Where the other parameters are held; None: at the best trial in which `name` was active.
         """
         from workbench import plots
 
         model = self._study.model()
-        return plots.slice(model.history, name, objective, self._belief(model, objective))
+        return plots.slice(model.history, name, objective, self._belief(model, objective), at)
 
-    def contour(self, x: str, y: str, objective: str | None = None) -> Figure:
-        """The trials over two parameters, on the model's mean where there is a model; nothing is interpolated.
+    def contour(
+        self, x: str, y: str, objective: str | None = None, at: Mapping[str, Any] | None = None, layer: str = "mean"
+    ) -> Figure:
+        """The trials over two parameters, on what the model says where there is a model; nothing is interpolated.
 
         Args:
             x: A parameter that is a number or a choice.
             y: Another one.
             objective: Name of a measured objective; None: the first.
+            at: Where the other parameters are held; None: at the best trial in which both were active.
+            layer: "mean", "sd", "acquisition" or "feasibility".
+        Raises:
+            InvalidValueError: for another layer.
+        """
+        from workbench import plots
+
+        if layer not in LAYERS:
+            raise InvalidValueError(f"expected layer to be one of {', '.join(LAYERS)}, got {layer!r}")
+        model = self._study.model()
+        first = model.history.measured[0].name if model.history.measured else None
+        belief = self._belief(model, objective or first)
+        ground = None if belief is None else self._ground(model, objective or first or "", layer)
+        edge = model.feasibility if belief is not None and self._study.constraints else None
+        return plots.contour(model.history, x, y, objective, belief, at, ground=ground, feasible=edge)
+
+    def importance(self, quantity: str | None = None) -> Figure:
+        """How much of the change in a quantity each parameter carries, with intervals.
+
+        Args:
+            quantity: Name of an objective or a quantity with limits; None: the first objective.
+        Raises:
+            TrialStateError: if the record is too small for a model.
         """
         from workbench import plots
 
         model = self._study.model()
-        first = model.history.measured[0].name if model.history.measured else None
-        return plots.contour(model.history, x, y, objective, self._belief(model, objective or first))
+        name = quantity if quantity is not None else self._first()
+        return plots.importance(model.importance(name)[name])
+
+    def calibration(self, quantity: str | None = None) -> Figure:
+        """Each trial as measured against its prediction from all others.
+
+        Args:
+            quantity: Name of an objective or a quantity with limits; None: the first objective.
+        Raises:
+            InvalidValueError: if the model knows no quantity of that name.
+        """
+        from workbench import plots
+
+        found = self._study.model().diagnose().calibration
+        name = quantity if quantity is not None else self._first()
+        if name not in found:
+            raise InvalidValueError(f"expected one of {', '.join(found) or 'nothing: no model yet'}, got {name!r}")
+        return plots.calibration(found[name])
 
     def parallel(self, parameters: Sequence[str] | None = None, objective: str | None = None) -> Figure:
         """A line for each trial through its parameters and objectives; on every objective, better is up.
@@ -138,6 +183,28 @@ class Plot:
         from workbench import plots
 
         return plots.timeline(self._study.history())
+
+    def _first(self) -> str:
+        """Name of the first measured objective."""
+        measured = self._study.history().measured
+        if not measured:
+            raise InvalidValueError("this study is judged by people only, so nothing is measured")
+        return measured[0].name
+
+    @staticmethod
+    def _ground(model: Model, objective: str, layer: str) -> Ground | None:
+        """A layer under the trials of a contour; None for the mean."""
+        from workbench.plots import Ground
+
+        unit = next(goal.unit for goal in model.history.measured if goal.name == objective)
+        if layer == "sd":
+            return Ground("uncertainty (± 1 sd)", lambda points: model.predict(points)[objective][1], unit)
+        if layer == "acquisition":
+            one = len(model.history.measured) == 1
+            return Ground("expected gain", model.acquisition, unit if one else "share", log=True)
+        if layer == "feasibility":
+            return Ground("probability to hold every limit", model.feasibility, ends=(0.0, 1.0))
+        return None
 
     @staticmethod
     def _belief(model: Model, objective: str | None) -> Predict | None:
