@@ -50,7 +50,7 @@ def words(at: Any) -> str:
     return "\n".join(str(part.value) for part in parts).replace("\\", "")
 
 
-PAGES = ["run_sheet", "overview", "compare", "settings", "new_study"]
+PAGES = ["run_sheet", "overview", "model", "compare", "settings", "new_study"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -19,12 +19,13 @@ HERE = Path(__file__).parent
 _PAGES = (
     ("run", "Run sheet", "table_rows", "run"),
     ("overview", "Overview", "monitoring", "overview"),
+    ("model", "Model", "psychology", "model"),
     ("studies", "Studies", "folder_open", "studies"),
     ("new", "New study", "add_circle", "new"),
     ("compare", "Compare", "compare_arrows", "compare"),
     ("settings", "Settings and export", "settings", "settings"),
 )
-_LATER = (("Model", "psychology", "The model page is not built yet."), ("Pareto", "scatter_plot", "Not built yet."))
+_LATER = (("Pareto", "scatter_plot", "Not built yet."),)
 
 
 def main() -> None:
@@ -61,7 +62,7 @@ def _sidebar() -> None:
         names = [summary.name for summary in list_studies(state.storage())]
         if name is not None:
             _picker(name, names)
-            for key in ("run", "overview"):
+            for key in ("run", "overview", "model"):
                 _link(key, name)
             for label, icon, why in _LATER:
                 st.page_link(

@@ -23,6 +23,7 @@ from workbench.study import Study
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
 TAB = "tab"
 LOCKS, SHUFFLED, GROUPS, PAGE, NONCE = "locks", "shuffled", "groups", "page", "nonce"
+QUANTITY, HELD = "quantity", "held"
 
 
 # -- the server's ----------------------------------------------------------------------

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 REFRESH = 2.0  # seconds between looks at the record while a page is open
 PAGES = {
-    "run": "app_pages/run_sheet.py", "overview": "app_pages/overview.py", "studies": "app_pages/studies.py",
+    "run": "app_pages/run_sheet.py", "overview": "app_pages/overview.py", "model": "app_pages/model.py",
+    "studies": "app_pages/studies.py",
     "new": "app_pages/new_study.py", "compare": "app_pages/compare.py", "settings": "app_pages/settings.py",
 }  # fmt: skip
 
@@ -91,7 +92,7 @@ def follow(study: Study) -> None:
     @st.fragment(run_every=REFRESH)
     def look() -> None:
         store = state.storage()
-        found = [one for one in (state.jobs().active(name, "ask"), state.jobs().active(name, "run")) if one]
+        found = [one for one in (state.jobs().active(name, kind) for kind in ("ask", "run", "analysis")) if one]
         row = store.study(name)
         marks = (row.revision, tuple((job.id, job.state) for job in state.jobs().of(name)))
         before = state.get(state.SEEN)

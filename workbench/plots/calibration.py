@@ -99,7 +99,7 @@ def calibration(found: Predicted, most: int = theme.SVG_LIMIT) -> Figure:
     inside = found.inside()
     caption = (
         f"{inside} of {n} inside their 95 % range, R² {found.r2:.2f}. Left: each trial predicted from all others, "
-        "hyperparameters held. Right: flat is honest; shaded: what chance allows."
+        "settings of the model held. Right: flat is honest; shaded: what chance allows."
     )
     if len(rows) < n:
         caption += f" Drawn: {len(rows):,} of {n:,} trials."

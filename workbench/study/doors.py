@@ -106,7 +106,7 @@ class Plot:
         model = self._study.model()
         first = model.history.measured[0].name if model.history.measured else None
         belief = self._belief(model, objective or first)
-        ground = None if belief is None else self._ground(model, objective or first or "", layer)
+        ground = None if belief is None else layer_of(model, objective or first or "", layer)
         edge = model.feasibility if belief is not None and self._study.constraints else None
         return plots.contour(model.history, x, y, objective, belief, at, ground=ground, feasible=edge)
 
@@ -192,21 +192,6 @@ class Plot:
         return measured[0].name
 
     @staticmethod
-    def _ground(model: Model, objective: str, layer: str) -> Ground | None:
-        """A layer under the trials of a contour; None for the mean."""
-        from workbench.plots import Ground
-
-        unit = next(goal.unit for goal in model.history.measured if goal.name == objective)
-        if layer == "sd":
-            return Ground("uncertainty (± 1 sd)", lambda points: model.predict(points)[objective][1], unit)
-        if layer == "acquisition":
-            one = len(model.history.measured) == 1
-            return Ground("expected gain", model.acquisition, unit if one else "share", log=True)
-        if layer == "feasibility":
-            return Ground("probability to hold every limit", model.feasibility, ends=(0.0, 1.0))
-        return None
-
-    @staticmethod
     def _belief(model: Model, objective: str | None) -> Predict | None:
         """What the model believes about one objective, as the figures want it; None where there is no model."""
         measured = [goal.name for goal in model.history.measured]
@@ -214,3 +199,24 @@ class Plot:
         if model.surrogate is None or name not in measured:
             return None
         return lambda params: model.predict(params)[name]
+
+
+def layer_of(model: Model, objective: str, layer: str) -> Ground | None:
+    """A layer under the trials of a contour; None for the mean.
+
+    Args:
+        model: What says it.
+        objective: Name of a measured objective.
+        layer: One of `LAYERS`.
+    """
+    from workbench.plots import Ground
+
+    unit = next(goal.unit for goal in model.history.measured if goal.name == objective)
+    if layer == "sd":
+        return Ground("uncertainty (± 1 sd)", lambda points: model.predict(points)[objective][1], unit)
+    if layer == "acquisition":
+        one = len(model.history.measured) == 1
+        return Ground("expected gain", model.acquisition, unit if one else "share", log=True)
+    if layer == "feasibility":
+        return Ground("probability to hold every limit", model.feasibility, ends=(0.0, 1.0))
+    return None

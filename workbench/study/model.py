@@ -75,7 +75,7 @@ class Model:
         """
         from workbench.analysis import gained
 
-        belief, X = self._belief(), self._encoded(params)
+        belief, X = self.belief(), self._encoded(params)
         if not belief.counted.size:
             return np.full(len(X), np.nan)
         return gained(belief, X)[0] * belief.gp.feasibility(X)
@@ -107,7 +107,7 @@ class Model:
         from workbench.analysis import recommend
 
         allows = Screen(self.history).allows
-        return recommend(self._belief(), risk=risk, sure=sure, prefer=prefer, fixed=fixed, allows=allows)
+        return recommend(self.belief(), risk=risk, sure=sure, prefer=prefer, fixed=fixed, allows=allows)
 
     def importance(self, quantity: str | None = None) -> dict[str, Importance]:
         """How much of the change each parameter carries: Sobol total indices with intervals, by quantity.
@@ -117,7 +117,7 @@ class Model:
         """
         from workbench.analysis import importance
 
-        belief = self._belief()
+        belief = self.belief()
         names = [one.name for one in belief.chosen(quantity)]
         found: dict[str, Importance] = {}
         for name in names:
@@ -128,7 +128,7 @@ class Model:
         """Is the model to be trusted, and is the study in good order? Also of a record that is too small for one."""
         from workbench.analysis import diagnose
 
-        belief = None if self.surrogate is None else self._belief()
+        belief = None if self.surrogate is None else self.belief()
         found: Diagnosis = self._once("diagnosis", lambda: diagnose(self.history, belief, self.missing))
         return found
 
@@ -144,7 +144,7 @@ class Model:
         numbers = [int(n) for n in ahead]
         if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
             raise InvalidValueError(f"expected different numbers of trials, each at least 1, got {list(ahead)!r}")
-        belief = self._belief()
+        belief = self.belief()
         key = ("worth", *sorted(numbers), self.history.space.key(dict(fixed or {})))
         found: Worth = self._once(key, lambda: worth_more(belief, numbers, fixed))
         return found
@@ -163,7 +163,7 @@ class Model:
         number = trial.number if isinstance(trial, Trial) else trial
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(self.history):
             raise InvalidValueError(f"expected a trial or its number, 0 to {len(self.history) - 1}, got {trial!r}")
-        belief = self._belief()
+        belief = self.belief()
         earlier = self.history.as_of(number)
         asked = self.history.rows[number].origin == "asked"
         before = self._before(earlier) if asked else None
@@ -192,7 +192,12 @@ class Model:
             raise TrialStateError(self.missing)
         return self.surrogate
 
-    def _belief(self) -> Belief:
+    def belief(self) -> Belief:
+        """Record and model together, as the functions of `workbench.analysis` take them.
+
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
         from workbench.analysis import Belief
 
         surrogate = self._needed()
