@@ -10,8 +10,13 @@ with a finite budget, at full depth and without discount). Several objectives: t
 that of the front now, and each step improves a random weighting of the objectives (ParEGO, Knowles 2006).
 
 The search of each step looks at points spread over the space and then near the best of them; it is lighter than that of
-an ask, so a gain is understated rather than overstated by it. `benchmarks/worth_more.py` holds promises against what
-came of them.
+an ask, so a gain is understated rather than overstated by it.
+
+No function is quite what the model takes it for, and what it is wrong about adds up. On eight problems the interval of
+the draws held what came of 1, 5 and 10 trials in 89, 71 and 58 of 100 cases instead of 90; widened by the factor
+trials^0.6, and by 0.2 % of the range of the values for what is next to nothing, in 90 of 100
+(`benchmarks/worth_more.py`, which holds promises against what came of them; it was set on seeds 0 to 3 and is recorded
+on others). So that is the interval that is given.
 
 Symbols: s draws, c points, d encoded columns, m objectives, k measured points; z standardised values.
 """
@@ -49,6 +54,7 @@ AHEAD = (1, 5, 10)
 FEWEST = 5  # complete trials below which nothing is promised
 STOP = 0.01  # of the spread of the values so far: an expected gain of all trials ahead below it says stop
 
+_WIDER, _SLACK = 0.6, 0.2  # power of the number of trials that the interval is widened by; and a share of `STOP`
 _SETTINGS, _EACH = 12, 4  # hyperparameters, and functions drawn under each
 _FEATURES = 192  # of a drawn function
 _SPREAD = 256  # points that every step looks at, beside
@@ -68,8 +74,8 @@ class Gain:
     Args:
         trials: How many.
         mean: Expected gain: of the objective, user units, positive is better; or a share of the hypervolume.
-        low, high: Its interval, 90 of 100 draws.
-        any: Probability that there is a gain at all.
+        low, high: Interval in which it lies in 90 of 100 cases.
+        any: Probability that there is a gain of more than next to nothing, 0.2 % of the range of the values.
         held: Probability that some trial holds every limit by then; 1 where one does already.
     """
 
@@ -185,15 +191,22 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
         played = [_Game(belief, field, rules, rng).played(sorted(ahead)) for rules in _drawn(belief, rng)]
     gains = np.array([gain for gain, _ in played])  # (s, len(ahead))
     share = np.mean([there for _, there in played], axis=0)
-    scale = 1.0 if goal is None else goal.unit_of_z()
-    ends = np.quantile(gains, [0.05, 0.95], axis=0)  # (2, len(ahead))
-    found = tuple(
-        Gain(steps, scale * float(g.mean()), scale * float(low), scale * float(high), _any(g), sure)
-        for steps, g, low, high, sure in zip(sorted(ahead), gains.T, *ends, share.tolist(), strict=True)
-    )
-    stop = STOP
+    scale, stop = 1.0, STOP
     if goal is not None:
-        stop = STOP * float(np.ptp(np.quantile(goal.process.data.y, [0.05, 0.95]))) * scale
+        scale = goal.unit_of_z()
+        stop = STOP * scale * float(np.ptp(np.quantile(goal.process.data.y, [0.05, 0.95])))
+    ends = np.quantile(gains, [0.05, 0.95], axis=0)  # (2, len(ahead))
+    least = _SLACK * stop / scale
+    found = tuple(
+        Gain(
+            steps,
+            scale * float(g.mean()),
+            *_widened(steps, scale * low, scale * high, _SLACK * stop),
+            _any(g, least),
+            sure,
+        )
+        for steps, g, low, high, sure in zip(sorted(ahead), gains.T, *ends.tolist(), share.tolist(), strict=True)
+    )
     return Worth(
         name,
         unit,
@@ -205,8 +218,15 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
     )
 
 
-def _any(gains: Array) -> float:
-    return float((gains > 1e-9).mean())
+def _widened(steps: int, low: float, high: float, slack: float) -> tuple[float, float]:
+    """The interval of the draws, widened as far as what came of promises demands."""
+    factor = steps**_WIDER
+    least = max(0.0, low / factor - slack) if low >= 0 else low * factor - slack
+    return least, max(high, 0.0) * factor + slack
+
+
+def _any(gains: Array, least: float) -> float:
+    return float((gains > least).mean())
 
 
 # -- where the game is played --------------------------------------------------------------------------
