@@ -14,10 +14,9 @@ import workbench as wb
 from workbench.analysis import Belief, Calibration, worth
 from workbench.analysis.diagnose import widened
 from workbench.analysis.explain import gained, parts
-from workbench.analysis.importance import Design, indices, needed
+from workbench.analysis.importance import Design, indices, needed, plausible
 from workbench.analysis.verdict import about, at_most, listed, numbered, percent, plain
 from workbench.models.exact import ExactPosterior, Settings
-from workbench.models.spread import plausible
 
 UNIT = wb.Space([wb.Float(name, 0, 1) for name in "abcd"])
 

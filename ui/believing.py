@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ui import state, work
 from ui.presenters import modelling, words
-from ui.work import Findings
+from ui.presenters.modelling import Findings
 from workbench.study import Study
 from workbench.trial import Trial
 
@@ -29,7 +29,7 @@ def findings(study: Study) -> Findings | None:
 
 def fresh(study: Study, found: Findings | None) -> bool:
     """Is it of the record as it is now?"""
-    return found is not None and found.mark == work.mark(study.history())
+    return found is not None and found.mark == modelling.mark(study.history())
 
 
 def lead(study: Study) -> str:

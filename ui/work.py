@@ -13,9 +13,7 @@ from workbench.errors import WorkbenchError
 from workbench.executor import Channel
 
 if TYPE_CHECKING:
-    from workbench.analysis import Recommendation, Verdict
-    from workbench.study import Model
-    from workbench.trial import History
+    from ui.presenters.modelling import Findings
 
 CHEAP = frozenset({"sobol", "random", "grid"})
 """Samplers whose ask takes milliseconds: they answer in the page."""
@@ -90,35 +88,9 @@ class Analyse:
     study: str
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What the model says at one state of the record.
-
-    Args:
-        mark: The state of the finished runs that it was made of, as `mark` gives it.
-        run: Number of the last finished run; None without one.
-        runs: How many runs had finished.
-        model: The model, with what was found out kept inside.
-        verdicts: Every finding.
-        best: The recommended point; None where there is no model.
-    """
-
-    mark: tuple[int, ...]
-    run: int | None
-    runs: int
-    model: Model
-    verdicts: list[Verdict]
-    best: Recommendation | None
-
-
-def mark(history: History) -> tuple[int, ...]:
-    """What a model depends on: how many runs have finished, and the last change of one of them."""
-    finished = [row.revision for row, done in zip(history.rows, ~history.pending, strict=True) if done]
-    return len(finished), max(finished, default=0), history.spaces.version
-
-
 def analyse(order: Analyse, channel: Channel) -> Findings:
     """Fit the model and find out what it says; each step is said."""
+    from ui.presenters.modelling import Findings, mark
     from workbench.build import load_study
 
     channel.send(Progress(0.05, "Reading the record and fitting the model."))

@@ -20,7 +20,7 @@ from workbench.study.doors import LAYERS, layer_of
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from ui.work import Findings
+    from ui.presenters.modelling import Findings
 
 CARD = 346  # px; three and their gaps fit the page at 1400 px
 MOST = 5_000  # points of a chart

@@ -16,8 +16,9 @@ from workbench.errors import WorkbenchError
 from workbench.markup import shorten, wording
 
 if TYPE_CHECKING:
-    from ui.work import Findings
+    from workbench.analysis import Recommendation
     from workbench.space import Parameter
+    from workbench.study import Model
     from workbench.trial import History, Trial
 
 ICONS: Mapping[Level, tuple[str, str]] = {
@@ -31,6 +32,33 @@ _ORDER = (
 )  # fmt: skip
 _SURE = 0.5  # probability to be better, from which a card says it first
 _NAMED = 4  # knobs that a line names
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the model says at one state of the record.
+
+    Args:
+        mark: The state of the finished runs that it was made of, as `mark` gives it.
+        run: Number of the last finished run; None without one.
+        runs: How many runs had finished.
+        model: The model, with what was found out kept inside.
+        verdicts: Every finding.
+        best: The recommended point; None where there is no model.
+    """
+
+    mark: tuple[int, ...]
+    run: int | None
+    runs: int
+    model: Model
+    verdicts: list[Verdict]
+    best: Recommendation | None
+
+
+def mark(history: History) -> tuple[int, ...]:
+    """What a model depends on: how many runs have finished, and the last change of one of them."""
+    finished = [row.revision for row, done in zip(history.rows, ~history.pending, strict=True) if done]
+    return len(finished), max(finished, default=0), history.spaces.version
 
 
 @dataclass(frozen=True, slots=True)

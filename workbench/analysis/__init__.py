@@ -9,6 +9,7 @@ from workbench.analysis.belief import Belief, Neighbour, Quantity
 from workbench.analysis.calibration import Calibration
 from workbench.analysis.diagnose import Diagnosis, diagnose, widened
 from workbench.analysis.explain import Explanation, Other, Parts, explain, gained
+from workbench.analysis.front import ModelFront, pareto_front
 from workbench.analysis.importance import Importance, Share, importance
 from workbench.analysis.recommend import Recommendation, recommend
 from workbench.analysis.verdict import LEVELS, Level, Verdict, verdicts_html
@@ -23,6 +24,7 @@ __all__ = [
     "Gain",
     "Importance",
     "Level",
+    "ModelFront",
     "Neighbour",
     "Other",
     "Parts",
@@ -35,6 +37,7 @@ __all__ = [
     "explain",
     "gained",
     "importance",
+    "pareto_front",
     "recommend",
     "verdicts_html",
     "widened",

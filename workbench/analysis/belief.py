@@ -201,6 +201,15 @@ class Belief:
         mu, sd = self.moments(self.designs(x))
         return np.stack([q.expected_worth(mu[:, j], sd[:, j]) for j, q in enumerate(self.goals)], axis=1)
 
+    def reference(self) -> Array:
+        """Reference point of the hypervolume in units of z, shape (m,): that of the record."""
+        told = self.history.reference
+        targeted = [one.goal is not None and one.goal.target is not None for one in self.goals]
+        pairs = zip(self.goals, told, targeted, strict=True)
+        return np.array(
+            [u / one.process.outcome.slope if on else one.process.outcome.forward(np.array(u)) for one, u, on in pairs]
+        )
+
     def best(self) -> int | None:
         """Row of the best counted trial of a study with one objective: measured, or expected under noise."""
         if len(self.goals) != 1 or not self.counted.size:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _DRAWS, _FEW = 128, 16  # of several objectives: for one point, and for each of many
-_REACH = 0.1  # of the range of the front, that the reference point lies beyond its worst values
 _SEED = 0xE7
 
 
@@ -256,9 +255,7 @@ def _beaten(belief: Belief, x: Array) -> float | None:
 def _in_volume(belief: Belief, X: Array) -> tuple[Array, Array]:
     worths = belief.worths(X[0])
     front = worths[non_dominated(worths)]
-    ideal, worst = front.max(axis=0), front.min(axis=0)
-    spread = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
-    reference = worst - _REACH * spread
+    reference = belief.reference()
     now = hypervolume(front, reference)
     mu, sd = belief.moments(X)  # (b, m)
     normals = np.random.default_rng(_SEED).standard_normal(((_DRAWS if len(X) == 1 else _FEW) // 2, mu.shape[1]))

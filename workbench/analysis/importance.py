@@ -28,9 +28,8 @@ import numpy as np
 from workbench import markup
 from workbench.acquisition.thompson import draw
 from workbench.analysis.verdict import Verdict, at_most, listed, percent, plain, runs, unit_of
-from workbench.models.exact import Data, ExactPosterior
+from workbench.models.exact import Data, ExactPosterior, Settings, draws
 from workbench.models.gp import alone
-from workbench.models.spread import plausible
 from workbench.space import Space
 from workbench.space.sampling import Sobol
 
@@ -51,6 +50,7 @@ _POINTS = 6144  # of which the mean is asked
 _DRAWN = 3072  # of which each draw is asked
 _SETTINGS, _EACH = 16, 4  # hyperparameters, and functions drawn under each
 _FEATURES = 128  # of a drawn function
+_COMPARED = 150  # trials that hyperparameters are drawn by
 _LEARNT = 400  # trials that a drawn function is conditioned on
 _TRIES = 64  # draws of one parameter until the point is allowed
 _STUCK = 0.5  # share of points at which it has no other value, beyond which a parameter gets no index
@@ -264,12 +264,22 @@ def _drawn(belief: Belief, quantity: Quantity) -> Array:
     with alone():
         for settings in plausible(process.data, process.settings, _SETTINGS, rng):
             posterior = ExactPosterior.of(data, settings)
-            K = posterior.kernel.between(Z, posterior.X)[0]  # once for all draws of these hyperparameters
+            K = posterior.anchors.between(posterior.placed(Z))[0]  # once for all draws of these hyperparameters
             for _ in range(_EACH):
                 function = draw(posterior, rng, belief.levels(), _FEATURES)
                 f = (function.prior(Z) + K @ function.correction).reshape(-1, N)  # (1 + p, N)
                 found.append(indices(f[0], list(f[1:]), list(design.moved.values())))
     return np.array(found)
+
+
+def plausible(data: Data, settings: Settings, count: int, rng: np.random.Generator) -> list[Settings]:
+    """So many hyperparameters drawn from their posterior given an even sample of the trials: rather too wide a spread.
+
+    Where fewer could be drawn they come several times; where none could, the most likely ones do.
+    """
+    rows = np.unique(np.linspace(0, len(data.y) - 1, min(len(data.y), _COMPARED)).astype(np.int64))
+    found = draws(data.at(rows), settings, count, rng) or [settings]
+    return [found[i % len(found)] for i in range(count)]
 
 
 def _some(data: Data) -> Data:

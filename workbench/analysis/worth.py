@@ -34,11 +34,11 @@ from scipy.special import ndtr
 from workbench import markup
 from workbench.acquisition.thompson import Draw, draw
 from workbench.analysis.belief import Belief
+from workbench.analysis.importance import plausible
 from workbench.analysis.recommend import fully_held
 from workbench.analysis.verdict import Verdict, plain, runs, unit_of
 from workbench.models.exact import Data, ExactPosterior
 from workbench.models.gp import alone
-from workbench.models.spread import plausible
 from workbench.pareto import hypervolume, non_dominated
 
 if TYPE_CHECKING:
@@ -62,7 +62,6 @@ _NEAR, _STEPS = 48, (0.3, 0.1, 0.03, 0.01)  # so many near the best, at these sh
 _SEARCHES = 2  # times that the neighbourhood of the best is searched
 _LEARNT, _BEST = 150, 60  # trials that a game is conditioned on, the best ones among them
 _KEPT = 48  # measured points that the final choice may fall on, the best ones
-_REACH = 0.1  # of the range of the front, that the reference point lies beyond its worst values
 _NOISELESS = 1e-8  # variance of a measurement without noise
 _SEED = 0x60
 
@@ -474,9 +473,4 @@ def _ranges(belief: Belief) -> tuple[Array, Array, Array]:
     front = worths[non_dominated(worths)]
     ideal, worst = front.max(axis=0), front.min(axis=0)
     ranges = np.where(ideal - worst > 1e-9, ideal - worst, 1.0)
-    reference = (worst - ideal) / ranges - _REACH
-    for j, goal in enumerate(belief.goals):
-        if goal.goal is not None and goal.goal.reference is not None and goal.goal.target is None:
-            z = float(goal.process.outcome.forward(np.array(goal.sign * goal.goal.reference)))
-            reference[j] = (z - ideal[j]) / ranges[j]
-    return ideal, ranges, reference
+    return ideal, ranges, (belief.reference() - ideal) / ranges

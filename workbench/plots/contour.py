@@ -250,10 +250,12 @@ def _add_field(figure: Figure, plane: _Plane, predict: Predict, ground: Ground |
     else:
         said = f"Ground: {ground.word}{', logarithmic' if ground.log else ''}."
         unit, power = f" [{theme.shorten(ground.unit, 12)}]" if ground.unit else "", "log10 " if ground.log else ""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            z = np.where(z > 0, np.log10(z), np.nan) if ground.log else z
-        if ground.log and np.isfinite(z).any():
-            z = np.maximum(z, np.nanmax(z) - _DECADES)  # what is smaller is as good as nothing
+        if ground.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                z = np.where(np.isnan(z), np.nan, np.log10(np.maximum(z, 0.0)))
+            top = float(np.max(z[np.isfinite(z)], initial=-np.inf))
+            z = np.where(np.isnan(z), np.nan, np.maximum(z, top - _DECADES))  # what is smaller is as good as nothing
+            z = np.where(np.isfinite(z), z, np.nan)
         low, high = ground.ends if ground.ends is not None else (None, None)
         look |= {
             "colorscale": theme.scale(theme.FIELD), "reversescale": True, "zmin": low, "zmax": high,

@@ -26,6 +26,7 @@ class Rule:
         beyond: Features of the goals that this sampler may be given although it does not look at them.
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
+        learns: Features of the goals that this sampler learns from.
         most: Complete trials up to which the sampler answers in reasonable time.
     """
 
@@ -33,6 +34,7 @@ class Rule:
     reason: str
     beyond: frozenset[str] = frozenset()
     warning: str = ""
+    learns: frozenset[str] = frozenset()
     most: float = math.inf
 
 
@@ -40,7 +42,12 @@ _GOALS = frozenset({"objectives", "constraints", "preference"})
 
 TABLE: tuple[Rule, ...] = (
     # Beyond 2,000 trials its model is local; every ask still reads the whole record.
-    Rule("gp", "one objective, and a space that a Gaussian process models", most=20_000),
+    Rule(
+        "gp",
+        "measured objectives, and a space that a Gaussian process models",
+        learns=frozenset({"objectives", "constraints"}),
+        most=20_000,
+    ),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
     ),
@@ -84,13 +91,14 @@ class AutoSampler(Sampler):
         for rule in TABLE:
             sampler = self._factories[rule.sampler]()
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
+            unlearnt = goals.keys() - rule.learns
             if (
-                (goals and not rule.beyond)
+                (unlearnt and not rule.beyond)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):
                 continue
-            warning = rule.warning.format(what=" and ".join(goals.values())) if goals and rule.beyond else ""
+            warning = rule.warning.format(what=" and ".join(goals.values())) if unlearnt and rule.beyond else ""
             return rule, sampler, warning
         raise UnsupportedError(
             f"no sampler serves {', '.join(request.needs.values())} together; leave out near= and prefer=, "

@@ -16,7 +16,16 @@ from workbench.trial import Trial
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from workbench.analysis import Belief, Diagnosis, Explanation, Importance, Recommendation, Verdict, Worth
+    from workbench.analysis import (
+        Belief,
+        Diagnosis,
+        Explanation,
+        Importance,
+        ModelFront,
+        Recommendation,
+        Verdict,
+        Worth,
+    )
     from workbench.models.surrogate import Surrogate
     from workbench.trial import History
 
@@ -108,6 +117,18 @@ class Model:
 
         allows = Screen(self.history).allows
         return recommend(self.belief(), risk=risk, sure=sure, prefer=prefer, fixed=fixed, allows=allows)
+
+    def pareto_front(self) -> ModelFront:
+        """The front as the model believes in it: how sure each trial is to be on it, and where it runs.
+
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
+        from workbench.analysis import pareto_front
+
+        surrogate = self._needed()
+        found: ModelFront = self._once("front", lambda: pareto_front(self.history, surrogate))
+        return found
 
     def importance(self, quantity: str | None = None) -> dict[str, Importance]:
         """How much of the change each parameter carries: Sobol total indices with intervals, by quantity.
