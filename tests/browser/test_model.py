@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 import workbench as wb
@@ -72,12 +73,11 @@ def test_slices_contours_and_calibration_follow_the_record(
     assert drawn(browser, "model_slice_temp")
     tab(browser, "Contours")
     assert drawn(browser, "model_contour")
-    before = browser.text()
-    slider = browser.until(lambda: browser.find('[role="slider"]'))
-    slider.click()
-    slider.send_keys(Keys.ARROW_RIGHT * 10)
-    browser.settle()
-    browser.until(lambda: browser.text() != before)
+    before = drawn(browser, "model_contour")
+    held = browser.until(lambda: browser.find('[data-testid="stSlider"] input[type="range"]'))
+    browser.driver.execute_script("arguments[0].focus()", held)
+    ActionChains(browser.driver).send_keys(*[Keys.ARROW_LEFT] * 5).perform()
+    browser.until(lambda: drawn(browser, "model_contour") != before)  # its caption names where the others are held
     tab(browser, "Calibration")
     assert "measured yield" in drawn(browser, "model_calibration")
     study.attach(study.trial(0).params, 70.0)
