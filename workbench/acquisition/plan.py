@@ -6,7 +6,7 @@ Symbols: z standardised values of the objective, larger is better.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,6 +56,8 @@ class Setting:
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
+        drawn: The process of the objective at several hyperparameters, over which acquisition functions are averaged;
+            none for the most probable ones alone.
         prefer: Weights of several objectives by name.
     """
 
@@ -66,6 +68,7 @@ class Setting:
     context: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
+    drawn: Sequence[ExactPosterior] = ()
     prefer: Mapping[str, float] = field(default_factory=dict)
 
     def observed(self) -> Array:
@@ -93,9 +96,10 @@ class Setting:
     def posteriors(self) -> list[ExactPosterior]:
         """Of each objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
         history = self.history
+        own = [self.drawn[0]] if self.drawn else [output.posterior for output in self.gp.outputs]
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
         P = self.gp.inputs.model_points(history.X[failed])
-        return [_believing(output.posterior, P) for output in self.gp.outputs]
+        return [_believing(posterior, P) for posterior in own]
 
     @property
     def quiet(self) -> bool:
@@ -213,11 +217,20 @@ def chosen(name: str, setting: Setting, seconds: float = math.inf) -> Chosen:
     if len(setting.history.measured) > 1 and name in several.MAKERS:
         made = Chosen(several.MAKERS[name](setting, seconds), None)
     else:
-        made = MAKERS[name](setting)
+        made = _made(name, setting)
     limits = setting.limits
     if name == "feasibility" or not limits:
         return made
     return Chosen(Summed([made.acquisition, LogFeasibility(limits)]), made.best)
+
+
+def _made(name: str, setting: Setting) -> Chosen:
+    if len(setting.drawn) < 2 or name in _ALONE:
+        return MAKERS[name](setting)
+    each = [MAKERS[name](replace(setting, drawn=(posterior,))) for posterior in setting.drawn]
+    best = [part.best for part in each if part.best is not None]
+    acquisition = Averaged([part.acquisition for part in each], logs=name not in _NO_LOGARITHMS)
+    return Chosen(acquisition, float(np.mean(best)) if best else None)
 
 
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
@@ -341,5 +354,7 @@ MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
     "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),
 }
 
+_ALONE = frozenset({"feasibility", "thompson"})  # of no objective; of one function
+_NO_LOGARITHMS = frozenset({"ucb"})
 SPREAD = frozenset({"kg", "mes", "gibbon"})
 """Those that look at points spread over the space."""

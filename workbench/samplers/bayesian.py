@@ -1,7 +1,10 @@
 """Bayesian optimisation with a Gaussian process.
 
 A scrambled Sobol start, then the maximiser of an acquisition function (`acquisition.plan` says which). Trials in
-flight are averaged out or believed in, so that a batch is chosen one by one, each seeing those before it.
+flight are averaged out or believed in, so that a batch is chosen one by one, each seeing those before it. A joint batch
+goes on from there: each point in turn is searched anew, given all others. The expected improvement of a batch is the
+mean over what the others may bring of their improvement plus that of the last point beyond it, so that each such search
+is an ascent of the joint expected improvement (Ginsbourger et al. 2010, section 2), exact in the point that moves.
 
 Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the incumbent.
 """
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
 SEVERAL = ("ehvi", "nehvi", "parego")
 ACQUISITIONS = (*ONE, *SEVERAL)
+_BATCHES = ("greedy", "joint")
+_SMALL = 20  # trials from which on the most probable hyperparameters are good enough, and time is short
+_SWEEPS = 2  # over the points of a joint batch
+_GAIN = 1e-6  # of the acquisition function below which a point of a joint batch stays
 _CENTRES = 10  # best trials around one of which a large record is searched
 _EXACT = 5  # objectives up to which contributions to a hypervolume are quick
 _FRONT = 12  # points of a front around which a search looks
@@ -71,23 +78,46 @@ class GPSampler(Sampler):
             several "ehvi", "nehvi" or "parego"; None takes what `acquisition.plan` says of the record.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
+        ensemble: Hyperparameters drawn from their posterior over which the acquisition function is averaged while
+            trials are fewer than 20; 0 takes the most probable ones alone. Of benefit on none of the seven functions
+            tried: 5 draws explore more, and left 0.3 decades more regret in the mean (4 seeds).
+        batch: "greedy" chooses the points of `ask(n)` one after the other; "joint" then moves each in turn, given the
+            others, for up to three times the time.
     """
 
     name = "gp"
     serves = MODELLED | {"context", "near", "constraints", "objectives", "prefer"}
 
-    def __init__(self, acquisition: str | None = None, restarts: int = 8, raw_samples: int = 512) -> None:
+    def __init__(
+        self,
+        acquisition: str | None = None,
+        restarts: int = 8,
+        raw_samples: int = 512,
+        batch: str = "greedy",
+        ensemble: int = 0,
+    ) -> None:
         if acquisition not in (None, *ACQUISITIONS):
             raise UnsupportedError(
                 f"acquisition must be one of {', '.join(ACQUISITIONS)}, or None; got {acquisition!r}"
             )
         if not 1 <= restarts <= raw_samples:
             raise UnsupportedError(f"needs 1 <= restarts <= raw_samples, got {restarts} and {raw_samples}")
+        if batch not in _BATCHES:
+            raise UnsupportedError(f"batch must be one of {', '.join(_BATCHES)}, got {batch!r}")
         self._acquisition, self._restarts, self._raw_samples = acquisition, restarts, raw_samples
+        if ensemble < 0:
+            raise UnsupportedError(f"ensemble must be a number of draws, 0 or more, got {ensemble}")
+        self._batch, self._ensemble = batch, ensemble
 
     def options(self) -> dict[str, Any]:
-        """Acquisition and effort of the search."""
-        return {"acquisition": self._acquisition, "restarts": self._restarts, "raw_samples": self._raw_samples}
+        """Acquisition, effort of the search, and how batches are chosen."""
+        return {
+            "acquisition": self._acquisition,
+            "restarts": self._restarts,
+            "raw_samples": self._raw_samples,
+            "batch": self._batch,
+            "ensemble": self._ensemble,
+        }
 
     def check(self, request: AskRequest) -> None:
         """Refuse what needs another sampler: spaces too large for a model, sparse mixtures."""
@@ -158,7 +188,33 @@ class GPSampler(Sampler):
                     return proposals + spread_out(request, missing - k, taken, why="what is left of the space")
                 proposals.append(found)
                 taken.append(found.x)
+            if self._batch == "joint" and missing > 1:
+                self._together(request, surrogate, near, [p.x for p in start], proposals)
         return proposals
+
+    def _together(
+        self,
+        request: AskRequest,
+        surrogate: GaussianProcesses,
+        near: Vicinity | None,
+        before: Sequence[Array],
+        proposals: list[Proposal],
+    ) -> None:
+        """Move each proposal in turn to where it is best given all others, until none moves or the time is over."""
+        left = _SWEEPS * len(proposals)
+        for _ in range(_SWEEPS):
+            moved = False
+            for i, present in enumerate(proposals):
+                others = [*before, *(p.x for j, p in enumerate(proposals) if j != i)]
+                try:
+                    found = self._search(request, surrogate, near, others, share=left, present=present.x)
+                except DeadlineReached:
+                    return  # what was chosen one by one is whole
+                left -= 1
+                if found is not None:
+                    proposals[i], moved = found, True
+            if not moved:
+                return
 
     def _search(
         self,
@@ -167,8 +223,9 @@ class GPSampler(Sampler):
         near: Vicinity | None,
         taken: Sequence[Array],
         share: int,
+        present: Array | None = None,
     ) -> Proposal | None:
-        """The best admissible point, in an equal share of the time left; None if none was found."""
+        """The best admissible point, better than `present`, in an equal share of the time; None if there is none."""
         from workbench.acquisition import plan
         from workbench.acquisition.search import maximize
 
@@ -184,7 +241,10 @@ class GPSampler(Sampler):
 
         several = len(history.measured) > 1
         spread = history.space.sobol(_SPREAD if several else 0, history.seed, fixed=request.fixed)
-        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb, request.prefer)
+        objective = surrogate.outputs[0]
+        small = not several and len(objective.data.y) < _SMALL
+        drawn = objective.drawn(self._ensemble, rng) if small else []
+        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb, drawn, request.prefer)
         seconds = request.seconds_left / share
         name, reason = plan.name_for(setting, seconds)
         if self._acquisition is not None and name not in {"feasibility", "target_ei"}:
@@ -193,7 +253,11 @@ class GPSampler(Sampler):
             spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
             setting = replace(setting, candidates=spread)
         chosen = plan.chosen(name, setting, seconds)
-        found = maximize(chosen.acquisition, region, rng, _good(history), **effort)
+        around = _good(history) if present is None else np.vstack([present[None], _good(history)])
+        found = maximize(chosen.acquisition, region, rng, around, **effort)
+        if present is not None and found is not None:
+            value = float(chosen.acquisition.value(surrogate.inputs.model_points(present[None]))[0])
+            found = found if found.value > value + _GAIN else None
         return None if found is None else _explained(history, found, surrogate, name, reason, chosen.best)
 
 
