@@ -24,7 +24,7 @@ from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
 from workbench.trial import History
 
-SAMPLERS = ["random", "sobol", "grid", "gp", "auto"]
+SAMPLERS = ["random", "sobol", "grid", "gp", "auto", "nsga2"]
 QUIET = wb.Objective("y", noise="none")
 
 KINDS = {
@@ -48,6 +48,7 @@ KINDS = {
 REFUSED = {
     "gp": {"sparse"},
     "grid": {"vector", "cube"},
+    "nsga2": {"simplex", "sparse"},
 }
 
 
