@@ -66,7 +66,7 @@ def two():
 
 @dataclass(frozen=True)
 class Wide(Parabola):
-    space = wb.Space([*Parabola.space, wb.Vector("v", 65)])  # more than any model here takes
+    space = wb.Space([*Parabola.space, wb.Vector("v", 65), wb.Simplex("m", 3)])  # nothing here learns on it
 
 
 def wide():

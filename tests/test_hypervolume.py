@@ -18,9 +18,10 @@ from botorch.utils.multi_objective.box_decompositions.non_dominated import FastN
 from scipy.stats import norm
 from test_acquisition_improvement import DenseGP
 
-from workbench.acquisition import several
+from workbench.acquisition import hypervolume_knowledge, several
 from workbench.acquisition.base import LOG_ZERO
 from workbench.acquisition.hypervolume import LogEHVI
+from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.acquisition.improvement import LogEI, TargetEI
 from workbench.acquisition.marginals import Bent, Plain, Targeted
 from workbench.acquisition.outcomes import Outcomes, Source, contenders, outcomes
@@ -29,7 +30,7 @@ from workbench.errors import InvalidValueError
 from workbench.models.botorch import as_botorch
 from workbench.models.exact import Data, ExactPosterior, Settings
 from workbench.models.outcomes import Bend, Outcome
-from workbench.pareto import free_boxes
+from workbench.pareto import free_boxes, hypervolume
 
 D = 3
 
@@ -384,3 +385,60 @@ def test_the_dense_posterior_of_the_other_tests_fits_the_protocol():
     gp.versions = 1
     ours = LogEHVI(exact_outcomes([gp, gp], np.zeros((1, 2))), np.array([-1.0, -1.0]))
     check_slope(ours, np.random.default_rng(2).random((4, D)))
+
+
+# -- the knowledge gradient of the hypervolume ---------------------------------------------------------------
+
+
+def test_volumes_of_sets_are_hypervolumes_and_have_their_slopes():
+    rng = np.random.default_rng(0)
+    for m in (2, 3):
+        U, reference = rng.normal(size=(12, 6, m)), np.full(m, -0.6)
+        volumes, slopes = hypervolume_knowledge._volumes(U, reference, True)
+        assert np.allclose(volumes, [hypervolume(one, reference) for one in U], rtol=1e-12)
+        for i, j in np.ndindex(6, m):
+            step = np.zeros((6, m))
+            step[i, j] = 1e-7
+            up, down = (hypervolume_knowledge._volumes(U + s * step, reference, False)[0] for s in (1, -1))
+            assert np.allclose(slopes[:, i, j], (up - down) / 2e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_knowledge_gradient_of_the_hypervolume_is_that_of_many_outcomes(m):
+    X, Y, processes = record(m, noise=0.05)
+    posteriors, A = [p for _, _, p in processes], X[:8]
+    reference, Z = Y.min(axis=0) - 0.2, np.random.default_rng(2).random((8, D))
+    ours = LogHVKG(posteriors, [Plain()] * m, A, reference)
+    check_slope(ours, Z[ours.value(Z) > -20])
+    best = Z[ours.value(Z).argmax()][None]
+    points = np.vstack([A, best])
+    means = np.stack([p.mean_sd(points)[0] for p in posteriors], axis=1)
+    slopes = np.stack([p.cross(best, points)[0] / math.sqrt(p.cross(best, best)[0, 0] + p.noise) for p in posteriors],
+                      axis=1)  # fmt: skip
+    rng = np.random.default_rng(3)
+    draws = rng.normal(size=(1500, m))
+    # in mirrored pairs, in which what is linear in z cancels
+    pairs = [
+        (hypervolume(means + slopes * z, reference) + hypervolume(means - slopes * z, reference)) / 2 for z in draws
+    ]
+    gain, error = np.mean(pairs) - hypervolume(means, reference), np.std(pairs) / math.sqrt(1500)
+    value = math.exp(ours.value(best)[0])
+    assert value > 5 * error
+    assert abs(value - gain) < 4 * error + 0.1 * gain
+
+
+def test_a_measurement_of_one_objective_teaches_less_and_costs_less():
+    X, Y, processes = record(2, noise=0.05)
+    posteriors, A = [p for _, _, p in processes], X[:8]
+    reference, Z = Y.min(axis=0) - 0.2, np.random.default_rng(2).random((30, D))
+    marginals = [Plain(), Plain()]
+
+    def gain(measured, cost=1.0):
+        return np.exp(LogHVKG(posteriors, marginals, A, reference, np.array(measured), cost).value(Z))
+
+    both, first, second = gain([True, True]), gain([True, False]), gain([False, True])
+    assert (both >= -1e-15).all()
+    assert both.max() > max(first.max(), second.max()) * 0.98  # grids of different nodes
+    assert np.allclose(gain([True, False], 4.0), first / 4.0)
+    with pytest.raises(InvalidValueError, match="cost above 0"):
+        LogHVKG(posteriors, marginals, A, reference, np.array([False, False]))

@@ -174,12 +174,43 @@ def test_six_objectives_are_scalarised_and_the_plan_says_why():
 
 
 def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
-    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego"):
+    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes"):
         study(sampler="log_ei").ask()
     with pytest.raises(wb.UnsupportedError, match="take one of log_ei"):
         study([wb.Objective("f")], sampler="ehvi", fn=lambda t: {"f": t["a"]}).ask()
     assert study(sampler="parego").ask().meta["acquisition"] == "parego"
     assert study(sampler="nehvi").ask().meta["acquisition"] == "nehvi"
+
+
+@pytest.mark.parametrize("acquisition", ["hvkg", "mes"])
+def test_other_acquisitions_by_name_find_the_front(acquisition):
+    s = study(sampler=acquisition, n=8)
+    for _ in range(3):
+        trial = s.ask()
+        assert trial.meta["acquisition"] == acquisition
+        s.tell(trial, values(trial))
+    assert min(abs(t["b"] - 0.5) for t in s.trials[8:]) < 0.2
+
+
+def test_a_cheap_objective_is_measured_alone_and_models_learn_from_it():
+    costs = {"f": 0.001, "g": 1.0}
+    sampler = {"name": "hvkg", "options": {"costs": costs, "restarts": 2, "raw_samples": 64}}
+    s = study(sampler=sampler, n=6)
+    asked = []
+    for _ in range(4):
+        trial = s.ask()
+        names = trial.measure or ("f", "g")
+        asked.append(names)
+        s.tell(trial, {name: values(trial)[name] for name in names})
+    assert ("f",) in asked
+    alone = next(t for t in s.trials[6:] if t.measure == ("f",))
+    assert "measure f only" in alone.why
+    assert alone not in s.pareto_trials  # it has no g
+    assert s.model().surrogate.outputs[0].data.X.shape[0] > s.model().surrogate.outputs[1].data.X.shape[0]
+    with pytest.raises(wb.UnsupportedError, match="must name each of the objectives"):
+        study(sampler={"name": "hvkg", "options": {"costs": {"f": 1.0}}}).ask()
+    with pytest.raises(wb.UnsupportedError, match="with acquisition='hvkg'"):
+        wb.GPSampler("ehvi", costs=costs)
 
 
 # -- the reference point -----------------------------------------------------------------------------------
