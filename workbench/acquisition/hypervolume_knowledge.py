@@ -2,8 +2,8 @@
 
 After a measurement at x of some of the objectives each measured one's posterior mean at x' moves to mu_j(x') +
 b_j(x', x) z_j, b_j = S_j(x', x) / sqrt(S_j(x, x) + noise_j), with independent standard normals z_j; the others stay.
-The final front is that of the means over a finite set and x. Since measuring one objective alone teaches something, too, it
-is the function by which to decide which objective to measure next, at its cost.
+The final front is that of the means over a finite set and x. Since measuring one objective alone teaches something,
+too, it is the function by which to decide which objective to measure next, at its cost.
 
 Along each z_j alone the hypervolume is convex, an integral of maxima of lines; so over nodes of mean zero the gain is
 never negative. The nodes are a tensor grid of equally spaced ones with normal weights.
