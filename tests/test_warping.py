@@ -164,12 +164,12 @@ def test_functions_drawn_from_a_sloped_posterior_have_its_moments() -> None:
 
 def test_the_mean_is_a_plane_where_the_evidence_gains_by_it() -> None:
     def sloped(a: float, b: float) -> float:
-        return float(4 * a - 3 * b + 0.1 * np.sin(25 * a) * np.cos(25 * b))
+        return float(8 * a - 9 * b + 0.3 * np.sin(15 * a) * np.cos(9 * b))
 
     def waves(a: float, b: float) -> float:
         return float(np.sin(7 * a) * np.cos(5 * b))
 
-    (plane,) = GaussianProcesses.fit(record(sloped, 30).history()).outputs
+    (plane,) = GaussianProcesses.fit(record(sloped, 60).history()).outputs
     (even,) = GaussianProcesses.fit(record(waves, 30).history()).outputs
     assert (plane.settings.trend, even.settings.trend) == (True, False)
     for output in (plane, even):

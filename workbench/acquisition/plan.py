@@ -56,9 +56,9 @@ class Setting:
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
-        drawn: The process of the objective at several hyperparameters, over which acquisition functions are averaged;
-            none for the most probable ones alone.
         prefer: Weights of several objectives by name.
+        drawn: The process of the only objective at several hyperparameters, over which acquisition functions are
+            averaged; none for the most probable ones alone.
         measure: Which of several objectives the next trial is to measure; all when empty.
         cost: Of that.
     """
@@ -70,8 +70,8 @@ class Setting:
     context: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
-    drawn: Sequence[ExactPosterior] = ()
     prefer: Mapping[str, float] = field(default_factory=dict)
+    drawn: Sequence[ExactPosterior] = ()
     measure: tuple[str, ...] = ()
     cost: float = 1.0
 
@@ -100,10 +100,10 @@ class Setting:
     def posteriors(self) -> list[ExactPosterior]:
         """Of each objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
         history = self.history
-        own = [self.drawn[0]] if self.drawn else [output.posterior for output in self.gp.outputs]
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
         P = self.gp.inputs.model_points(history.X[failed])
-        return [_believing(posterior, P) for posterior in own]
+        known = [output.posterior for output in self.gp.outputs]
+        return [_believing(posterior, P) for posterior in [*self.drawn[:1], *known[len(self.drawn[:1]) :]]]
 
     @property
     def quiet(self) -> bool:

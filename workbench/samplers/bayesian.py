@@ -258,9 +258,8 @@ class GPSampler(Sampler):
         several = len(history.measured) > 1
         spread = history.space.sobol(_SPREAD if several else 0, history.seed, fixed=request.fixed)
         objective = surrogate.outputs[0]
-        small = not several and len(objective.data.y) < _SMALL
-        drawn = objective.drawn(self._ensemble, rng) if small else []
-        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb, drawn, request.prefer)
+        drawn = objective.drawn(self._ensemble, rng) if not several and len(objective.data.y) < _SMALL else []
+        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb, request.prefer, drawn)
         seconds = request.seconds_left / share
         name, reason = plan.name_for(setting, seconds)
         if self._acquisition is not None and name not in {"feasibility", "target_ei"}:
