@@ -23,6 +23,7 @@ from workbench.acquisition.base import LOG_ZERO
 from workbench.acquisition.hypervolume import LogEHVI
 from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.acquisition.improvement import LogEI, TargetEI
+from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Plain, Targeted
 from workbench.acquisition.outcomes import Outcomes, Source, contenders, outcomes
 from workbench.acquisition.scalarised import LogParEGO
@@ -30,7 +31,7 @@ from workbench.errors import InvalidValueError
 from workbench.models.botorch import as_botorch
 from workbench.models.exact import Data, ExactPosterior, Settings
 from workbench.models.outcomes import Bend, Outcome
-from workbench.pareto import free_boxes, hypervolume
+from workbench.pareto import free_boxes, hypervolume, non_dominated
 
 D = 3
 
@@ -442,3 +443,41 @@ def test_a_measurement_of_one_objective_teaches_less_and_costs_less():
     assert np.allclose(gain([True, False], 4.0), first / 4.0)
     with pytest.raises(InvalidValueError, match="cost above 0"):
         LogHVKG(posteriors, marginals, A, reference, np.array([False, False]))
+
+
+# -- information about the front -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("m", [2, 3])
+def test_joint_entropy_is_that_of_the_variances_of_draws_that_the_front_dominates(m):
+    _, _, processes = record(m, noise=0.01)
+    posteriors, rng = [p for _, _, p in processes], np.random.default_rng(0)
+    P, fronts = rng.random((40, D)), []
+    for _ in range(2):
+        f = np.stack([p.sample(P, rng.normal(size=(1, 40)))[0] for p in posteriors], axis=1)
+        on = np.flatnonzero(non_dominated(f))
+        fronts.append(DrawnFront(P[on], f[on]))
+    ours, Z = JES(posteriors, fronts), rng.random((8, D))
+    noise = np.array([p.noise for p in posteriors])
+    sds = np.stack([p.mean_sd(Z)[1] for p in posteriors], axis=1)
+    exact, seen = 0.5 * np.log(sds**2 + noise).sum(axis=1), np.ones(8, dtype=bool)
+    for front in fronts:
+        given = [p.condition(front.points, front.values[:, j][None], 1e-8).version(0) for j, p in enumerate(posteriors)]
+        for i, z in enumerate(Z):
+            U = np.stack(
+                [p.mean_sd(z[None])[0] + p.mean_sd(z[None])[1] * rng.normal(size=20_000) for p in given], axis=1
+            )
+            below = np.any(np.all(U[:, None] <= front.values, axis=2), axis=1)
+            seen[i] &= below.mean() > 0.2
+            if seen[i]:
+                exact[i] -= 0.5 * np.log(U[below].var(axis=0) + noise).sum() / 2
+    values, slopes = ours.value_and_grad(Z)
+    assert seen.sum() >= 4
+    assert np.allclose(values[seen], exact[seen], atol=0.02 * m)  # sd of half a log variance: 1 / sqrt(2 x 4000)
+    assert np.allclose(values, ours.value(Z), atol=1e-10)
+    for k in range(D):
+        step = np.eye(D)[k] * 1e-5
+        numeric = (ours.value(Z + step) - ours.value(Z - step)) / 2e-5
+        assert np.allclose(slopes[seen, k], numeric[seen], atol=2e-3 * np.abs(slopes).max())
+    with pytest.raises(InvalidValueError, match="drawn fronts"):
+        JES(posteriors, [])

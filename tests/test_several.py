@@ -174,7 +174,7 @@ def test_six_objectives_are_scalarised_and_the_plan_says_why():
 
 
 def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
-    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes"):
+    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes, jes"):
         study(sampler="log_ei").ask()
     with pytest.raises(wb.UnsupportedError, match="take one of log_ei"):
         study([wb.Objective("f")], sampler="ehvi", fn=lambda t: {"f": t["a"]}).ask()
@@ -182,7 +182,7 @@ def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
     assert study(sampler="nehvi").ask().meta["acquisition"] == "nehvi"
 
 
-@pytest.mark.parametrize("acquisition", ["hvkg", "mes"])
+@pytest.mark.parametrize("acquisition", ["hvkg", "mes", "jes"])
 def test_other_acquisitions_by_name_find_the_front(acquisition):
     s = study(sampler=acquisition, n=8)
     for _ in range(3):
@@ -251,6 +251,29 @@ def test_the_reference_of_a_proposal_is_kept_too():
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()
     assert np.array_equal(s.history().reference, reference)
+
+
+def test_a_frozen_study_has_a_hypervolume_that_is_written_nowhere():
+    s = study(sampler="sobol")
+    s.freeze()
+    assert s.hypervolume() == s.hypervolume() > 0
+    s.thaw()
+
+
+def test_the_last_act_is_to_choose(tmp_path):
+    s = study(sampler="sobol", storage=tmp_path / "s.db")
+    assert s.chosen is None
+    assert s.choose(3, reason="the best compromise").number == 3
+    s.choose(s.trials[5], reason="cheaper")
+    assert wb.load_study("s", storage=tmp_path / "s.db").chosen.number == 5
+    entry = s._record.storage.audit(s._record.id)[-1]
+    assert (entry.action, entry.reason) == ("choose", "cheaper")
+    with pytest.raises(wb.TrialStateError, match="only a complete trial"):
+        s.choose(s.ask(), reason="no")
+    with pytest.raises(wb.InvalidValueError, match="reason in words"):
+        s.choose(2, reason=" ")
+    s.void(5, reason="wrong label")
+    assert s.chosen is None
 
 
 def test_a_record_without_values_has_no_reference():

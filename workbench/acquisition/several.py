@@ -20,9 +20,11 @@ from workbench.acquisition.entropy import MES, max_value_samples
 from workbench.acquisition.feasibility import LogFeasibility
 from workbench.acquisition.hypervolume import LogEHVI
 from workbench.acquisition.hypervolume_knowledge import LogHVKG
+from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Marginal, Plain, Targeted
 from workbench.acquisition.outcomes import VERSIONS, Outcomes, Source, contenders, outcomes
 from workbench.acquisition.scalarised import LogParEGO
+from workbench.acquisition.thompson import draw
 from workbench.models.exact import NOISELESS, ExactPosterior
 from workbench.pareto import extent, free_boxes, hypervolume_contributions, infer_reference, non_dominated
 
@@ -40,7 +42,8 @@ MOST_BOXES = 20_000
 _REACH = 2.5  # sd of optimism with which a measured point may still be on the front
 _MOST_POINTS = 64  # measured points whose noise-free values are drawn
 _MAXIMA = 16
-_ON_FRONT = 10  # points over which the hypervolume knowledge gradient looks for its front
+_FRONTS = 8  # drawn, of the joint entropy search
+_ON_FRONT = 10  # points of a front that is conditioned on, or that the hypervolume knowledge gradient looks at
 _EVEN = math.log(0.5)
 _FEWEST = 4  # versions
 _SHARED = 0.45  # different sides along an objective, of the boxes
@@ -307,6 +310,22 @@ def _mes(setting: Setting, seconds: float) -> Acquisition:
     return Averaged(parts)
 
 
+def _jes(setting: Setting, seconds: float) -> Acquisition:
+    """Fronts of drawn functions, looked for among points spread over the space and the trials."""
+    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
+    P = setting.gp.inputs.model_points(setting.pending)
+    posteriors = [_believing(posterior, P) for posterior in setting.posteriors]
+    levels = setting.levels()
+    fronts = []
+    for _ in range(_FRONTS):
+        values = np.stack([draw(posterior, setting.rng, levels).value(points) for posterior in posteriors], axis=1)
+        on = np.flatnonzero(non_dominated(values))
+        gains = hypervolume_contributions(values[on], infer_reference(values))
+        on = on[np.argsort(-gains, kind="stable")[:_ON_FRONT]]
+        fronts.append(DrawnFront(points[on], values[on]))
+    return JES(posteriors, fronts)
+
+
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
     if len(P) == 0:
         return posterior
@@ -319,4 +338,5 @@ MAKERS: Mapping[str, Callable[[Setting, float], Acquisition]] = {
     "parego": _parego,
     "hvkg": _hvkg,
     "mes": _mes,
+    "jes": _jes,
 }

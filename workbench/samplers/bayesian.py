@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
-SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes")
+SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes", "jes")
 ACQUISITIONS = (*ONE, *(name for name in SEVERAL if name not in ONE))
 _BATCHES = ("greedy", "joint")
 _SMALL = 20  # trials from which on the most probable hyperparameters are good enough, and time is short
@@ -68,6 +68,7 @@ _WORDS = {
     "ehvi": "highest expected gain of hypervolume",
     "nehvi": "highest expected gain of hypervolume, noise and trials in flight considered",
     "parego": "highest expected improvement of a weighted compromise",
+    "jes": "most information about the front, by a bound",
     "hvkg": "highest expected gain of hypervolume of the means",
 }
 
@@ -77,7 +78,7 @@ class GPSampler(Sampler):
 
     Args:
         acquisition: For one objective "log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes" or "gibbon", for
-            several "ehvi", "nehvi", "parego", "hvkg" or "mes"; None takes what `acquisition.plan` says of the record.
+            several "ehvi", "nehvi", "parego", "hvkg", "mes" or "jes"; None takes what `acquisition.plan` says.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
         ensemble: Hyperparameters drawn from their posterior over which the acquisition function is averaged while
@@ -151,8 +152,11 @@ class GPSampler(Sampler):
         names = [goal.name for goal in history.measured]
         if self._costs is not None and sorted(self._costs) != sorted(names):
             raise UnsupportedError(f"costs must name each of the objectives {names}, got {sorted(self._costs)}")
-        if self._acquisition == "mes" and several and any(goal.target is not None for goal in history.measured):
-            raise UnsupportedError("acquisition 'mes' cannot serve an objective with a target; use sampler='gp'")
+        targets = any(goal.target is not None for goal in history.measured)
+        if self._acquisition in ("mes", "jes") and several and targets:
+            raise UnsupportedError(
+                f"acquisition {self._acquisition!r} cannot serve an objective with a target; use sampler='gp'"
+            )
         if request.prefer and not several:
             raise UnsupportedError(
                 "prefer= weighs several objectives against each other, this study has one; leave it out"
