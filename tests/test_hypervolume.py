@@ -362,9 +362,9 @@ def load(**changes):
         ({"q": 1}, "nehvi"),
         ({"preferred": True}, "parego"),
         ({"m": 6, "boxes": math.inf}, "parego"),
-        ({"m": 4, "boxes": 3000}, "ehvi"),
-        ({"m": 4, "boxes": 3000, "exact": False}, "parego"),
-        ({"m": 4, "boxes": 3000, "seconds": 0.05}, "parego"),
+        ({"m": 4, "boxes": 5000}, "ehvi"),
+        ({"m": 4, "boxes": 5000, "exact": False}, "parego"),
+        ({"m": 4, "boxes": 5000, "seconds": 0.05}, "parego"),
     ],
 )
 def test_the_table_decides_by_objectives_noise_trials_in_flight_and_time(changes, acquisition):
@@ -376,7 +376,7 @@ def test_the_table_decides_by_objectives_noise_trials_in_flight_and_time(changes
 
 def test_fewer_versions_where_time_is_short_and_none_where_it_is_too_short():
     assert load(exact=False).versions == 16
-    counts = [load(exact=False, boxes=boxes).versions for boxes in (400, 700, 1500, 4000)]
+    counts = [load(exact=False, boxes=boxes).versions for boxes in (800, 1500, 3000, 8000)]
     assert counts == [16, 8, 4, 0]
     assert load(boxes=several.MOST_BOXES * 20).versions == 0
 

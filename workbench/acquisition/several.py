@@ -48,7 +48,7 @@ _EVEN = math.log(0.5)
 _FEWEST = 4  # versions
 _SHARED = 0.45  # different sides along an objective, of the boxes
 _LOOKS = 1000  # points at which a search evaluates, those with gradients counted several times
-_PATIENCE = 0.4  # seconds that a search may take where none are stated
+_PATIENCE = 0.8  # seconds that a search may take where none are stated
 _BYTES, _ROOM = 256 * 8 * 4, 2**29  # of a box in a search, and what there may be of it
 
 
