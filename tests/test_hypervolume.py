@@ -36,6 +36,11 @@ from workbench.pareto import free_boxes, hypervolume, non_dominated
 D = 3
 
 
+def slow(m):
+    """A number of objectives that is left to the slow tests."""
+    return pytest.param(m, marks=pytest.mark.slow)
+
+
 def process(values, X, noise=1e-4):
     data = Data(X, values, np.full(len(X), noise), False, tuple(range(D)), ())
     settings = Settings("rbf", np.log([0.9, 1.1, 1.3, 1.0]))
@@ -140,7 +145,7 @@ def test_probability_of_a_target_is_that_of_an_interval():
 # -- expected hypervolume improvement ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3, 4])
+@pytest.mark.parametrize("m", [2, 3, slow(4)])
 def test_is_that_of_botorch_with_the_same_processes(m):
     _X, Y, processes = record(m)
     reference = Y.min(axis=0) - 0.1
@@ -304,7 +309,7 @@ def test_contenders_are_those_that_may_add_to_the_front():
 # -- scalarised ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3, 6])
+@pytest.mark.parametrize("m", [2, slow(3), slow(6)])
 def test_scalarised_improvement_is_that_of_many_draws(m):
     _X, Y, processes = record(m)
     known = exact_outcomes([p for _, _, p in processes], Y)
@@ -404,7 +409,7 @@ def test_volumes_of_sets_are_hypervolumes_and_have_their_slopes():
             assert np.allclose(slopes[:, i, j], (up - down) / 2e-7, atol=1e-6)
 
 
-@pytest.mark.parametrize("m", [2, 3])
+@pytest.mark.parametrize("m", [2, slow(3)])
 def test_knowledge_gradient_of_the_hypervolume_is_that_of_many_outcomes(m):
     X, Y, processes = record(m, noise=0.05)
     posteriors, A = [p for _, _, p in processes], X[:8]
@@ -448,7 +453,7 @@ def test_a_measurement_of_one_objective_teaches_less_and_costs_less():
 # -- information about the front -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3])
+@pytest.mark.parametrize("m", [2, slow(3)])
 def test_joint_entropy_is_that_of_the_variances_of_draws_that_the_front_dominates(m):
     _, _, processes = record(m, noise=0.01)
     posteriors, rng = [p for _, _, p in processes], np.random.default_rng(0)

@@ -62,7 +62,7 @@ def test_the_stated_hypervolume_is_not_beaten_by_chance(make):
     problem = make()
     if problem.hypervolume is None:
         pytest.skip("no hypervolume is known")
-    values = problem.evaluate_batch(columns(problem, 256))
+    values = problem.evaluate_batch(columns(problem, 64))
     Y, reference = signed(problem, values)
     for limit in problem.constraints:
         Y[values[limit.name] > 0] = np.nan
@@ -176,6 +176,7 @@ def test_sizes_that_make_no_sense_are_refused():
         multiobjective.zdt1(1)
 
 
+@pytest.mark.slow
 def test_a_forest_trades_accuracy_for_latency_and_size():
     problem = learning.digits_tradeoff()
     assert isinstance(problem, Problem)

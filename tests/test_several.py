@@ -49,6 +49,7 @@ def test_several_objectives_are_learnt_from_by_default_and_why_says_of_what():
     assert "exact over boxes" in trial.meta["reason"]
 
 
+@pytest.mark.slow
 def test_hypervolume_grows_faster_than_by_sobol_points():
     def reached(sampler):
         s = study(sampler=sampler, n=6)
@@ -182,6 +183,7 @@ def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
     assert study(sampler="nehvi").ask().meta["acquisition"] == "nehvi"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("acquisition", ["hvkg", "mes", "jes"])
 def test_other_acquisitions_by_name_find_the_front(acquisition):
     s = study(sampler=acquisition, n=8)
@@ -211,6 +213,25 @@ def test_a_cheap_objective_is_measured_alone_and_models_learn_from_it():
         study(sampler={"name": "hvkg", "options": {"costs": {"f": 1.0}}}).ask()
     with pytest.raises(wb.UnsupportedError, match="with acquisition='hvkg'"):
         wb.GPSampler("ehvi", costs=costs)
+
+
+def test_units_and_offsets_of_the_objectives_change_nothing():
+    """Affine maps of both objectives, and a sign with the direction: the same point to the tolerance of the search."""
+    plain = study(n=10).ask()
+    goals = (wb.Objective("f", noise="none"), wb.Objective("g", noise="none"))
+
+    def mapped(trial):
+        found = values(trial)
+        return {"f": 4.0 * found["f"] + 16.0, "g": -0.5 * found["g"] + 2.0}
+
+    other = study(goals, n=10, fn=mapped).ask()
+    assert [other[name] for name in "ab"] == pytest.approx([plain[name] for name in "ab"], abs=1e-6)
+
+
+def test_asks_while_others_are_in_flight_never_repeat_a_point():
+    s = study(n=8)
+    points = {tuple(t.params.values()) for t in (*s.ask(3), *s.ask(2), s.ask())}
+    assert len(points) == 6
 
 
 # -- the reference point -----------------------------------------------------------------------------------
