@@ -215,6 +215,24 @@ def test_a_cheap_objective_is_measured_alone_and_models_learn_from_it():
         wb.GPSampler("ehvi", costs=costs)
 
 
+@pytest.mark.slow
+def test_an_open_trial_may_be_asked_for_again_to_measure_what_it_lacks():
+    sampler = {"name": "hvkg", "options": {"costs": {"f": 0.3, "g": 0.5}, "restarts": 2, "raw_samples": 64}}
+    s, again = study(sampler=sampler, n=6), []
+    for _ in range(12):
+        trial = s.ask()
+        before = trial.values
+        names = trial.measure or ("f", "g")
+        assert not set(names) & set(before)
+        done = s.tell(trial, {name: values(trial)[name] for name in names}, final=len(names) + len(before) == 2)
+        if before:
+            again.append(done)
+    assert again
+    for trial in again:
+        assert trial.state == "complete"
+        assert set(trial.values) == {"f", "g"}
+
+
 def test_units_and_offsets_of_the_objectives_change_nothing():
     """Affine maps of both objectives, and a sign with the direction: the same point to the tolerance of the search."""
     plain = study(n=10).ask()

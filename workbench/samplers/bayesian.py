@@ -12,7 +12,7 @@ Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import MODELLED, dimension, unmodelled
 from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, spread_out
 from workbench.space import Simplex
+from workbench.trial import TrialState, loads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,7 +88,8 @@ class GPSampler(Sampler):
         batch: "greedy" chooses the points of `ask(n)` one after the other; "joint" then moves each in turn, given the
             others, for up to three times the time.
         costs: With acquisition "hvkg", what measuring each objective alone costs, by name: each trial then measures one
-            of them, or all, by gain for its cost (`trial.measure`).
+            of them, or all, by gain for its cost (`trial.measure`). Told with final=False it stays open, and may be
+            asked for again, to measure what it lacks.
     """
 
     name = "gp"
@@ -291,24 +293,45 @@ def _cheapest(
     costs: Mapping[str, float],
     search: Callable[[Acquisition], Candidate | None],
 ) -> Proposal | None:
-    """Where, and which objectives: each alone and all together, by the logarithm of gain for cost."""
+    """Where, and which objectives: each alone and all together, or what an open trial lacks, by log gain for cost."""
     from workbench.acquisition import plan
+    from workbench.acquisition.search import Candidate
 
-    best: tuple[Candidate, tuple[str, ...]] | None = None
-    for names in [*((name,) for name in costs), tuple(costs)]:
+    def function(names: tuple[str, ...], pending: Array) -> Acquisition:
         cost = sum(costs[name] for name in names)
-        found = search(plan.chosen("hvkg", replace(setting, measure=names, cost=cost)).acquisition)
+        return plan.chosen("hvkg", replace(setting, measure=names, cost=cost, pending=pending)).acquisition
+
+    best: tuple[Candidate, tuple[str, ...], int | None] | None = None
+    for names in [*((name,) for name in costs), tuple(costs)]:
+        found = search(function(names, setting.pending))
         if found is not None and (best is None or found.value > best[0].value):
-            best = found, names
+            best = found, names, None
+    for row, lacking in _open(history):
+        x = history.X[row]
+        others = setting.pending[(setting.pending != x).any(axis=1)]  # itself is not to be believed in
+        value = float(function(lacking, others).value(surrogate.inputs.model_points(x[None]))[0])
+        if best is None or value > best[0].value:
+            best = Candidate(x, value, False), lacking, int(history.numbers[row])
     if best is None:
         return None
-    found, names = best
+    found, names, number = best
     reason = f"for its cost, measuring {' and '.join(names)} there is expected to gain most"
     proposal = _explained(history, found, surrogate, "hvkg", reason, None)
-    if len(names) == len(costs):
+    if number is None and len(names) == len(costs):
         return proposal
-    limits = tuple(limit.name for limit in history.constraints)
-    return replace(proposal, measure=(*names, *limits), why=f"{proposal.why}; measure {' and '.join(names)} only")
+    limits = tuple(limit.name for limit in history.constraints) if number is None else ()
+    why = f"{proposal.why}; measure {' and '.join(names)} only"
+    return replace(proposal, measure=(*names, *limits), why=why, trial=number)
+
+
+def _open(history: History) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Running trials that were told all that they were to measure, and not for good; and the objectives they lack."""
+    names = [goal.name for goal in history.measured]
+    for row in np.flatnonzero(history.in_state(TrialState.RUNNING) & history.placed).tolist():
+        asked = loads(history.rows[row].measure)
+        told = {name for j, name in enumerate(names) if not np.isnan(history.Y[row, j])}
+        if asked and told >= set(asked) & set(names) and len(told) < len(names):
+            yield row, tuple(name for name in names if name not in told)
 
 
 def _everywhere(X: Array) -> NDArray[np.bool_]:
