@@ -18,6 +18,8 @@ from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
+from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
+from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
 from workbench.space import Float, Space
 from workbench.space.functions import Function
@@ -31,12 +33,13 @@ Spec = str | Mapping[str, Any] | Sampler
 
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
+    "preference": PreferenceSampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,
 }
-# An acquisition function is a sampler name too: the GP sampler with that acquisition.
-_ACQUISITIONS = frozenset(ACQUISITIONS)
+# An acquisition function is a sampler name too: the sampler with that acquisition.
+_ACQUISITIONS = dict.fromkeys(ACQUISITIONS, "gp") | dict.fromkeys(QUESTIONS, "preference")
 
 
 def sampler_names() -> list[str]:
@@ -60,7 +63,7 @@ def make_sampler(spec: Spec) -> Sampler:
             raise UnsupportedError(f"sampler 'auto' takes no options, got {sorted(options)}; name the sampler instead")
         return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
-        name, options = "gp", {**options, "acquisition": name}
+        name, options = _ACQUISITIONS[name], {**options, "acquisition": name}
     if name not in _SAMPLERS:
         near = difflib.get_close_matches(str(name), sampler_names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

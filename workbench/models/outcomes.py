@@ -84,13 +84,14 @@ class Outcome:
 
     def log_slope(self, y: Array) -> float:
         """Sum of log dz/dy, which makes evidences of different bends comparable."""
-        return float(self._log_slopes(y).sum())
+        return float(self.log_slopes(y).sum())
 
     def variance(self, y: Array, noise: Array) -> Array:
         """Noise variances (n,) of measurements y in units of z, by the slope of the bend at y."""
-        return np.asarray(noise * np.exp(2.0 * self._log_slopes(y)))
+        return np.asarray(noise * np.exp(2.0 * self.log_slopes(y)))
 
-    def _log_slopes(self, y: Array) -> Array:
+    def log_slopes(self, y: Array) -> Array:
+        """log dz/dy at each y, shape (n,)."""
         out = np.full(len(y), -np.log(self.unit) - np.log(self.scale))
         if self.bend is not None:
             v = (y - self.centre) / self.unit

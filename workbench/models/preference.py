@@ -31,6 +31,7 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from workbench.models.exact import Prior
+from workbench.models.kernels import Kernel
 from workbench.models.judgements import Answer, Family, Hyper, Likelihood, Local
 
 Array = NDArray[np.float64]
@@ -329,6 +330,25 @@ class PreferenceModel:
         with torch.no_grad():
             mean, variance = self.moments(torch.as_tensor(Z, device=self.X.device))
         return mean.cpu().numpy(), variance.sqrt().cpu().numpy()
+
+    def mean_sd_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
+        """As `mean_sd`, and the gradients of both, shape (b, d), zero in columns of choices."""
+        at = torch.as_tensor(Z, device=self.X.device).clone().requires_grad_()
+        mean, variance = self.moments(at)
+        sd = variance.clamp_min(_FLOOR).sqrt()
+        (dmean,) = torch.autograd.grad(mean.sum(), at, retain_graph=True)
+        (dsd,) = torch.autograd.grad(sd.sum(), at)
+        mean, sd, dmean, dsd = (part.detach().cpu() for part in (mean, sd, dmean, dsd))
+        return mean.numpy(), sd.numpy(), dmean.numpy(), dsd.numpy()
+
+    @property
+    def kernel(self) -> Kernel:
+        """The covariance before data, in numpy."""
+        c, many = len(self.columns.choices), self.columns.lengths
+        values = self._kernel.exp().cpu().numpy()
+        weights = 1.0 / (max(c, 1) * values[many : many + c])
+        ordered, blocks = self.columns.ordered, self.columns.blocks
+        return Kernel("rbf", ordered, self.columns.choices, values[:many], weights, float(values[-1]), blocks)
 
     def win_probability(self, Z: Array, A: Array) -> Array:
         """Probability that inputs Z (b, d) are judged better than A (b, d), shape (b,), by a rater of precision 1.
