@@ -278,11 +278,11 @@ class _Search:
         A = inputs.model_points(np.array(points).reshape(-1, self._history.space.width))
         if self._name == "duel_thompson":
             return self._name, draw_utility(model, self._request.rng, self._levels)
-        if self._name == "utility_ei":
+        if self._name == "utility_ei" and (len(A) or self._request.purpose == "evaluate"):
             known = model.mean_sd(self._taste.of_rows(self._taste.rows))[0].max()
             best = max([known, *model.mean_sd(A)[0]]) if len(A) else known
             return self._name, LogEI(model, float(best))
-        if len(A) == 0 or self._name == "eubo":
+        if len(A) == 0 or self._name in ("eubo", "utility_ei"):
             return "favourite" if len(A) == 0 else "eubo", eubo(model, A, self._history.seed % 2**31)
         if self._name == "duel_information":
             return self._name, informative(model, A)

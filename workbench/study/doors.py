@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
     from workbench.study.study import Study
+    from workbench.study.utility import Utility
     from workbench.trial import History
 
 Named = Trial | int
@@ -178,6 +179,20 @@ class Model:
         points = [params] if isinstance(params, Mapping) else list(params)
         points = [self.history.space.check(point, bounds=False) for point in points]
         return self.surrogate.predict(self.history.space.encode(points))
+
+    def utility(self, rater: str | None = None) -> Utility:
+        """What people's answers say that trials are worth, who the favourite is, and where a better one may be.
+
+        Args:
+            rater: From this rater's answers alone; None for all, each by their reliability.
+        Raises:
+            TrialStateError: if there is no answer yet.
+            UnsupportedError: if nothing is judged by people in this study, or the space has no model.
+        """
+        from workbench.models.taste import learn
+        from workbench.study.utility import Utility
+
+        return Utility(learn(self.history, rater=rater))
 
     def predictor(self) -> Any:
         """`predict` as the figures want it, None where there is no model."""
