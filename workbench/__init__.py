@@ -20,6 +20,7 @@ _HOMES = {
     "workbench.samplers.bayesian": "GPSampler",
     "workbench.samplers.preferential": "PreferenceSampler",
     "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
+    "workbench.samplers.zeroth_order": "RankSGDSampler",
     "workbench.executor": "Processes",
     "workbench.storage": "Storage",
     "workbench.study": "Study",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from workbench.samplers.quasirandom import GridSampler as GridSampler
     from workbench.samplers.quasirandom import RandomSampler as RandomSampler
     from workbench.samplers.quasirandom import SobolSampler as SobolSampler
+    from workbench.samplers.zeroth_order import RankSGDSampler as RankSGDSampler
     from workbench.space import Bool as Bool
     from workbench.space import Categorical as Categorical
     from workbench.space import Float as Float

@@ -21,6 +21,7 @@ from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
 from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
 from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
+from workbench.samplers.zeroth_order import RankSGDSampler
 from workbench.space import Float, Space
 from workbench.space.functions import Function
 from workbench.storage import Storage, StudyRow, StudySummary
@@ -34,6 +35,7 @@ Spec = str | Mapping[str, Any] | Sampler
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
     "preference": PreferenceSampler,
+    "rank_sgd": RankSGDSampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,

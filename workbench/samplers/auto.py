@@ -43,6 +43,7 @@ _GOALS = frozenset({"objectives", "constraints", "preference"})
 TABLE: tuple[Rule, ...] = (
     # Beyond 2,000 trials its model is local; every ask still reads the whole record.
     Rule("preference", "people judge, and a Gaussian process of utility models the space", goals=True, most=500),
+    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", goals=True),
     Rule("gp", "one objective, and a space that a Gaussian process models", most=20_000),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
