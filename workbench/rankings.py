@@ -323,9 +323,9 @@ def _closure(stated: Iterable[Sequence[int]]) -> dict[int, set[int]]:
         below[better].add(worse)
         below[worse].update()
     for middle in list(below):
-        for worse_ones in below.values():
-            if middle in worse_ones:
-                worse_ones |= below[middle]
+        for known in below.values():
+            if middle in known:
+                known.update(below[middle])
     return below
 
 

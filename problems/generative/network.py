@@ -11,6 +11,7 @@ Symbols: b pictures, c channels, z latents (b, 3, 32, 32), v predictions of that
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -117,7 +118,7 @@ def ddim(network: PictureNetwork, z: Tensor, steps: int = STEPS) -> Tensor:
         Pictures of that shape, values in [-1, 1].
     """
     times = torch.linspace(_LAST, 0.0, steps + 1, dtype=z.dtype, device=z.device)
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in itertools.pairwise(times):
         t = now.expand(len(z))
         alpha, sigma = schedule(t)
         v = network(z, t)

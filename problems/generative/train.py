@@ -100,7 +100,7 @@ def train(pictures: Tensor, steps: int, seed: int, out: Path) -> None:
             v = network(alpha * x + sigma * noise, t)
         loss = (v.float() - (alpha * noise - sigma * x)).square().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         keep = min(_KEEP, step / (step + 10.0))

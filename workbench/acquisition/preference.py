@@ -97,7 +97,8 @@ def information(mean: Tensor, S: Tensor, family: Family) -> Tensor:
         yes, no = torch.nn.functional.logsigmoid(d), torch.nn.functional.logsigmoid(-d)
     within = -(yes.exp() * yes + no.exp() * no) @ weights
     p = (yes.exp() @ weights).clamp(_TINY, 1.0 - 1e-15)
-    return -(p * p.log() + (1.0 - p) * torch.log1p(-p)) - within
+    gained: Tensor = -(p * p.log() + (1.0 - p) * torch.log1p(-p)) - within
+    return gained
 
 
 def knowledge(mean: Tensor, S: Tensor, family: Family) -> Tensor:
@@ -129,7 +130,8 @@ def knowledge(mean: Tensor, S: Tensor, family: Family) -> Tensor:
 def _gain(gap: Tensor, sd: Tensor) -> Tensor:
     """E max(0, N(gap, sd^2))."""
     u = gap / sd
-    return sd * torch.exp(-0.5 * u * u - _LOG_SQRT_2PI) + gap * torch.special.ndtr(u)
+    gain: Tensor = sd * torch.exp(-0.5 * u * u - _LOG_SQRT_2PI) + gap * torch.special.ndtr(u)
+    return gain
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,7 @@ def informative(model: PreferenceModel, A: Array) -> OfJoint:
 
 
 def knowledge_gradient(model: PreferenceModel, a: Array, others: Array) -> OfJoint:
-    """Knowledge gradient of the duel of x with a (d,), the largest mean being looked for among both and others (k, d)."""
+    """Knowledge gradient of the duel of x with a (d,); the largest mean is looked for among both and others (k, d)."""
     return OfJoint(model, np.vstack([a[None], others]), lambda mean, S: knowledge(mean, S, model.family))
 
 
@@ -242,7 +244,9 @@ class OutcomeEI:
     def value_and_grad(self, Z: Array) -> tuple[Array, Array]:
         """Log expected improvement, shape (b,), and its gradient, shape (b, d)."""
         parts = [output.posterior.mean_sd_grad(Z) for output in self._gp.outputs]
-        z = np.stack([mu[:, None] + sd[:, None] * e for (mu, sd, _, _), e in zip(parts, self._normals.T, strict=True)], -1)
+        z = np.stack(
+            [mu[:, None] + sd[:, None] * e for (mu, sd, _, _), e in zip(parts, self._normals.T, strict=True)], -1
+        )
         U, slopes = self._utilities(z)  # (b, s, m) both
         at = torch.tensor(self._taste.scaled(U), requires_grad=True)
         mean, variance = self._taste.model.moments(at)

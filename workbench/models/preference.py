@@ -1,11 +1,12 @@
 """A Gaussian process of utility, learnt from answers: Laplace's approximation, hyperparameters by evidence.
 
-    p(f | answers) is taken as normal with mean f^ and covariance (K^-1 + W)^-1, f^ the most probable utilities and W the
-    curvature of the log-likelihood there. Newton: f <- (I + K W)^-1 K (W f + g), the step halved while it does not gain.
-    log evidence = log p(answers | f^) - 1/2 f^' K^-1 f^ - 1/2 log |I + K W|.
+    p(f | answers) is taken as normal with mean f^ and covariance (K^-1 + W)^-1, f^ the most probable utilities and W
+    the curvature of the log-likelihood there. Newton: f <- (I + K W)^-1 K (W f + g), the step halved while it does not
+    gain. log evidence = log p(answers | f^) - 1/2 f^' K^-1 f^ - 1/2 log |I + K W|.
 
-Its gradient is exact, the movement of f^ included: at f^ one more Newton step has no slope in f, so differentiating that
-step alone gives df^/dtheta. Nothing is inverted but I + K W, which is regular although W, a graph Laplacian, is not.
+Its gradient is exact, the movement of f^ included: at f^ one more Newton step has no slope in f, so differentiating
+that step alone gives df^/dtheta. Nothing is inverted but I + K W, which is regular although W, a graph Laplacian, is
+not.
 
 Everything is float64, deterministic, and takes leading batch dimensions, on a CPU or a GPU.
 
@@ -31,8 +32,9 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from workbench.models.exact import Prior
-from workbench.models.kernels import Kernel
 from workbench.models.judgements import Answer, Family, Hyper, Likelihood, Local
+from workbench.models.kernels import Kernel
+from workbench.rankings import Groups
 
 Array = NDArray[np.float64]
 
@@ -158,14 +160,14 @@ class Evidence:
 
     def prior_covariance(self, theta: Tensor) -> Tensor:
         """K of the items at theta (..., t), shape (..., n, n); what would just be acceptable is independent of them."""
-        K = covariance(self.X, self.X, theta[..., : self._base + 1], self.columns)
+        K: Tensor = covariance(self.X, self.X, theta[..., : self._base + 1], self.columns)
         scale = theta[..., self._base].exp()
         K = K + _JITTER * scale[..., None, None] * torch.eye(len(self.X), dtype=K.dtype, device=K.device)
         if self.likelihood.outside:
             K = torch.nn.functional.pad(K, (0, 1, 0, 1))
             corner = torch.zeros_like(K)
             corner[..., -1, -1] = 1.0
-            K = K + corner * scale[..., None, None]
+            return K + corner * scale[..., None, None]
         return K
 
     def __call__(self, theta: Tensor) -> Tensor:
@@ -223,7 +225,9 @@ def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper) -> Solution:
     f = torch.zeros_like(a)
     at = likelihood(f, hyper)
     psi = at.value
-    for iteration in range(1, _NEWTON + 1):
+    iterations = 0
+    for _ in range(_NEWTON):
+        iterations += 1
         b = (at.W @ f[..., None])[..., 0] + at.slope
         aim = torch.linalg.solve(eye + K @ at.W, (K @ b[..., None])[..., 0])
         step = b - (at.W @ aim[..., None])[..., 0] - a  # of a = K^-1 f
@@ -243,7 +247,7 @@ def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper) -> Solution:
         a, f, at, psi = new_a, new_f, new, new_psi
         if bool((gain <= _CLOSE * (1.0 + psi.abs())).all()):
             break
-    return Solution(f, a, at, iteration)
+    return Solution(f, a, at, iterations)
 
 
 def covariance(Z: Tensor, X: Tensor, theta: Tensor, columns: Columns) -> Tensor:
@@ -342,6 +346,29 @@ class PreferenceModel:
         return mean.numpy(), sd.numpy(), dmean.numpy(), dsd.numpy()
 
     @property
+    def noise(self) -> float:
+        """Variance of utility as one judgement sees it."""
+        return 1.0
+
+    def cross(self, Z: Array, A: Array) -> Array:
+        """Posterior covariance S(Z, A), shape (b, k), of inputs (b, d) and (k, d)."""
+        with torch.no_grad():
+            P, Q = (torch.as_tensor(points, device=self.X.device) for points in (Z, A))
+            return np.asarray(self._cross(P, Q).cpu().numpy())
+
+    def cross_grad(self, Z: Array, A: Array) -> Array:
+        """dS(z_i, a_j)/dz_i, shape (b, k, d)."""
+        P = torch.as_tensor(Z, device=self.X.device).clone().requires_grad_()
+        S = self._cross(P, torch.as_tensor(A, device=self.X.device)).sum(0)  # a row of Z moves its own row alone
+        rows = [torch.autograd.grad(one, P, retain_graph=True)[0] for one in S]
+        return np.stack([row.cpu().numpy() for row in rows], axis=1) if rows else np.empty((len(Z), 0, Z.shape[1]))
+
+    def _cross(self, Z: Tensor, A: Tensor) -> Tensor:
+        n = len(self.X)
+        known: Tensor = self.covariance(Z, self.X) @ self._M[:n, :n] @ self.covariance(A, self.X).mT
+        return self.covariance(Z, A) - known
+
+    @property
     def kernel(self) -> Kernel:
         """The covariance before data, in numpy."""
         c, many = len(self.columns.choices), self.columns.lengths
@@ -359,7 +386,7 @@ class PreferenceModel:
             pairs = torch.stack([torch.as_tensor(P, device=self.X.device) for P in (Z, A)], dim=1)
             mean, S = self.joint(pairs)  # (b, 2), (b, 2, 2)
             m, s2 = mean[:, 0] - mean[:, 1], S[:, 0, 0] + S[:, 1, 1] - 2.0 * S[:, 0, 1]
-            return win(m, s2.clamp_min(0.0), self.family).cpu().numpy()
+            return np.asarray(win(m, s2.clamp_min(0.0), self.family).cpu().numpy())
 
     def acceptable(self, Z: Array) -> Array | None:
         """Probability that inputs (b, d) are better than what would just be acceptable, shape (b,).
@@ -368,14 +395,13 @@ class PreferenceModel:
         """
         if not self._evidence.likelihood.outside:
             return None
-        n = len(self.X)
         with torch.no_grad():
             k = self.covariance(torch.as_tensor(Z, device=self.X.device), self.X)
             last = self._kernel[-1].exp()
             both = torch.cat([k, -last.expand(len(k), 1)], dim=1)  # prior covariance of f(z) - u with all items
             mean = both @ self._a
             variance = 2.0 * last - ((both @ self._M) * both).sum(-1)
-            return torch.special.ndtr(mean / variance.clamp_min(1e-12).sqrt()).cpu().numpy()
+            return np.asarray(torch.special.ndtr(mean / variance.clamp_min(1e-12).sqrt()).cpu().numpy())
 
     def correction(self, prior: Array, rng: np.random.Generator) -> Array:
         """Weights w (n,) that make a prior draw one of the posterior: f(z) = prior(z) + k(z, X) w.
@@ -396,7 +422,7 @@ class PreferenceModel:
         if len(W) > n:  # what would just be acceptable has a prior draw of its own
             last = torch.as_tensor(rng.standard_normal(1), device=W.device) * math.sqrt(self.scale)
             own = torch.cat([own, last])
-        return (self._a - self._M @ own - self._half @ e)[:n].cpu().numpy()
+        return np.asarray((self._a - self._M @ own - self._half @ e)[:n].cpu().numpy())
 
     def favourite(self, Z: Array, seed: int = 0) -> Array:
         """Probability that each of the inputs (b, d) has the largest utility of them, shape (b,), from 4,096 draws."""
@@ -447,7 +473,7 @@ def fit(
 def merged_answer(answer: Answer, place: NDArray[np.int64]) -> Answer:
     """An answer about rows as one about the items that they are; equal rows stand in the first of their groups."""
     if answer.kind == "partial":
-        groups = tuple((int(place[a]), int(place[b])) for a, b in answer.groups if place[a] != place[b])
+        groups: Groups = tuple((int(place[a]), int(place[b])) for a, b in answer.groups if place[a] != place[b])
         kind = "partial" if groups else "cannot_tell"
     else:
         seen: set[int] = set()
@@ -464,10 +490,12 @@ def merged_answer(answer: Answer, place: NDArray[np.int64]) -> Answer:
 def win(mean: Tensor, variance: Tensor, family: Family) -> Tensor:
     """Probability that a normal difference of utilities (...) wins a comparison, shape (...)."""
     if family == "probit":
-        return torch.special.ndtr(mean / torch.sqrt(2.0 + variance))
+        sure: Tensor = torch.special.ndtr(mean / torch.sqrt(2.0 + variance))
+        return sure
     nodes, weights = hermite(mean)
     z = mean[..., None] + variance.clamp_min(_FLOOR).sqrt()[..., None] * nodes
-    return torch.sigmoid(z) @ weights
+    averaged: Tensor = torch.sigmoid(z) @ weights
+    return averaged
 
 
 def hermite(like: Tensor) -> tuple[Tensor, Tensor]:
@@ -479,7 +507,8 @@ def hermite(like: Tensor) -> tuple[Tensor, Tensor]:
 def normal_draws(q: int, n: int, seed: int) -> Tensor:
     """Scrambled Sobol points as standard normals, shape (n, q); the same for the same seed."""
     u = torch.quasirandom.SobolEngine(q, scramble=True, seed=seed).draw(n, dtype=torch.float64)
-    return torch.special.ndtri(u.clamp(1e-12, 1.0 - 1e-12))
+    normals: Tensor = torch.special.ndtri(u.clamp(1e-12, 1.0 - 1e-12))
+    return normals
 
 
 def root(S: Tensor) -> Tensor:
@@ -489,5 +518,6 @@ def root(S: Tensor) -> Tensor:
     for jitter in (1e-10, 1e-8, 1e-6, 1e-4):
         factor, info = torch.linalg.cholesky_ex(S + jitter * size * eye)
         if not info.any():
-            return factor
+            found: Tensor = factor
+            return found
     raise np.linalg.LinAlgError(f"a covariance of {S.shape[-1]} utilities is not positive definite")

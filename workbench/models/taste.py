@@ -158,9 +158,7 @@ class Taste:
         return int(rows[np.argmax(self.model.mean_sd(self.of_rows(rows))[0])]) if rows.size else None
 
 
-def learn(
-    history: History, *, family: Family = "luce", rater: str | None = None, search: bool | None = None
-) -> Taste:
+def learn(history: History, *, family: Family = "luce", rater: str | None = None, search: bool | None = None) -> Taste:
     """Learn utility from the answers of a record.
 
     Args:

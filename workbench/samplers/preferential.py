@@ -138,7 +138,8 @@ class PreferenceSampler(Sampler):
         rows = np.setdiff1d(rows, _pinned(history))
         if len(rows) < request.n:
             raise UnsupportedError(
-                f"a question of {request.n} trials needs as many measured ones, there are {len(rows)}; measure more first"
+                f"a question of {request.n} trials needs as many measured ones, there are {len(rows)}; "
+                "measure more first"
             )
         if not _judged(history):
             chosen = _apart(history.utility(history.Y[rows]), request.n)
@@ -228,9 +229,12 @@ class _Search:
         except DeadlineReached:
             if not chosen:
                 raise
-            late = {"meta": {"deadline_hit": True}, "warnings": ("the time given was over: a quasi-random point instead",)}
             rest = replace(self._request, deadline=None)
-            return chosen + spread_out(rest, n - len(chosen), [p.x for p in chosen], why="time was over", **late)
+            late = "the time given was over: a quasi-random point instead"
+            return chosen + spread_out(
+                rest, n - len(chosen), [p.x for p in chosen], why="time was over", meta={"deadline_hit": True},
+                warnings=(late,),
+            )  # fmt: skip
         return chosen
 
     def _best(self, chosen: Sequence[Proposal], *, show: bool) -> Proposal | None:
@@ -240,9 +244,7 @@ class _Search:
         name, acquisition = self._acquisition(points)
         request, inputs = self._request, self._taste.inputs
         screen = Screen(self._history, [p.x for p in chosen], request.centre)
-        region = Region(
-            self._history.space, inputs, request.fixed, screen.admits, request.deadline, _vicinity(request)
-        )
+        region = Region(self._history.space, inputs, request.fixed, screen.admits, request.deadline, _vicinity(request))
         around = np.empty((0, self._history.space.width)) if self._favourite is None else self._favourite[None]
         found = maximize(
             acquisition, region, request.rng, around,
@@ -286,9 +288,7 @@ class _Search:
             return "favourite" if len(A) == 0 else "eubo", eubo(model, A, self._history.seed % 2**31)
         if self._name == "duel_information":
             return self._name, informative(model, A)
-        spread = inputs.model_points(
-            self._history.space.sobol(_SPREAD, self._history.seed, fixed=self._request.fixed)
-        )
+        spread = inputs.model_points(self._history.space.sobol(_SPREAD, self._history.seed, fixed=self._request.fixed))
         known_points = self._taste.of_rows(self._taste.rows)
         best_known = np.argsort(-model.mean_sd(known_points)[0], kind="stable")[:_SPREAD]
         return self._name, knowledge_gradient(model, A[0], np.concatenate([known_points[best_known], spread]))

@@ -107,16 +107,16 @@ class Utility:
         taste, history = self._taste, self._taste.history
         best = taste.favourite
         if best is None:
-            raise TrialStateError("no trial that was judged is still in the record; answer study.feedback.next_question()")
+            raise TrialStateError(
+                "no trial that was judged is still in the record; answer study.feedback.next_question()"
+            )
         rng = np.random.default_rng([history.seed, history.next_number])
         region = Region(history.space, taste.inputs, {}, lambda X: np.ones(len(X), dtype=bool))
         if taste.over == "design":
             acquisition: Any = eubo(taste.model, np.empty((0, self._Z.shape[1])))
         else:
             acquisition = self._outcomes()
-        found = maximize(
-            acquisition, region, rng, history.X[[best]], restarts=_RESTARTS, raw_samples=_RAW
-        )
+        found = maximize(acquisition, region, rng, history.X[[best]], restarts=_RESTARTS, raw_samples=_RAW)
         shown = int(history.numbers[best])
         x = history.X[best] if found is None else found.x
         if taste.over == "design":

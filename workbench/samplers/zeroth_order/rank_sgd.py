@@ -116,13 +116,9 @@ class RankSGDSampler(Sampler):
         given = self._options
         latent = any(p.kind == "vector" and not p.box for p in space)
         radius = given["radius"] or (_LATENT if latent else _BOX)
-        return Settings(
-            radius, given["step"] or _LONG * radius, given["halving"], given["shrink"], given["averaging"]
-        )
+        return Settings(radius, given["step"] or _LONG * radius, given["halving"], given["shrink"], given["averaging"])
 
-    def _perturb(
-        self, request: AskRequest, walk: _Walk, shell: Shell, n: int, taken: list[Array]
-    ) -> list[Proposal]:
+    def _perturb(self, request: AskRequest, walk: _Walk, shell: Shell, n: int, taken: list[Array]) -> list[Proposal]:
         """n perturbations that exist, no two equal."""
         assert walk.state is not None
         history = request.history
