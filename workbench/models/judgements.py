@@ -120,15 +120,15 @@ class Likelihood:
         self._blocks, orders = make(answers)
         doubted = [(e, a.confidence, orders[e]) for e, a in enumerate(answers) if a.confidence < 1.0 and e in orders]
         self._doubted = torch.tensor([e for e, _, _ in doubted], dtype=torch.long, device=self.device)
-        others = [((1.0 - c) / max(1.0, many - 1.0)) for _, c, many in doubted]
-        self._right = self._floats([c for _, c, _ in doubted]).log()
-        self._wrong = self._floats(others).log()
+        wrong = [(1.0 - c) / max(1.0, many - 1.0) for _, c, many in doubted]  # of each other answer
+        self._wrong = self._floats(wrong)
+        self._right = self._floats([c - w for (_, c, _), w in zip(doubted, wrong, strict=True)])
 
     def __call__(self, f: Tensor, hyper: Hyper) -> Local:
         """Value, gradient and curvature at utilities (..., n), differentiable in all of its arguments."""
         batch = f.shape[:-1]
         value = f.new_zeros(*batch, self.count)
-        found = []
+        doubt, found = bool(len(self._doubted)), []
         for block in self._blocks:
             beta = hyper.precisions.exp()[..., block.raters, None]  # (..., T, 1)
             terms = block.terms(beta * f[..., block.items], hyper.ties)
@@ -136,19 +136,22 @@ class Likelihood:
             found.append((block, beta * terms.slope, beta[..., None] ** 2 * terms.curvature))
         trust = torch.ones_like(value)
         total = value.sum(-1)
-        if len(self._doubted):
-            own = self._right + value[..., self._doubted]
-            mixed = torch.logaddexp(own, self._wrong.expand_as(own))
-            total = total + (mixed - value[..., self._doubted]).sum(-1)
+        if doubt:
+            own = self._right * value[..., self._doubted].exp()
+            mixed = self._wrong + own  # c P + (1 - c) (1 - P) / (others)
+            total = total + (mixed.log() - value[..., self._doubted]).sum(-1)
             places = self._doubted.expand(own.shape)
-            trust = trust.scatter(-1, places, (own - mixed).exp())
+            trust = trust.scatter(-1, places, own / mixed)
         slope, W = f.new_zeros(*batch, self.size), f.new_zeros(*batch, self.size * self.size)
-        by_answer = f.new_zeros(*batch, self.count * self.size) if len(self._doubted) else None
+        full = torch.zeros_like(W)
+        by_answer = f.new_zeros(*batch, self.count * self.size) if doubt else None
         for block, g, C in found:
             s = trust[..., block.answers]
             slope = slope + _spread((s[..., None] * g).flatten(-2), block.items.flatten(), self.size)
             cells = block.items[:, :, None] * self.size + block.items[:, None, :]
-            W = W + _spread((s[..., None, None] * C).flatten(-3), cells.flatten(), self.size**2)
+            sure = s.clamp_min(0.0)  # an answer that is more often wrong has a negative part
+            W = W + _spread((sure[..., None, None] * C).flatten(-3), cells.flatten(), self.size**2)
+            full = full + _spread((s[..., None, None] * C).flatten(-3), cells.flatten(), self.size**2) if doubt else W
             if by_answer is not None:
                 cells = block.answers[:, None] * self.size + block.items
                 by_answer = by_answer + _spread(g.flatten(-2), cells.flatten(), self.count * self.size)
@@ -157,7 +160,8 @@ class Likelihood:
             return Local(total, slope, W, W)
         G = by_answer.unflatten(-1, (self.count, self.size))[..., self._doubted, :]  # (..., e, n)
         s = trust[..., self._doubted]
-        return Local(total, slope, W, W - G.mT @ ((s * (1.0 - s))[..., None] * G))
+        H = full.unflatten(-1, (self.size, self.size)) - G.mT @ ((s * (1.0 - s))[..., None] * G)
+        return Local(total, slope, W, H)
 
     # -- terms -----------------------------------------------------------------------------------
 

@@ -183,7 +183,8 @@ class Evidence:
         logdet = torch.linalg.slogdet(eye + K @ moved.W)[1]
         z = (theta - torch.as_tensor(self._mean, device=theta.device)) / torch.as_tensor(self._sd, device=theta.device)
         log_prior = -0.5 * (z * z).sum(-1) - theta[..., : self._base].sum(-1)
-        return moved.value - 0.5 * (f * a).sum(-1) - 0.5 * logdet + log_prior
+        density: Tensor = moved.value - 0.5 * (f * a).sum(-1) - 0.5 * logdet + log_prior
+        return density
 
     def largest(self, start: Array, most: int) -> Array:
         """Hyperparameters (t,) that a search by L-BFGS-B from `start` ends at."""
