@@ -225,14 +225,17 @@ class Feedback:
         number = self._numbers([trial])[0]
         if self._study.trial(number).state in _OUT:
             raise FeedbackError(f"trial {number} is {self._study.trial(number).state} and cannot be shown")
+        gone = self._gone()
         with self._record.transaction("feedback") as tx:
-            question = _open(tx.questions(), self._gone()) if kind == "go_back" else None
+            question = _open(tx.questions(), gone) if kind == "go_back" else None
+            of = () if question is None else question.trials
             entry = tx.feedback(
-                kind=kind, groups=((number,),), of=(), rater=_name(rater), created=now(),
+                kind=kind, groups=((number,),), of=of, rater=_name(rater), created=now(),
                 question=None if question is None else question.id,
             )  # fmt: skip
             if question is not None:
                 tx.answer(question.id, entry.id)
+                self._settle(tx, of)
         return entry
 
     def _partial(self, stated: Iterable[tuple[Named, Named]], shown: Sequence[int] | None) -> Groups:
