@@ -420,3 +420,159 @@ def budget_quadratic(noise_sd: float = 0.0) -> SyntheticProblem:
         (best,),
         noise_sd,
     )
+
+
+# -- a measured constraint --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConstrainedProblem:
+    """A function to minimise under measured limits, all known exactly.
+
+    Args:
+        name: Name of the problem.
+        space: Parameters in the units of the paper.
+        formula: Columns of parameters, each of shape (n,), to every objective and limit by name, (n,) each.
+        constraints: The limits.
+        source: Where it was published.
+        optimum: Smallest feasible value within the space.
+        optimisers: Points at which it is reached.
+    """
+
+    name: str
+    space: Space
+    formula: Callable[[Columns], dict[str, NDArray[np.float64]]]
+    constraints: Sequence[Constraint] = field(hash=False)
+    source: str
+    optimum: float
+    optimisers: tuple[Point, ...] = field(hash=False)
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """The one objective, y, without noise."""
+        return (Objective("y", "minimize", noise="none"),)
+
+    def evaluate(self, params: Point) -> dict[str, float]:
+        """Objective and limits of one point, user units."""
+        columns = {name: np.asarray([value]) for name, value in params.items()}
+        return {name: float(values[0]) for name, values in self.formula(columns).items()}
+
+    def evaluate_batch(self, columns: Columns) -> dict[str, NDArray[np.float64]]:
+        """Objective and limits of n points: columns and results of shape (n,)."""
+        return self.formula(columns)
+
+
+def _gramacy_formula(columns: Columns) -> dict[str, NDArray[np.float64]]:
+    x1, x2 = (np.asarray(columns[name], dtype=np.float64) for name in ("x1", "x2"))
+    c1 = 1.5 - x1 - 2.0 * x2 - 0.5 * np.sin(2.0 * np.pi * (x1**2 - 2.0 * x2))
+    return {"y": x1 + x2, "c1": c1, "c2": x1**2 + x2**2 - 1.5}
+
+
+def gramacy() -> ConstrainedProblem:
+    """A linear function above a wavy limit and inside a circle; three local minima, one at a limit alone."""
+    return ConstrainedProblem(
+        "gramacy",
+        Space([Float("x1", 0.0, 1.0), Float("x2", 0.0, 1.0)]),
+        _gramacy_formula,
+        (Constraint("c1", upper=0.0), Constraint("c2", upper=0.0)),
+        "Gramacy et al. 2016, Modeling an Augmented Lagrangian for Blackbox Constrained Optimization, section 2.2",
+        0.5997880520100396,
+        ({"x1": 0.19512268893684862, "x2": 0.404665363073191},),
+    )
+
+
+# -- rotated, ill-conditioned, with plateaus, with many peaks -----------------------------
+#
+# Four kinds of difficulty on which nothing was tuned, after Hansen et al. 2009, Real-Parameter Black-Box Optimization
+# Benchmarking: Noiseless Functions Definitions; with fixed rotations and places instead of that suite's instances.
+
+
+def _rotation(dim: int, seed: int) -> NDArray[np.float64]:
+    """A fixed orthogonal matrix (d, d), Haar-distributed over seeds."""
+    Q, R = np.linalg.qr(np.random.default_rng((seed, dim)).normal(size=(dim, dim)))
+    return np.asarray(Q * np.sign(np.diag(R)))
+
+
+def _place(dim: int, seed: int) -> NDArray[np.float64]:
+    """The fixed optimum (d,), in the inner 8/10 of the box [-5, 5]."""
+    return np.random.default_rng((seed, dim, 1)).uniform(-4.0, 4.0, dim)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shifted:
+    """A function of x - x* in rotated coordinates, as a formula on columns x1 ... xd."""
+
+    kind: str
+    dim: int
+    seed: int
+
+    def __call__(self, columns: Columns) -> NDArray[np.float64]:
+        X = np.stack([np.asarray(columns[f"x{i + 1}"], dtype=np.float64) for i in range(self.dim)], axis=-1)
+        return _KINDS[self.kind](X - _place(self.dim, self.seed), self.seed)
+
+
+def _ellipsoid(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Squares in rotated coordinates, condition number 10^4."""
+    d = D.shape[1]
+    Z = D @ _rotation(d, seed).T
+    return np.asarray((Z**2) @ 10.0 ** (4.0 * np.arange(d) / max(d - 1, 1)))
+
+
+def _steps(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Squares of rotated coordinates rounded to whole numbers: flat almost everywhere, 0 on a cell around x*."""
+    d = D.shape[1]
+    Z = np.round(D @ _rotation(d, seed).T)
+    return np.asarray((Z**2) @ 10.0 ** (2.0 * np.arange(d) / max(d - 1, 1)))
+
+
+def _peaks(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """10 minus the highest of 21 elongated, rotated peaks; that at x* is 10 high, the others at most 9.1."""
+    d, rng = D.shape[1], np.random.default_rng((seed, D.shape[1], 2))
+    R = _rotation(d, seed)
+    places = np.vstack([np.zeros(d), rng.uniform(-5.0, 5.0, (20, d)) - _place(d, seed)])
+    heights = np.concatenate([[10.0], np.linspace(1.1, 9.1, 20)])
+    spread = 10.0 ** (rng.permuted(np.tile(np.linspace(-0.75, 0.75, d), (21, 1)), axis=1))
+    Z = ((D[:, None] - places) @ R.T) ** 2 * spread  # (n, 21, d)
+    return np.asarray(10.0 - (heights * np.exp(-0.5 * Z.sum(axis=2) / d)).max(axis=1))
+
+
+def _cliff(D: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """exp of a rotated distance, minus 1: values over nine decades, most of the space at the top of them."""
+    Z = D @ _rotation(D.shape[1], seed).T
+    return np.asarray(np.expm1(2.0 * np.sqrt((Z**2).sum(axis=1))))
+
+
+_KINDS = {"ellipsoid": _ellipsoid, "steps": _steps, "peaks": _peaks, "cliff": _cliff}
+
+
+def _shifted(name: str, kind: str, dim: int, words: str) -> SyntheticProblem:
+    _check_dim(name, dim, 2)
+    names, seed = [f"x{i + 1}" for i in range(dim)], 20
+    return SyntheticProblem(
+        f"{name}{dim}",
+        Space([Float(name, -5.0, 5.0) for name in names]),
+        _Shifted(kind, dim, seed),
+        f"{words}, after Hansen et al. 2009, Noiseless Functions Definitions",
+        0.0,
+        (dict(zip(names, _place(dim, seed).tolist(), strict=True)),),
+    )
+
+
+def rotated_ellipsoid(dim: int = 5) -> SyntheticProblem:
+    """A bowl with axes in no direction of the parameters, condition number 10^4."""
+    return _shifted("rotated_ellipsoid", "ellipsoid", dim, "f10")
+
+
+def step_ellipsoid(dim: int = 5) -> SyntheticProblem:
+    """A rotated bowl made of plateaus: no slope anywhere, whole values reached on cells."""
+    return _shifted("step_ellipsoid", "steps", dim, "f7")
+
+
+def gaussian_peaks(dim: int = 4) -> SyntheticProblem:
+    """21 rotated peaks in a plain, one of which is the best."""
+    return _shifted("gaussian_peaks", "peaks", dim, "f21 (Gallagher)")
+
+
+def exponential_cliff(dim: int = 4) -> SyntheticProblem:
+    """Heavy tails: the exponential of a distance."""
+    return _shifted("exponential_cliff", "cliff", dim, "sphere under an exponential")

@@ -210,7 +210,7 @@ def test_a_warning_of_the_workbench_is_a_sentence() -> None:
 # -- Ctrl-C ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workers: int) -> None:
     words = ["run", "my_problems:slow", "--sampler", "sobol", "--storage", "t.db", "--workers", str(workers)]
     command = [sys.executable, "-m", "workbench", *words, "--trials", "200"]

@@ -119,7 +119,7 @@ def content(study: Study) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["csv", "csv with commas", "xlsx"])
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(study=studies(), show_units=st.booleans(), bom=st.booleans())
 def test_round_trip(
     form: str, study: Study, show_units: bool, bom: bool, tmp_path_factory: pytest.TempPathFactory

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 from problems import learning, synthetic
 from problems.synthetic import SyntheticProblem
@@ -30,6 +32,8 @@ SYNTHETIC: list[Callable[[], SyntheticProblem]] = [
     synthetic.beale,
     synthetic.branin,
     synthetic.budget_quadratic,
+    synthetic.exponential_cliff,
+    synthetic.gaussian_peaks,
     synthetic.griewank,
     synthetic.hartmann3,
     synthetic.hartmann6,
@@ -39,12 +43,15 @@ SYNTHETIC: list[Callable[[], SyntheticProblem]] = [
     synthetic.mixed_conditional,
     synthetic.rastrigin,
     synthetic.rosenbrock,
+    synthetic.rotated_ellipsoid,
     synthetic.shekel,
     synthetic.six_hump_camel,
+    synthetic.step_ellipsoid,
     synthetic.styblinski_tang,
 ]
 LEARNING: list[Callable[[], learning.DigitsProblem]] = [learning.digits_forest, learning.digits_svm]
-EVERY = [*SYNTHETIC, *LEARNING]
+LIMITED: list[Callable[[], synthetic.ConstrainedProblem]] = [synthetic.gramacy]
+EVERY = [*SYNTHETIC, *LEARNING, *LIMITED]
 BOXES = [make for make in SYNTHETIC if make not in (synthetic.mixed_conditional, synthetic.budget_quadratic)]
 
 # Minima and places are known to 1 ulp, terms stay below 1e3 there, so rounding is below 1e-12;
@@ -90,7 +97,7 @@ def test_is_a_problem(make: Callable[[], Problem]) -> None:
     assert len(problem.source) > 10
     objectives, constraints = check_goals(problem.objectives, problem.constraints)
     assert len(objectives) == 1
-    assert constraints == ()
+    assert bool(constraints) == (make in LIMITED)
     assert make() == problem
     assert hash(make()) == hash(problem)
 
@@ -151,7 +158,6 @@ def test_optimum_is_not_beaten_by_chance(make: Callable[[], SyntheticProblem]) -
 
 @pytest.mark.parametrize("make", BOXES, ids=by_name)
 def test_optimum_is_not_beaten_by_descent(make: Callable[[], SyntheticProblem]) -> None:
-    from scipy.optimize import minimize
 
     problem = make()
     names = problem.space.names
@@ -248,7 +254,6 @@ def test_mixed_rate_counts_only_behind_the_gate() -> None:
 
 
 def test_budget_optimum_lies_on_the_boundary() -> None:
-    from scipy.optimize import minimize
 
     problem = synthetic.budget_quadratic()
     points = matrix(problem.space, draw(problem.space, 500))
@@ -415,3 +420,62 @@ def test_forest_accuracies_at_random_settings() -> None:
     scores = [problem.evaluate(params)["accuracy"] for params in draw(problem.space, 40)]
     assert all(0.05 <= score <= 1.0 for score in scores)
     assert np.median(scores) < 0.9 < max(scores)
+
+
+# -- measured limits, and difficulties on which nothing was tuned --------------------------
+
+
+def test_gramacy_is_what_botorch_has_and_its_optimum_is_not_beaten() -> None:
+    from botorch.test_functions.synthetic import ConstrainedGramacy
+
+    problem, theirs = synthetic.gramacy(), ConstrainedGramacy()
+    points = draw(problem.space, 200)
+    X = torch.from_numpy(matrix(problem.space, points))
+    slack = -theirs.evaluate_slack_true(X).numpy()  # feasible where not below 0
+    for point, y, c in zip(points, theirs.evaluate_true(X).tolist(), slack.tolist(), strict=True):
+        assert problem.evaluate(point) == pytest.approx({"y": y, "c1": c[0], "c2": c[1]}, abs=1e-12)
+    (best,) = problem.optimisers
+    found = problem.evaluate(best)
+    assert found["y"] == pytest.approx(problem.optimum, abs=CLOSE)
+    assert max(found["c1"], found["c2"]) <= CLOSE
+
+    def limits(x: Array) -> Array:
+        values = problem.evaluate({"x1": x[0], "x2": x[1]})
+        return -np.array([values["c1"], values["c2"]])
+
+    ends = [
+        minimize(np.sum, x, constraints={"type": "ineq", "fun": limits}, bounds=[(0, 1)] * 2, tol=1e-13)
+        for x in np.random.default_rng(0).random((20, 2))
+    ]
+    reached = [end.fun for end in ends if end.success and limits(end.x).min() > -1e-9]
+    assert min(reached) == pytest.approx(problem.optimum, abs=1e-8)
+
+
+def test_the_ellipsoid_is_rotated_and_has_the_condition_number_that_it_states() -> None:
+    problem = synthetic.rotated_ellipsoid(5)
+    (best,) = problem.optimisers
+    centre, steps = np.array(list(best.values())), np.eye(5)
+
+    def f(x: Array) -> float:
+        return problem.evaluate(dict(zip(best, x.tolist(), strict=True)))["y"]
+
+    # f is a quadratic form with no linear part at the optimum: its matrix follows from 25 values
+    ends = [[f(centre + a + b) - f(centre + a) - f(centre + b) for b in steps] for a in steps]
+    H = 0.5 * np.array(ends)
+    values, vectors = np.linalg.eigh(H)
+    assert values == pytest.approx(10.0 ** np.arange(5), rel=1e-6)
+    assert np.abs(vectors).max() < 0.99  # no axis is a parameter's
+
+
+def test_the_steps_are_plateaus_and_the_peaks_stand_as_high_as_they_should() -> None:
+    steps, peaks = synthetic.step_ellipsoid(), synthetic.gaussian_peaks()
+    rng = np.random.default_rng(0)
+    same = 0
+    for point in draw(steps.space, 50):
+        near = {name: x + 1e-4 * rng.normal() for name, x in point.items()}
+        same += steps.evaluate(near) == steps.evaluate(point)
+    # a coordinate crosses a step with probability about 2 * 1e-4 * 0.8 / 2: fewer than one of 250 is expected
+    assert same >= 47
+    values = peaks.evaluate_batch(columns(peaks.space, draw(peaks.space, 20_000)))["y"]
+    assert values.min() >= 0.0
+    assert np.median(values) > 8.0  # a plain

@@ -169,6 +169,7 @@ def test_stopping_a_job_kills_it_within_seconds(jobs: Jobs) -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_suggestions_and_runs_of_a_problem_end_in_the_database(jobs: Jobs, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'work.db'}"
     study = wb.create_study("s", wb.Space([wb.Float("x1", -5, 10), wb.Float("x2", 0, 15)]), [wb.Objective("y")],

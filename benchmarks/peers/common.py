@@ -18,18 +18,19 @@ def versions(*packages: str) -> dict[str, str]:
     return {name: metadata.version(name) for name in packages}
 
 
-def parameters(hello: Mapping[str, Any], *, conditional: bool = False) -> list[Parameter]:
+def parameters(hello: Mapping[str, Any], *, conditional: bool = False, limits: bool = False) -> list[Parameter]:
     """The parameters, if a peer can serve them.
 
     Raises:
-        Refused: for structured kinds, constraints, and conditional parameters where they are not served.
+        Refused: for structured kinds, constraints, and conditional parameters and measured limits where they are not
+            served.
     """
     listed: list[Parameter] = hello["space"]["parameters"]
     wrong = [f"{p['name']} of kind {p['kind']}" for p in listed if p["kind"] not in SCALARS]
     wrong += [f"{p['name']} with when=" for p in listed if p.get("when") and not conditional]
     wrong += [f"{p['name']} with role={p['role']}" for p in listed if p.get("role", "design") != "design"]
     wrong += [f"the constraint {text!r}" for text in hello["space"]["constraints"]]
-    wrong += [f"the measured constraint {limit['name']!r}" for limit in hello["constraints"]]
+    wrong += [f"the measured constraint {limit['name']!r}" for limit in hello["constraints"] if not limits]
     if wrong:
         raise Refused(f"this peer is not adapted to {', '.join(wrong)}; leave it out, or compare on another problem")
     return listed
@@ -57,6 +58,16 @@ def goals(hello: Mapping[str, Any], most: int | None = 1) -> list[Mapping[str, A
 def signs(listed: Sequence[Mapping[str, Any]]) -> list[float]:
     """Factors that turn values into losses."""
     return [-1.0 if goal["direction"] == "maximize" else 1.0 for goal in listed]
+
+
+def excess(hello: Mapping[str, Any], values: Mapping[str, float]) -> list[float]:
+    """How far each bound of the measured limits is exceeded, at most 0 where it holds."""
+    found = []
+    for limit in hello["constraints"]:
+        value = values[limit["name"]]
+        found += [value - limit["upper"]] if limit["upper"] is not None else []
+        found += [limit["lower"] - value] if limit["lower"] is not None else []
+    return found
 
 
 def noise_sd(goal: Mapping[str, Any]) -> float | None:

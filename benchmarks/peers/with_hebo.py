@@ -1,4 +1,7 @@
-"""HEBO at its defaults; it infers the noise. Its random start is replaced by the shared design."""
+"""HEBO at its defaults; it infers the noise. Its random start is replaced by the shared design.
+
+With measured limits it is `GeneralBO` of the same package, since `HEBO` knows none.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from common import choices, goals, parameters, signs, versions
+from common import choices, excess, goals, parameters, signs, versions
 from hebo.acq_optimizers import evolution_optimizer
 from hebo.design_space.design_space import DesignSpace
+from hebo.optimizers.general import GeneralBO
 from hebo.optimizers.hebo import HEBO
 
 _minimize = evolution_optimizer.minimize
@@ -31,11 +35,16 @@ class Peer:
         self.versions = versions("HEBO", "torch", "gpytorch", "pymoo", "numpy")
         (self._goal,) = goals(hello)
         (self._sign,) = signs([self._goal])
-        self._listed = parameters(hello)
+        self._listed, self._hello = parameters(hello, limits=True), hello
         np.random.seed(hello["seed"] % 2**32)  # noqa: NPY002  # what HEBO draws from
         torch.manual_seed(hello["seed"])
         space = DesignSpace().parse([_declared(p) for p in self._listed])
-        self._optimizer = HEBO(space, rand_sample=2, scramble_seed=hello["seed"])
+        limits = sum(limit[end] is not None for limit in hello["constraints"] for end in ("lower", "upper"))
+        self._optimizer = (
+            GeneralBO(space, num_constr=limits, rand_sample=2)
+            if limits
+            else HEBO(space, rand_sample=2, scramble_seed=hello["seed"])
+        )
 
     def start(self, trials: Sequence[Mapping[str, Any]]) -> None:
         """Observe the initial design."""
@@ -50,7 +59,9 @@ class Peer:
     def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Observe one value."""
         frame = pd.DataFrame([params])[[p["name"] for p in self._listed]]
-        self._optimizer.observe(frame, np.array([[self._sign * values[self._goal["name"]]]]))
+        row = [self._sign * values[self._goal["name"]], *excess(self._hello, values)]
+        observe = self._optimizer.observe_new_data if len(row) > 1 else self._optimizer.observe
+        observe(frame, np.array([row]))
 
     def recommend(self) -> None:
         """The best observed point."""

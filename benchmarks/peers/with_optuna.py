@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
-from common import choices, goals, noise_sd, parameters, versions
+from common import choices, excess, goals, noise_sd, parameters, versions
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.simplefilter("ignore")
+
+_EXCESS = "excess"  # attribute of a trial: how far it exceeds the measured limits
 
 
 class Peer:
@@ -25,7 +27,8 @@ class Peer:
         self.versions = versions("optuna", "numpy", "scipy", *(["torch"] if variant == "gp" else []))
         if variant == "cmaes":
             self.versions |= versions("cmaes")
-        self._listed = parameters(hello, conditional=True)
+        self._listed = parameters(hello, conditional=True, limits=variant == "gp")
+        self._hello = hello
         self._goals = goals(hello, most=None)
         self._distributions = {p["name"]: _distribution(p) for p in self._listed}
         self._study = optuna.create_study(
@@ -39,8 +42,12 @@ class Peer:
             held = {name: d for name, d in self._distributions.items() if name in trial["params"]}
             values = [trial["values"][goal["name"]] for goal in self._goals]
             self._study.add_trial(
-                optuna.trial.create_trial(params=dict(trial["params"]), distributions=held, values=values)
-            )
+                optuna.trial.create_trial(
+                    params=dict(trial["params"]), distributions=held, values=values,
+                    user_attrs={_EXCESS: excess(self._hello, trial["values"])},
+                    system_attrs={"constraints": excess(self._hello, trial["values"])},
+                )
+            )  # fmt: skip
 
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
         """Ask for one trial; conditional parameters are suggested when their parents call for them."""
@@ -56,6 +63,8 @@ class Peer:
 
     def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Tell the trial asked last."""
+        assert self._trial is not None
+        self._trial.set_user_attr(_EXCESS, excess(self._hello, values))
         self._study.tell(self._trial, [values[goal["name"]] for goal in self._goals])
 
     def recommend(self) -> None:
@@ -66,7 +75,10 @@ def _sampler(variant: str, hello: Mapping[str, Any], listed: Sequence[Mapping[st
     seed, start = hello["seed"], hello["start"]
     if variant == "gp":
         exact = all(noise_sd(goal) == 0.0 for goal in listed)
-        return optuna.samplers.GPSampler(seed=seed, n_startup_trials=start, deterministic_objective=exact)
+        limits = (lambda trial: trial.user_attrs[_EXCESS]) if hello["constraints"] else None
+        return optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=start, deterministic_objective=exact, constraints_func=limits
+        )
     if variant == "tpe":
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
     if variant == "cmaes":
