@@ -343,7 +343,8 @@ def test_context_is_served_by_all_and_must_be_given():
         (wb.Space([wb.Vector("z", 65)]), [QUIET], [], "sobol", False),
         (plane(), [QUIET, wb.Objective("z")], [], "sobol", True),
         (plane(), [QUIET], [wb.Constraint("g", upper=0)], "sobol", True),
-        (plane(), [wb.Preference("taste")], [], "sobol", True),
+        (plane(), [wb.Preference("taste")], [], "preference", False),
+        (wb.Space([wb.Vector("z", 65)]), [wb.Preference("taste")], [], "rank_sgd", False),
         (plane(), [QUIET, wb.Preference("taste")], [], "sobol", True),
     ],
 )  # fmt: skip

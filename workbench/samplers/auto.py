@@ -24,7 +24,7 @@ class Rule:
     Args:
         sampler: Registered name.
         beyond: Features of the goals that this sampler may be given although it does not look at them.
-        goals: Does this sampler look at all the goals that it serves?
+        judged: For studies with a preference, which this sampler learns from.
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
         most: Complete trials up to which the sampler answers in reasonable time.
@@ -34,7 +34,7 @@ class Rule:
     reason: str
     beyond: frozenset[str] = frozenset()
     warning: str = ""
-    goals: bool = False
+    judged: bool = False
     most: float = math.inf
 
 
@@ -42,8 +42,8 @@ _GOALS = frozenset({"objectives", "constraints", "preference"})
 
 TABLE: tuple[Rule, ...] = (
     # Beyond 2,000 trials its model is local; every ask still reads the whole record.
-    Rule("preference", "people judge, and a Gaussian process of utility models the space", goals=True, most=500),
-    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", goals=True),
+    Rule("preference", "people judge, and a Gaussian process of utility models the space", judged=True, most=500),
+    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", judged=True),
     Rule("gp", "one objective, and a space that a Gaussian process models", most=20_000),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
@@ -89,7 +89,8 @@ class AutoSampler(Sampler):
             sampler = self._factories[rule.sampler]()
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
             if (
-                (goals and not rule.beyond and not rule.goals)
+                (goals and not rule.beyond and not rule.judged)
+                or (rule.judged and "preference" not in goals)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):
