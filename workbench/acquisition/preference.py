@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -160,10 +161,13 @@ class OfJoint:
         (slopes,) = torch.autograd.grad(values.sum(), at)
         return values.detach().cpu().numpy(), slopes.cpu().numpy()
 
+    @cached_property
+    def _moments(self) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        X = self.model.X
+        return self.model.beside(torch.as_tensor(self.A, device=X.device).reshape(-1, X.shape[1]))
+
     def _at(self, Z: Tensor) -> Tensor:
-        A = torch.as_tensor(self.A, device=Z.device).reshape(-1, Z.shape[1])
-        both = torch.cat([Z[:, None, :], A.expand(len(Z), *A.shape)], dim=1)  # (b, 1 + k, d)
-        return self.worth(*self.model.joint(both))
+        return self.worth(*self._moments(Z))
 
 
 def eubo(model: PreferenceModel, A: Array, seed: int = 0) -> OfJoint:

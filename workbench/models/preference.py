@@ -20,7 +20,7 @@ Symbols: n items, d inputs, b queries Z, ... batches; K (n, n), f, g, a = K^-1 f
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -262,21 +262,37 @@ def covariance(Z: Tensor, X: Tensor, theta: Tensor, columns: Columns) -> Tensor:
     Returns:
         Covariances, shape (..., b, n).
     """
-    o, c = len(columns.ordered), len(columns.choices)
+    A, B = stretched(Z, theta, columns), stretched(X, theta, columns)
+    return among(A, B, theta[..., -1], choice_gaps(Z, X, theta, columns))
+
+
+def stretched(Z: Tensor, theta: Tensor, columns: Columns) -> Tensor:
+    """The columns with a lengthscale, divided by it, (..., b, e); around the middle of the unit cube."""
     inverse = torch.exp(-theta[..., : columns.lengths])  # (..., lengths)
-    parts = [list(columns.ordered), *(list(range(block.start, block.stop)) for block in columns.blocks)]
-    rates = [inverse[..., :o], *(inverse[..., o + i, None].expand(*inverse.shape[:-1], len(p))
-                                 for i, p in enumerate(parts[1:]))]  # fmt: skip
-    flat, rate = [j for part in parts for j in part], torch.cat(rates, dim=-1)[..., None, :]
-    A, B = Z[..., flat] * rate, X[..., flat] * rate  # (..., b, e), (..., n, e)
-    centre = B.mean(dim=-2, keepdim=True)  # keeps the squares small
-    A, B = A - centre, B - centre
-    r2 = (A * A).sum(-1)[..., :, None] + (B * B).sum(-1)[..., None, :] - 2.0 * A @ B.mT
-    log = -0.5 * r2.clamp_min(0.0)
+    parts = [[column] for column in columns.ordered]
+    parts += [list(range(block.start, block.stop)) for block in columns.blocks]
+    which = [i for i, part in enumerate(parts) for _ in part]
+    flat = [j for part in parts for j in part]
+    if not flat:
+        return Z[..., :0]
+    return (Z[..., flat] - 0.5) * inverse[..., which][..., None, :]
+
+
+def choice_gaps(Z: Tensor, X: Tensor, theta: Tensor, columns: Columns) -> Tensor | None:
+    """What differing choices take from the logarithm of a covariance, (..., b, n); None without choices."""
+    gaps = None
     for i, column in enumerate(columns.choices):
-        v = torch.exp(-theta[..., columns.lengths + i]) / c
-        log = log - v[..., None, None] * (Z[..., :, None, column] != X[..., None, :, column])
-    return torch.exp(log + theta[..., -1, None, None])
+        v = torch.exp(-theta[..., columns.lengths + i]) / len(columns.choices)
+        gap = v[..., None, None] * (Z[..., :, None, column] != X[..., None, :, column])
+        gaps = gap if gaps is None else gaps + gap
+    return gaps
+
+
+def among(A: Tensor, B: Tensor, log_scale: Tensor, gaps: Tensor | None) -> Tensor:
+    """Covariances (..., b, n) of stretched inputs (..., b, e) and (..., n, e)."""
+    r2 = (A * A).sum(-1)[..., :, None] + (B * B).sum(-1)[..., None, :] - 2.0 * A @ B.mT
+    log = log_scale[..., None, None] - 0.5 * r2.clamp_min(0.0)
+    return torch.exp(log if gaps is None else log - gaps)
 
 
 class PreferenceModel:
@@ -298,10 +314,11 @@ class PreferenceModel:
         self.iterations, self._a, self._at = found.iterations, found.a, found.at
         eye = torch.eye(len(K), dtype=K.dtype, device=K.device)
         M = torch.linalg.solve(eye + found.at.W @ K, found.at.W)  # (K + W^-1)^-1
-        self._M, self._half = 0.5 * (M + M.mT), torch.linalg.inv(eye + found.at.W @ K)
+        self._M, self._K = 0.5 * (M + M.mT), K
         n = len(evidence.X)
         self.X, self.f = evidence.X, found.f[:n]
         self._kernel = self._vector[: columns_of(evidence.columns) + 1]
+        self._known = stretched(self.X, self._kernel, self.columns)
 
     @property
     def scale(self) -> float:
@@ -317,16 +334,45 @@ class PreferenceModel:
         """Prior covariances (..., b, n) of inputs (..., b, d) and (..., n, d)."""
         return covariance(Z, X, self._kernel, self.columns)
 
+    def with_known(self, Z: Tensor) -> Tensor:
+        """Prior covariances (..., b, n) of inputs (..., b, d) with the items."""
+        gaps = choice_gaps(Z, self.X, self._kernel, self.columns)
+        return among(stretched(Z, self._kernel, self.columns), self._known, self._kernel[-1], gaps)
+
+    def beside(self, A: Tensor) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Joint moments of any x with fixed inputs A (k, d), what concerns these alone computed once.
+
+        Returns:
+            A function of inputs (b, d) to means (b, 1 + k) and covariances (b, 1 + k, 1 + k) of x and then A.
+        """
+        n, k = len(self.X), len(A)
+        M, a = self._M[:n, :n], self._a[:n]
+        with torch.no_grad():
+            own = self.with_known(A)  # (k, n)
+            mean_A, S_A = own @ a, self.covariance(A, A) - own @ M @ own.mT
+
+        def moments(Z: Tensor) -> tuple[Tensor, Tensor]:
+            known = self.with_known(Z)  # (b, n)
+            inner = known @ M
+            mean = torch.cat([(known @ a)[:, None], mean_A.expand(len(Z), k)], dim=1)
+            variance = (self._kernel[-1].exp() - (inner * known).sum(-1)).clamp_min(0.0)[:, None]  # (b, 1)
+            cross = self.covariance(Z, A) - inner @ own.mT  # (b, k)
+            first = torch.cat([variance, cross], dim=1)[:, None]
+            rest = torch.cat([cross[:, :, None], S_A.expand(len(Z), k, k)], dim=2)
+            return mean, torch.cat([first, rest], dim=1)
+
+        return moments
+
     def joint(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean (..., b) and covariance (..., b, b) of the utilities at inputs (..., b, d), differentiable in them."""
         n = len(self.X)
-        k = self.covariance(Z, self.X)  # (..., b, n)
+        k = self.with_known(Z)  # (..., b, n)
         return k @ self._a[:n], self.covariance(Z, Z) - k @ self._M[:n, :n] @ k.mT
 
     def moments(self, Z: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance, each (..., b), of the utilities at inputs (..., b, d)."""
         n = len(self.X)
-        k = self.covariance(Z, self.X)
+        k = self.with_known(Z)
         variance = self._kernel[-1].exp() - ((k @ self._M[:n, :n]) * k).sum(-1)
         return k @ self._a[:n], variance.clamp_min(0.0)
 
@@ -366,7 +412,7 @@ class PreferenceModel:
 
     def _cross(self, Z: Tensor, A: Tensor) -> Tensor:
         n = len(self.X)
-        known: Tensor = self.covariance(Z, self.X) @ self._M[:n, :n] @ self.covariance(A, self.X).mT
+        known: Tensor = self.with_known(Z) @ self._M[:n, :n] @ self.with_known(A).mT
         return self.covariance(Z, A) - known
 
     @property
@@ -423,7 +469,9 @@ class PreferenceModel:
         if len(W) > n:  # what would just be acceptable has a prior draw of its own
             last = torch.as_tensor(rng.standard_normal(1), device=W.device) * math.sqrt(self.scale)
             own = torch.cat([own, last])
-        return np.asarray((self._a - self._M @ own - self._half @ e)[:n].cpu().numpy())
+        eye = torch.eye(len(W), dtype=W.dtype, device=W.device)
+        noise = torch.linalg.solve(eye + self._at.W @ self._K, e)
+        return np.asarray((self._a - self._M @ own - noise)[:n].cpu().numpy())
 
     def favourite(self, Z: Array, seed: int = 0) -> Array:
         """Probability that each of the inputs (b, d) has the largest utility of them, shape (b,), from 4,096 draws."""

@@ -1,9 +1,10 @@
 """Bayesian optimisation of what people like: which trials to show next, and where to go for what they like.
 
 Utility over designs: a question is put together point by point, each the best by an acquisition function of the joint
-posterior with those before it, then each is looked for once more given all others. Where the best point is a trial that
-is there already, that trial is shown. Utility over outcomes: a question is put together of measured trials, and a trial
-to measure is the maximiser of the expected improvement of utility over the outcomes that are foreseen (BOPE).
+posterior with those before it, then the first is looked for once more given all others. Where the best point is a
+trial that is there already, that trial is shown. Utility over outcomes: a question is put together of measured trials,
+and a trial to measure is the maximiser of the expected improvement of utility over the outcomes that are foreseen
+(BOPE).
 
 Symbols: k trials of a question, d encoded columns.
 """
@@ -62,7 +63,7 @@ class PreferenceSampler(Sampler):
     serves = MODELLED | {"context", "near", "preference", "objectives"}
 
     def __init__(
-        self, acquisition: str = "eubo", family: str = "luce", restarts: int = 4, raw_samples: int = 256
+        self, acquisition: str = "eubo", family: str = "luce", restarts: int = 3, raw_samples: int = 128
     ) -> None:
         if acquisition not in ACQUISITIONS:
             raise UnsupportedError(f"acquisition must be one of {', '.join(ACQUISITIONS)}; got {acquisition!r}")
@@ -221,11 +222,11 @@ class _Search:
                 if found is None:
                     return chosen + spread_out(self._request, n - len(chosen), [p.x for p in chosen])
                 chosen.append(found)
-            if self._name == "eubo" and n > 1:  # the first were chosen without knowing of the last
-                for i in range(n):
-                    if chosen[i].trial is None:
-                        found = self._best(chosen[:i] + chosen[i + 1 :], show=False)
-                        chosen[i] = chosen[i] if found is None else found
+            if (
+                self._name == "eubo" and n > 1 and chosen[0].trial is None
+            ):  # it was chosen without knowing of the others
+                found = self._best(chosen[1:], show=False)
+                chosen[0] = chosen[0] if found is None else found
         except DeadlineReached:
             if not chosen:
                 raise
