@@ -383,6 +383,7 @@ def test_skewed_values_are_bent_and_predicted_in_their_own_units(monkeypatch):
 
     straight = told(plane(), wb.Objective("y", noise="none"), n=30, fn=lambda p: math.exp(6 * wave(p)))
     monkeypatch.setattr("workbench.models.gp.worth_a_look", lambda y: (None,))
+    monkeypatch.setattr("workbench.models.gp._BENT", 0)  # bent axes would do some of it
     assert error(gp) < 0.5 * error(GaussianProcesses.fit(straight.history()))
 
 

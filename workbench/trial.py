@@ -550,6 +550,7 @@ class History:
         seed: Seed of the study.
         budget: Number of trials planned, if stated.
         revision: Revision of the record that this was read at.
+        stored_reference: The inferred reference point that the study keeps, see `reference`; None: none yet.
     """
 
     space: Space
@@ -571,6 +572,7 @@ class History:
     seed: int = 0
     budget: int | None = None
     revision: int = 0
+    stored_reference: tuple[float, ...] | None = None
 
     @classmethod
     def of(
@@ -587,6 +589,7 @@ class History:
         seed: int = 0,
         budget: int | None = None,
         revision: int = 0,
+        stored_reference: Sequence[float] | None = None,
         previous: History | None = None,
     ) -> History:
         """Encode stored trials.
@@ -636,6 +639,7 @@ class History:
             np.fromiter((row.number for row in rows), np.int64, n), states, **arrays,
             spaces=spaces, baseline=_baseline(rows, baseline), feedback=standing(feedback), reports=tuple(reports),
             seed=seed, budget=budget, revision=revision,
+            stored_reference=None if stored_reference is None else tuple(stored_reference),
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -747,6 +751,49 @@ class History:
             if goal.target is not None:
                 U[..., j] = -np.maximum(0.0, np.abs(U[..., j] - goal.target) - goal.tolerance)
         return U
+
+    @functools.cached_property
+    def thresholds(self) -> NDArray[np.float64]:
+        """Utility that a useful trial has to reach, shape (m,), NaN where none is stated."""
+        return self._levels([goal.threshold for goal in self.measured])
+
+    @functools.cached_property
+    def reference(self) -> NDArray[np.float64]:
+        """Reference point of the hypervolume as utilities, shape (m,): as stated, else the threshold, else inferred.
+
+        A coordinate is inferred once: what the study keeps, or the first proposal that was made with one, holds from
+        then on. NaN where nothing can be inferred from yet.
+        """
+        stated = self._levels([goal.reference for goal in self.measured])
+        stated = np.where(np.isnan(stated), self.thresholds, stated)
+        if not np.isnan(stated).any():
+            return stated
+        kept = self.kept_reference
+        return np.where(np.isnan(stated), self.inferred_reference() if kept is None else kept, stated)
+
+    @functools.cached_property
+    def kept_reference(self) -> NDArray[np.float64] | None:
+        """The inferred reference point that is in the record already, shape (m,)."""
+        if self.stored_reference is not None:
+            return np.array(self.stored_reference)
+        row = next((i for i, row in enumerate(self.rows) if row.meta and '"reference":' in row.meta), None)
+        return None if row is None else np.array(self.meta(row)["reference"])
+
+    def inferred_reference(self) -> NDArray[np.float64]:
+        """A reference point from the trials as they are now, shape (m,); NaN without one that has every value."""
+        from workbench.pareto import infer_reference
+
+        told = ~np.isnan(self.Y).any(axis=1)
+        for rows in (self.counted & told, self.complete & self.placed & told):
+            if rows.any():
+                return infer_reference(self.utility(self.Y[rows]))
+        return np.full(len(self.measured), np.nan)
+
+    def _levels(self, values: Sequence[float | None]) -> NDArray[np.float64]:
+        """Values of the objectives in user units as utilities, shape (m,), NaN for None."""
+        signs = [goal.sign for goal in self.measured]
+        raw = np.array([np.nan if v is None else s * v for v, s in zip(values, signs, strict=True)])
+        return self.utility(raw)
 
     def best(self) -> int | None:
         """Row of the best counted trial of a study with one measured objective; the earliest of equals."""

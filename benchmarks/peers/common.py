@@ -60,6 +60,11 @@ def signs(listed: Sequence[Mapping[str, Any]]) -> list[float]:
     return [-1.0 if goal["direction"] == "maximize" else 1.0 for goal in listed]
 
 
+def limited(hello: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The measured constraint behind each number of `excess`."""
+    return [limit for limit in hello["constraints"] for side in ("upper", "lower") if limit[side] is not None]
+
+
 def excess(hello: Mapping[str, Any], values: Mapping[str, float]) -> list[float]:
     """How far each bound of the measured limits is exceeded, at most 0 where it holds."""
     found = []
@@ -79,8 +84,8 @@ def noise_sd(goal: Mapping[str, Any]) -> float | None:
 class Cube:
     """Points of a space as points of the unit cube, one column a parameter; for peers that know boxes alone."""
 
-    def __init__(self, hello: Mapping[str, Any]) -> None:
-        self.listed = parameters(hello)
+    def __init__(self, hello: Mapping[str, Any], *, limits: bool = False) -> None:
+        self.listed = parameters(hello, limits=limits)
 
     def __len__(self) -> int:
         return len(self.listed)

@@ -27,6 +27,8 @@ PEERS = {
     "optuna-nsga2": ("with_optuna", "nsga2"),
     "ax": ("with_ax", "ax"),
     "botorch-logei": ("with_botorch", "logei"),
+    "botorch-qlognehvi": ("with_botorch_many", "qlognehvi"),
+    "botorch-qlogparego": ("with_botorch_many", "qlogparego"),
     "hebo": ("with_hebo", "hebo"),
     "pymoo-nsga2": ("with_pymoo", "nsga2"),
     "pymoo-de": ("with_pymoo", "de"),

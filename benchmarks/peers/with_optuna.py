@@ -27,7 +27,7 @@ class Peer:
         self.versions = versions("optuna", "numpy", "scipy", *(["torch"] if variant == "gp" else []))
         if variant == "cmaes":
             self.versions |= versions("cmaes")
-        self._listed = parameters(hello, conditional=True, limits=variant == "gp")
+        self._listed = parameters(hello, conditional=True, limits=variant in ("gp", "nsga2"))
         self._hello = hello
         self._goals = goals(hello, most=None)
         self._distributions = {p["name"]: _distribution(p) for p in self._listed}
@@ -73,9 +73,9 @@ class Peer:
 
 def _sampler(variant: str, hello: Mapping[str, Any], listed: Sequence[Mapping[str, Any]]) -> Any:
     seed, start = hello["seed"], hello["start"]
+    limits = (lambda trial: trial.user_attrs[_EXCESS]) if hello["constraints"] else None
     if variant == "gp":
         exact = all(noise_sd(goal) == 0.0 for goal in listed)
-        limits = (lambda trial: trial.user_attrs[_EXCESS]) if hello["constraints"] else None
         return optuna.samplers.GPSampler(
             seed=seed, n_startup_trials=start, deterministic_objective=exact, constraints_func=limits
         )
@@ -83,7 +83,8 @@ def _sampler(variant: str, hello: Mapping[str, Any], listed: Sequence[Mapping[st
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=start)
     if variant == "cmaes":
         return optuna.samplers.CmaEsSampler(seed=seed, n_startup_trials=start)
-    return optuna.samplers.NSGAIISampler(seed=seed)
+    # A generation of the size of the start: the default of 50 would leave budgets like these one generation.
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=max(2, start), constraints_func=limits)
 
 
 def _distribution(p: Mapping[str, Any]) -> BaseDistribution:

@@ -5,13 +5,15 @@ Symbols: z standardised values of the objective, larger is better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.acquisition import several
 from workbench.acquisition.base import Acquisition
 from workbench.acquisition.combined import Averaged, Summed
 from workbench.acquisition.entropy import GIBBON, MES, max_value_samples
@@ -54,6 +56,9 @@ class Setting:
         context: What the world decided; incumbents are then the trials' designs put into this context.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
+        prefer: Weights of several objectives by name.
+        drawn: The process of the only objective at several hyperparameters, over which acquisition functions are
+            averaged; none for the most probable ones alone.
     """
 
     history: History
@@ -63,6 +68,8 @@ class Setting:
     context: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
+    prefer: Mapping[str, float] = field(default_factory=dict)
+    drawn: Sequence[ExactPosterior] = ()
 
     def observed(self) -> Array:
         """Model inputs of the counted trials in the present context; of all complete ones if none counts."""
@@ -71,17 +78,28 @@ class Setting:
         rows = np.flatnonzero(history.counted & told)
         if rows.size == 0:  # all outside the space or over a limit: improve on any of them
             rows = np.flatnonzero(history.complete & history.placed & told)
-        X = history.X[rows]
+        return self.inputs_of(rows)
+
+    def inputs_of(self, rows: NDArray[np.int64]) -> Array:
+        """Model inputs of some trials in the present context."""
+        X = self.history.X[rows]
         for name, value in self.context.items():
-            X[:, history.space.slices[name]] = history.space[name].encode([value])
+            X[:, self.history.space.slices[name]] = self.history.space[name].encode([value])
         return self.gp.inputs.model_points(X)
 
-    @cached_property
+    @property
     def posterior(self) -> ExactPosterior:
-        """Of the objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
-        history, posterior = self.history, self.gp.outputs[0].posterior
+        """Of the objective, the first of several."""
+        return self.posteriors[0]
+
+    @cached_property
+    def posteriors(self) -> list[ExactPosterior]:
+        """Of each objective, believed to be as predicted where a trial failed: nothing more will be learnt there."""
+        history = self.history
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
-        return _believing(posterior, self.gp.inputs.model_points(history.X[failed]))
+        P = self.gp.inputs.model_points(history.X[failed])
+        known = [output.posterior for output in self.gp.outputs]
+        return [_believing(posterior, P) for posterior in [*self.drawn[:1], *known[len(self.drawn[:1]) :]]]
 
     @property
     def quiet(self) -> bool:
@@ -172,20 +190,47 @@ TABLE: tuple[Row, ...] = (
 
 
 def planned(history: History) -> Row:
-    """The row that applies to a record."""
+    """The row that applies to a record with one objective."""
     return next(row for row in TABLE if row.applies(history))
 
 
-def chosen(name: str, setting: Setting) -> Chosen:
+def name_for(setting: Setting, seconds: float) -> tuple[str, str]:
+    """The acquisition function that the tables say, and why; of several objectives by what they cost, too.
+
+    Args:
+        setting: What it is chosen for.
+        seconds: Until the ask has to return.
+    """
+    if len(setting.history.measured) == 1 or _all_over_a_limit(setting.history):
+        row = planned(setting.history)
+        return row.acquisition, row.reason
+    found = several.planned(setting, seconds)
+    return found.acquisition, found.reason
+
+
+def chosen(name: str, setting: Setting, seconds: float = math.inf) -> Chosen:
     """An acquisition function by name, times the probabilities that limits hold and the trial succeeds.
 
     Logarithms of gains become logarithms of constrained ones (Gardner et al. 2014); the upper confidence bound and
     draws, which are no logarithms, lose log(1 / probability) standard deviations of the objective.
     """
-    made, limits = MAKERS[name](setting), setting.limits
+    if len(setting.history.measured) > 1 and name in several.MAKERS:
+        made = Chosen(several.MAKERS[name](setting, seconds), None)
+    else:
+        made = _made(name, setting)
+    limits = setting.limits
     if name == "feasibility" or not limits:
         return made
     return Chosen(Summed([made.acquisition, LogFeasibility(limits)]), made.best)
+
+
+def _made(name: str, setting: Setting) -> Chosen:
+    if len(setting.drawn) < 2 or name in _ALONE:
+        return MAKERS[name](setting)
+    each = [MAKERS[name](replace(setting, drawn=(posterior,))) for posterior in setting.drawn]
+    best = [part.best for part in each if part.best is not None]
+    acquisition = Averaged([part.acquisition for part in each], logs=name not in _NO_LOGARITHMS)
+    return Chosen(acquisition, float(np.mean(best)) if best else None)
 
 
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
@@ -309,5 +354,7 @@ MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
     "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),
 }
 
+_ALONE = frozenset({"feasibility", "thompson"})  # of no objective; of one function
+_NO_LOGARITHMS = frozenset({"ucb"})
 SPREAD = frozenset({"kg", "mes", "gibbon"})
 """Those that look at points spread over the space."""

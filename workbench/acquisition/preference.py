@@ -31,6 +31,7 @@ from torch import Tensor
 
 from workbench.acquisition.thompson import Draw, draw_of_prior
 from workbench.models.judgements import Family
+from workbench.models.kernels import Anchors
 from workbench.models.preference import PreferenceModel, hermite, normal_draws, root, win
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.models.gp import GaussianProcesses
-    from workbench.models.kernels import Kernel
     from workbench.models.taste import Taste
 
     Array = NDArray[np.float64]
@@ -205,23 +205,21 @@ def draw_utility(model: PreferenceModel, rng: np.random.Generator, levels: Seque
     return replace(prior, correction=model.correction(prior.prior(prior.posterior.X), rng))
 
 
-@dataclass(frozen=True)
 class _Prior:
-    """A preference model as `thompson` wants it."""
+    """A preference model as `thompson` wants it: without a mean, and without axes that are bent."""
 
-    model: PreferenceModel
+    mean = 0.0
 
-    @property
-    def kernel(self) -> Kernel:
-        return self.model.kernel
+    def __init__(self, model: PreferenceModel) -> None:
+        self.X: Array = model.X.cpu().numpy()
+        self.kernel = model.kernel
+        self.anchors = Anchors(self.kernel, self.X)
 
-    @property
-    def mean(self) -> float:
-        return 0.0
+    def placed(self, Z: Array) -> Array:
+        return Z
 
-    @property
-    def X(self) -> Array:
-        return self.model.X.cpu().numpy()
+    def pulled_back(self, Z: Array, dV: Array) -> Array:
+        return dV
 
 
 class OutcomeEI:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from workbench.acquisition.base import Posterior, joint_samples
 from workbench.models.exact import ExactPosterior
-from workbench.models.kernels import Kernel
+from workbench.models.kernels import Anchors, Kernel
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,10 @@ _FEATURES = 512
 
 
 class Process(Protocol):
-    """What a draw has to know of its posterior: the covariance and the mean before data, and where the data are."""
+    """What a draw has to know of its posterior: the covariance and the mean before data, and where the data are.
+
+    See `ExactPosterior` for what each member is.
+    """
 
     @property
     def kernel(self) -> Kernel: ...
@@ -39,6 +42,10 @@ class Process(Protocol):
     def mean(self) -> float: ...
     @property
     def X(self) -> Array: ...
+    @property
+    def anchors(self) -> Anchors: ...
+    def placed(self, Z: Array) -> Array: ...
+    def pulled_back(self, Z: Array, dV: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Draw:
         omega: Frequencies of the ordered columns, then of those of the blocks, shape (f, d_o + d_f).
         weights: Of the cosines and of the sines, shape (2, f).
         signs: For each column of choices, shape (levels, f).
+        slopes: Of the plane, shape (d_o,).
         correction: C^-1 (y - m - f(X) - eps), shape (n,).
     """
 
@@ -57,28 +65,33 @@ class Draw:
     omega: Array
     weights: Array
     signs: tuple[Array, ...]
+    slopes: Array
     correction: Array
 
     def value(self, Z: Array) -> Array:
         """Values, shape (b,), at Z (b, d)."""
-        kernel, X = self.posterior.kernel, self.posterior.X
-        values: Array = self.posterior.mean + self.prior(Z) + kernel.between(Z, X)[0] @ self.correction
+        k, _ = self.posterior.anchors.between(self.posterior.placed(Z))
+        values: Array = self.posterior.mean + self.prior(Z) + k @ self.correction
         return values
 
     def value_and_grad(self, Z: Array) -> tuple[Array, Array]:
         """Values, shape (b,), and gradients, shape (b, d), zero in all but ordered columns."""
-        kernel, X = self.posterior.kernel, self.posterior.X
-        cos, sin = self._waves(Z)  # (b, f) each
-        k, G = kernel.between(Z, X)
-        values = self.posterior.mean + cos @ self.weights[0] + sin @ self.weights[1] + k @ self.correction
-        slopes = kernel.pull(G * self.correction, Z, X)
-        slopes[:, kernel.ordered] += (cos * self.weights[1] - sin * self.weights[0]) @ self._own
-        return values, slopes
+        posterior = self.posterior
+        P = posterior.placed(Z)
+        cos, sin = self._waves(P)  # (b, f) each
+        k, G = posterior.anchors.between(P)
+        plane = posterior.kernel.tilted(P) @ self.slopes
+        values = posterior.mean + plane + cos @ self.weights[0] + sin @ self.weights[1] + k @ self.correction
+        slopes = posterior.anchors.pull(self.correction, G, P)
+        slopes[:, posterior.kernel.ordered] += (cos * self.weights[1] - sin * self.weights[0]) @ self._own + self.slopes
+        return values, posterior.pulled_back(Z, slopes)
 
     def prior(self, Z: Array) -> Array:
-        """The draw of the prior without its mean, shape (b,)."""
-        cos, sin = self._waves(Z)
-        values: Array = cos @ self.weights[0] + sin @ self.weights[1]
+        """The draw of the prior without its mean, shape (b,), at Z (b, d)."""
+        P = self.posterior.placed(Z)
+        cos, sin = self._waves(P)
+        plane = self.posterior.kernel.tilted(P) @ self.slopes
+        values: Array = plane + cos @ self.weights[0] + sin @ self.weights[1]
         return values
 
     @property
@@ -86,14 +99,15 @@ class Draw:
         """Frequencies of the ordered columns."""
         return self.omega[:, : len(self.posterior.kernel.ordered)]
 
-    def _waves(self, Z: Array) -> tuple[Array, Array]:
+    def _waves(self, P: Array) -> tuple[Array, Array]:
+        """Cosines and sines (b, f) at placed inputs (b, d)."""
         kernel = self.posterior.kernel
-        phase = Z[:, kernel.ordered] @ self._own.T
+        phase = P[:, kernel.ordered] @ self._own.T
         if kernel.blocks:
-            phase += Z[:, kernel.features[0]] @ self.omega[:, len(kernel.ordered) :].T
+            phase += P[:, kernel.features[0]] @ self.omega[:, len(kernel.ordered) :].T
         cos, sin = np.cos(phase), np.sin(phase)
         for column, signs in zip(kernel.choices, self.signs, strict=True):
-            sign = signs[Z[:, column].astype(np.int64)]
+            sign = signs[P[:, column].astype(np.int64)]
             cos, sin = cos * sign, sin * sign
         return cos, sin
 
@@ -129,7 +143,8 @@ def draw_of_prior(
         there = rng.random(f) >= math.exp(-v)
         signs.append(np.where(there, rng.choice([-1.0, 1.0], size=(count, f)), 1.0))
     weights = rng.standard_normal((2, f)) * math.sqrt(kernel.scale / f)
-    return Draw(posterior, omega, weights, tuple(signs), np.zeros(len(posterior.X)))
+    slopes = rng.standard_normal(len(kernel.ordered)) * math.sqrt(kernel.trend)
+    return Draw(posterior, omega, weights, tuple(signs), slopes, np.zeros(len(posterior.X)))
 
 
 def thompson_rows(posterior: Posterior, Z: Array, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -8,17 +8,21 @@ values, larger is better. Of the features of structured values not every point e
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from botorch.models import SingleTaskGP
 from botorch.models.kernels.categorical import CategoricalKernel
+from botorch.models.transforms.input import Warp
 from gpytorch.kernels import Kernel, MaternKernel, RBFKernel, ScaleKernel
 from gpytorch.means import ConstantMean
+from gpytorch.settings import min_fixed_noise
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench.models.exact import Data, Settings, factorise, split
+from workbench.models.exact import NOISELESS, Data, Settings, factorise, split
+from workbench.models.kernels import Kernel as Covariance
 
 
 def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
@@ -26,17 +30,31 @@ def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
     found = factorise(data, settings)
     mean = ConstantMean().double()
     mean.constant = torch.tensor(found.mean, dtype=torch.float64)
-    model = SingleTaskGP(
-        torch.from_numpy(data.X),
-        torch.from_numpy(data.y)[:, None],
-        train_Yvar=torch.from_numpy(data.noise + found.noise)[:, None],
-        covar_module=_kernel(data, settings),
-        mean_module=mean,
-        outcome_transform=None,
-    )
+    with min_fixed_noise(double_value=0.1 * NOISELESS):  # else exact values would be made less so
+        model = SingleTaskGP(
+            torch.from_numpy(data.X),
+            torch.from_numpy(data.y)[:, None],
+            train_Yvar=torch.from_numpy(data.noise + found.noise)[:, None],
+            covar_module=_kernel(data, settings),
+            mean_module=mean,
+            outcome_transform=None,
+            input_transform=_warp(data, settings),
+        )
     model.eval()
     model.requires_grad_(False)
     return model
+
+
+def _warp(data: Data, settings: Settings) -> Warp | None:
+    """Bent axes; the same function as ours."""
+    bent = data.warp(settings.theta)
+    if bent is None:
+        return None
+    cube = torch.tensor([[0.0], [1.0]], dtype=torch.float64).expand(2, data.X.shape[1])
+    transform = Warp(d=data.X.shape[1], indices=list(bent.columns), bounds=cube).double()
+    transform._set_concentration(0, _tensor(bent.b))
+    transform._set_concentration(1, _tensor(bent.a))
+    return transform
 
 
 def _kernel(data: Data, settings: Settings) -> Kernel:
@@ -59,7 +77,20 @@ def _kernel(data: Data, settings: Settings) -> Kernel:
         kernel = kernel * other
     scaled = ScaleKernel(kernel).double()
     scaled.outputscale = _tensor(values[d + c])
-    return scaled
+    return scaled + _Plane(split(data, settings)[0]) if settings.trend else scaled
+
+
+class _Plane(Kernel):  # type: ignore[misc]  # gpytorch has no types
+    """The covariance of a linear trend."""
+
+    def __init__(self, ours: Covariance) -> None:
+        super().__init__()
+        self._ours = ours
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **_: Any) -> Tensor:
+        columns = list(self._ours.ordered)
+        a, b = x1[..., columns] - 0.5, x2[..., columns] - 0.5
+        return self._ours.trend * ((a * b).sum(dim=-1) if diag else a @ b.mT)
 
 
 def _tensor(values: NDArray[np.float64] | np.float64) -> Tensor:

@@ -5,11 +5,13 @@ No automatic differentiation: one Cholesky factor per evaluation, the gradient o
 
 Priors on the hyperparameters theta: lengthscales l ~ LogNormal(sqrt 2 + log(d) / 2, sqrt 3) of d ordered columns
 and blocks (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High Dimensions), weights of choices
-1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1).
-The constant mean is the generalised least-squares one at every theta, so its own slope is zero.
+1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1); log a and
+log b of bent axes (`warping`) ~ Normal(0, 0.75).
+The constant mean is the generalised least-squares one at every theta, so its own slope is zero. Where the evidence
+gains by it the mean is a plane, with slopes ~ Normal(0, 1) in standardised values over the width of a column.
 
 Symbols: n points, d columns, b queries, C = K + diag(noise) = L L^T, a = C^-1 (y - m),
-theta = (log l, log 1 / (c v), log scale[, log noise]).
+theta = (log l, log 1 / (c v), log scale[, log a, log b][, log noise]).
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from scipy.optimize import fmin_l_bfgs_b
 from scipy.spatial.distance import squareform
 
 from workbench.errors import DeadlineReached
-from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
+from workbench.models.kernels import KINDS, Anchors, Kernel, Kind, Pairs, correlation
+from workbench.models.warping import Warp
 
 Array = NDArray[np.float64]
 
@@ -39,10 +42,16 @@ _NOISE = (1e-6, 1.0)  # range of an inferred noise variance
 _LENGTH = (0.01, 100.0)
 _CHOICE = (0.05, 100.0)
 _SCALE = (0.05, 20.0)
+_SHAPE = (0.1, 10.0)  # of a and b
+_BENDING = 0.75  # prior sd of their logarithms
 _FLAT = 1e-12  # a standard deviation below it has no usable slope
 _JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)  # of the mean diagonal, tried in turn
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior: 0.01 nats a unit of log theta
 _GAIN = 1e7  # of machine precision: a relative gain of the log posterior below it ends a search
+_TREND = 1.0  # variance of the slopes of a plane
+_PLANE = 5.0  # nats that it has to gain: with none to gain it left 1.4 decades more regret on Branin (4 seeds)
+_STEP = 1e-3  # of theta between slopes, where curvatures are wanted
+_CANDIDATES = 4
 _COLD, _WARM = 100, 30  # most iterations from the prior's mode, and from the last hyperparameters
 
 
@@ -57,6 +66,7 @@ class Data:
         infer: Is there a noise of unknown size?
         ordered, choices: Columns of numbers and of choices.
         blocks: Columns that share a lengthscale.
+        bent: Columns of numbers whose axes are bent, in the unit interval.
     """
 
     X: Array
@@ -66,11 +76,29 @@ class Data:
     ordered: tuple[int, ...]
     choices: tuple[int, ...]
     blocks: tuple[slice, ...] = ()
+    bent: tuple[int, ...] = ()
 
     @property
     def lengths(self) -> int:
         """Number of lengthscales."""
         return len(self.ordered) + len(self.blocks)
+
+    @property
+    def size(self) -> int:
+        """Number of hyperparameters."""
+        return self.lengths + len(self.choices) + 1 + 2 * len(self.bent) + self.infer
+
+    @property
+    def shapes(self) -> slice:
+        """Where log a and log b stand in theta."""
+        first = self.lengths + len(self.choices) + 1
+        return slice(first, first + 2 * len(self.bent))
+
+    def warp(self, theta: Array) -> Warp | None:
+        """How axes are bent; None where they are not."""
+        if not self.bent:
+            return None
+        return Warp(self.bent, *np.exp(theta[self.shapes]).reshape(2, len(self.bent)))
 
     def at(self, rows: NDArray[np.int64]) -> Data:
         """Some of the points."""
@@ -84,19 +112,20 @@ class Data:
 
 @dataclass(frozen=True)
 class Settings:
-    """Kernel kind and hyperparameters theta as a vector, shape (t,)."""
+    """Kernel kind, hyperparameters theta as a vector, shape (t,), and whether the mean is a plane or a constant."""
 
     kind: Kind
     theta: Array
+    trend: bool = False
 
     def to_json(self) -> dict[str, object]:
         """JSON types, exact."""
-        return {"kind": self.kind, "theta": self.theta.tolist()}
+        return {"kind": self.kind, "theta": self.theta.tolist(), "trend": self.trend}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Settings:
         """The inverse of `to_json`."""
-        return cls(data["kind"], np.array(data["theta"]))
+        return cls(data["kind"], np.array(data["theta"]), data.get("trend", False))
 
 
 class Prior:
@@ -105,12 +134,13 @@ class Prior:
     The density is that of the quantities themselves, so the mode of a LogNormal(m, s) stands at exp(m - s^2).
     """
 
-    def __init__(self, lengths: int, d_choices: int, infer: bool) -> None:
+    def __init__(self, lengths: int, d_choices: int, infer: bool, bent: int = 0) -> None:
         reach = math.sqrt(2.0) + 0.5 * math.log(max(lengths, 1))
         parts = [
             (lengths, reach, math.sqrt(3.0), _LENGTH),
             (d_choices, 0.0, 1.0, _CHOICE),
             (1, 0.0, 1.0, _SCALE),
+            (2 * bent, _BENDING**2, _BENDING, _SHAPE),  # whose mode is 1
             (int(infer), -4.0, 1.0, _NOISE),
         ]
         rows = [(mean, sd, *np.log(edges)) for count, mean, sd, edges in parts for _ in range(count)]
@@ -120,7 +150,7 @@ class Prior:
     @classmethod
     def of(cls, data: Data) -> Prior:
         """The prior of the hyperparameters of some data."""
-        return cls(data.lengths, len(data.choices), data.infer)
+        return cls(data.lengths, len(data.choices), data.infer, len(data.bent))
 
     @property
     def mode(self) -> Array:
@@ -146,7 +176,8 @@ class Factor:
         L: Lower factor, shape (n, n).
         mean: The constant m.
         weights: a = C^-1 (y - m), shape (n,), or (n, s) for s versions of y.
-        k, G: Covariances of all pairs and their slopes, shape (p,).
+        k, G: Covariances of all pairs, without a trend, and their slopes, shape (p,).
+        warp: Bent axes.
     """
 
     kernel: Kernel
@@ -156,6 +187,7 @@ class Factor:
     weights: Array
     k: Array
     G: Array
+    warp: Warp | None = None
 
 
 def split(data: Data, settings: Settings) -> tuple[Kernel, float]:
@@ -164,25 +196,37 @@ def split(data: Data, settings: Settings) -> tuple[Kernel, float]:
     values = np.exp(settings.theta)
     weights = 1.0 / (max(c, 1) * values[d : d + c])
     scale = float(values[d + c])
-    kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, scale, data.blocks)
+    trend = _TREND if settings.trend else 0.0
+    kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, scale, data.blocks, trend)
     return kernel, float(values[-1]) if data.infer else 0.0
 
 
-def factorise(data: Data, settings: Settings) -> Factor:
+def factorise(data: Data, settings: Settings, pairs: Pairs | None = None) -> Factor:
     """The factor of C at some hyperparameters.
 
+    Args:
+        pairs: Of the warped points, if they are known.
     Raises:
         np.linalg.LinAlgError: if C is not positive definite even with jitter.
     """
     kernel, noise = split(data, settings)
     n = len(data.y)
-    k, G = among(data.pairs, kernel)
+    warp = data.warp(settings.theta)
+    k, G = among(warped_pairs(data, warp) if pairs is None else pairs, kernel)
     C = squareform(k, checks=False) if n > 1 else np.zeros((n, n))
     C[np.diag_indices(n)] = kernel.scale + noise + data.noise
+    if kernel.trend:
+        H = kernel.tilted(data.X if warp is None else warp(data.X))
+        C += kernel.trend * (H @ H.T)
     L = cholesky(C)
     both = solve(L, np.stack([data.y, np.ones(n)], axis=1))  # (n, 2)
     mean = float(both[:, 0].sum() / both[:, 1].sum()) if n else 0.0
-    return Factor(kernel, noise, L, mean, both[:, 0] - mean * both[:, 1], k, G)
+    return Factor(kernel, noise, L, mean, both[:, 0] - mean * both[:, 1], k, G, warp)
+
+
+def warped_pairs(data: Data, warp: Warp | None) -> Pairs:
+    """Distances of all pairs of the points where a warp puts them."""
+    return data.pairs if warp is None else Pairs.of(warp(data.X), data.ordered, data.choices, data.blocks)
 
 
 def among(pairs: Pairs, kernel: Kernel) -> tuple[Array, Array]:
@@ -220,19 +264,34 @@ def half_solve(L: Array, B: Array, *, back: bool = False) -> Array:
 
 def log_posterior(data: Data, settings: Settings, prior: Prior) -> tuple[float, Array]:
     """Log evidence plus log prior, and its gradient in theta, shape (t,)."""
-    found = factorise(data, settings)
+    pairs = warped_pairs(data, data.warp(settings.theta))
+    found = factorise(data, settings, pairs)
     kernel, n, a = found.kernel, len(data.y), found.weights
     value = -0.5 * float((data.y - found.mean) @ a) - float(np.log(np.diag(found.L)).sum())
     value -= 0.5 * n * math.log(2.0 * math.pi)
-    inverse, _ = dpotri(found.L, lower=1)
-    inverse_pairs = squareform(np.tril(inverse, -1) + np.tril(inverse, -1).T, checks=False)
-    W = squareform(np.outer(a, a), checks=False) - inverse_pairs  # (p,); a pair is two entries, which cancels the 1/2
+    inverse, _ = dpotri(found.L, lower=1)  # its upper triangle is not written, and that of its transpose is
+    W = squareform(np.outer(a, a), checks=False) - squareform(inverse.T, checks=False)
+    # (p,); a pair is two entries, which cancels the 1/2
     trace = float(a @ a - np.trace(inverse))
-    slopes = along(data.pairs, kernel, found.k, found.G, W, 0.5 * trace)
+    slopes = along(pairs, kernel, found.k, found.G, W, 0.5 * trace)
+    if found.warp is not None:
+        slopes = np.append(slopes, along_warp(data, found.warp, kernel, W * found.G))
     if data.infer:
         slopes = np.append(slopes, 0.5 * found.noise * trace)
     log_prior, prior_slope = prior(settings.theta)
     return value + log_prior, slopes + prior_slope
+
+
+def along_warp(data: Data, warp: Warp, kernel: Kernel, S: Array) -> Array:
+    """sum_ij M_ij dK_ij / d(log a, log b) for 2 M times the slopes G at the pairs, S (p,), shape (2 k,).
+
+    Of a column, dK_ij = -G_ij w (v_i - v_j) (dv_i - dv_j) for warped values v.
+    """
+    square = squareform(S, checks=False)
+    V = warp(data.X)[:, warp.columns]
+    pulled = square.sum(axis=1)[:, None] * V - square @ V  # (n, k)
+    places = [data.ordered.index(column) for column in warp.columns]
+    return np.concatenate([-(kernel.lengths[places] ** -2.0) * (pulled * D).sum(axis=0) for D in warp.slopes(data.X)])
 
 
 def along(pairs: Pairs, kernel: Kernel, k: Array, G: Array, W: Array, diagonal: float) -> Array:
@@ -271,12 +330,18 @@ class Fit:
     late: bool = False
     evaluations: int = 0
 
+    @property
+    def worth(self) -> float:
+        """By what fits of different models compare: the density, less what a plane has to gain."""
+        return self.value - (_PLANE if self.settings.trend else 0.0)
+
 
 def fit(
     data: Data,
     *,
     warm: Settings | None = None,
     cold: bool = True,
+    trend: bool = False,
     deadline: float | None = None,
     most: int = _COLD,
 ) -> Fit:
@@ -286,6 +351,7 @@ def fit(
         data: What to learn from.
         warm: Hyperparameters of an earlier fit.
         cold: Search from the prior's mode too; without it from `warm` alone.
+        trend: Go on from the best of these with a linear trend, too. Not where axes are bent.
         deadline: `time.monotonic()` at which the search stops.
         most: Iterations of each search; from an earlier fit 30 are enough.
     Raises:
@@ -294,43 +360,98 @@ def fit(
     prior = Prior.of(data)
     if len(data.y) < 2:  # nothing to compare
         return Fit(warm or Settings(KINDS[0], prior.mode), 0.0)
-    starts = [(kind, prior.mode, _COLD) for kind in KINDS] if cold or warm is None else []
+    starts = [(Settings(kind, prior.mode), _COLD) for kind in KINDS] if cold or warm is None else []
     if warm is not None:
-        starts.append((warm.kind, np.clip(warm.theta, prior.low, prior.high), _WARM))
+        starts.append((replace(warm, theta=np.clip(warm.theta, prior.low, prior.high)), _WARM))
     best: Fit | None = None
-    for kind, theta, usual in starts:
-        climb = _Climb(data, kind, prior, deadline)
-        climb.run(theta, min(most, usual))
+    while starts:
+        start, usual = starts.pop(0)
+        climb = _Climb(data, start, prior, deadline)
+        climb.run(min(most, usual))
         if climb.best is None and best is None:
             raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
-        if climb.best is not None and (best is None or climb.best.value > best.value):
+        if climb.best is not None and (best is None or climb.best.worth > best.worth):
             best = climb.best
         if climb.late:
             break
+        assert best is not None
+        possible = trend and data.ordered and not data.bent
+        if possible and not starts and not (start.trend or best.settings.trend):
+            starts.append((replace(best.settings, trend=True), _WARM))
     assert best is not None
     return replace(best, late=climb.late)
+
+
+def curvature(data: Data, settings: Settings, prior: Prior, part: slice = slice(None)) -> Array:
+    """Negative second derivatives of the log posterior in a part of theta, by differences of its gradient.
+
+    In units of the prior's standard deviations, so that the prior alone has the identity, shape (p, p).
+    """
+    rows, slopes = range(*part.indices(data.size)), []
+    for row in rows:
+        ends = []
+        for step in (_STEP, -_STEP):
+            theta = settings.theta.copy()
+            theta[row] += step
+            ends.append(log_posterior(data, replace(settings, theta=theta), prior)[1][part])
+        slopes.append((ends[1] - ends[0]) / (2 * _STEP))
+    H = np.array(slopes).reshape(len(rows), len(rows)) * np.outer(prior.sd[part], prior.sd[part])
+    return 0.5 * (H + H.T)
+
+
+def draws(data: Data, settings: Settings, count: int, rng: np.random.Generator) -> list[Settings]:
+    """Hyperparameters drawn from their posterior, by sampling importance resampling from Laplace's approximation.
+
+    The approximation is nowhere wider than the prior. Four candidates a draw are weighted by posterior over
+    approximation, and drawn without replacement (Rubin 1988, Using the SIR algorithm to simulate posterior
+    distributions).
+
+    Args:
+        data: What was learnt from.
+        settings: Maximum a posteriori.
+        count: Number of draws.
+        rng: Source of randomness.
+    """
+    if count == 0 or len(data.y) < 2:
+        return []
+    prior = Prior.of(data)
+    precisions, axes = np.linalg.eigh(curvature(data, settings, prior))
+    scales = np.maximum(precisions, 1.0) ** -0.5
+    normals = rng.standard_normal((_CANDIDATES * count, data.size))
+    thetas = settings.theta + (normals * scales) @ axes.T * prior.sd
+    logs = np.full(len(thetas), -np.inf)
+    for i, theta in enumerate(thetas):
+        if (theta >= prior.low).all() and (theta <= prior.high).all():
+            with suppress(np.linalg.LinAlgError):  # a candidate without a posterior is none
+                value, _ = log_posterior(data, replace(settings, theta=theta), prior)
+                logs[i] = value + 0.5 * float(normals[i] @ normals[i])
+    # the largest of log weights plus Gumbel noise: a draw without replacement
+    order = np.argsort(-(logs + rng.gumbel(size=len(logs))), kind="stable")[:count]
+    return [replace(settings, theta=thetas[i]) for i in order if np.isfinite(logs[i])]
 
 
 class _Climb:
     """One search by L-BFGS-B, which remembers the best it has seen."""
 
-    def __init__(self, data: Data, kind: Kind, prior: Prior, deadline: float | None) -> None:
-        self._data, self._kind, self._prior, self._deadline = data, kind, prior, deadline
+    def __init__(self, data: Data, start: Settings, prior: Prior, deadline: float | None) -> None:
+        self._data, self._start, self._prior, self._deadline = data, start, prior, deadline
         self._count = 0
         self.best: Fit | None = None
         self.late = False
 
-    def run(self, theta: Array, most: int) -> None:
+    def run(self, most: int) -> None:
         bounds = list(zip(self._prior.low.tolist(), self._prior.high.tolist(), strict=True))
         with suppress(DeadlineReached):
-            fmin_l_bfgs_b(self._loss, theta, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=_GAIN, maxls=20)
+            fmin_l_bfgs_b(
+                self._loss, self._start.theta, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=_GAIN, maxls=20
+            )
 
     def _loss(self, theta: Array) -> tuple[float, Array]:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self.late = True
             raise DeadlineReached("the time given to the fit is over")
         self._count += 1
-        settings = Settings(self._kind, np.array(theta))
+        settings = replace(self._start, theta=np.array(theta))
         try:
             value, slope = log_posterior(self._data, settings, self._prior)
         except np.linalg.LinAlgError:
@@ -351,6 +472,7 @@ class ExactPosterior:
     def __init__(self, data: Data, factor: Factor) -> None:
         self._X, self._factor, self._known = data.X, factor, data.noise
         self._infer = data.infer
+        self._anchors = Anchors(factor.kernel, self.placed(data.X))
 
     @classmethod
     def of(cls, data: Data, settings: Settings) -> ExactPosterior:
@@ -363,6 +485,11 @@ class ExactPosterior:
         if self._infer:
             return self._factor.noise
         return float(self._known.mean()) if len(self._known) else NOISELESS
+
+    @property
+    def versions(self) -> int:
+        """Number of versions of what came out, see `condition`."""
+        return 1 if self._factor.weights.ndim == 1 else self._factor.weights.shape[1]
 
     @property
     def X(self) -> Array:
@@ -384,6 +511,19 @@ class ExactPosterior:
         """Noise variances of the measurements, shape (n,)."""
         return self._known + self._factor.noise
 
+    @property
+    def anchors(self) -> Anchors:
+        """The covariance with the measurements, as a function of placed inputs."""
+        return self._anchors
+
+    def placed(self, Z: Array) -> Array:
+        """Where distances are taken: model inputs (b, d) after the bending of axes."""
+        return Z if self._factor.warp is None else self._factor.warp(Z)
+
+    def pulled_back(self, Z: Array, dV: Array) -> Array:
+        """Gradient with respect to model inputs Z (b, d), from that with respect to placed ones, (b, ..., d)."""
+        return dV if self._factor.warp is None else self._factor.warp.pull_back(Z, dV)
+
     def corrected(self, values: Array) -> Array:
         """C^-1 (y - m - values), shape (n,), for values (n,) at the measurements."""
         return self._factor.weights - solve(self._factor.L, values[:, None])[:, 0]
@@ -391,16 +531,19 @@ class ExactPosterior:
     def mean_sd(self, Z: Array) -> tuple[Array, Array]:
         """Mean (b,), or (b, s) of a posterior of s versions, and standard deviation (b,) at Z (b, d)."""
         f = self._factor
-        k, _ = f.kernel.between(Z, self._X)  # (b, n)
-        V = half_solve(self._factor.L, k.T)
-        variance = f.kernel.scale - np.einsum("ij,ij->j", V, V)
+        P = self.placed(Z)
+        k, _ = self._anchors.between(P)  # (b, n)
+        V = half_solve(f.L, k.T)
+        variance = f.kernel.variances(P) - np.einsum("ij,ij->j", V, V)
         return f.mean + k @ f.weights, np.sqrt(np.maximum(variance, 0.0))
 
     def mean_sd_grad(self, Z: Array) -> tuple[Array, Array, Array, Array]:
         """Mean (b,), standard deviation (b,), and their gradients (b, d)."""
         f = self._factor
-        k, G, sd, dsd = self._spread(Z)
-        return f.mean + k @ f.weights, sd, f.kernel.pull(G * f.weights, Z, self._X), dsd
+        P = self.placed(Z)
+        k, G, sd, dsd = self._spread(P)
+        dmu = self._anchors.pull(f.weights, G, P)
+        return f.mean + k @ f.weights, sd, self.pulled_back(Z, dmu), self.pulled_back(Z, dsd)
 
     def versions_grad(self, Z: Array) -> tuple[Array, Array, Callable[[Array], Array], Array]:
         """As `mean_sd_grad` for a posterior of s versions.
@@ -410,8 +553,13 @@ class ExactPosterior:
             sum_s c_s dmu_s of shape (b, d), and the gradient of the standard deviation (b, d).
         """
         f = self._factor
-        k, G, sd, dsd = self._spread(Z)
-        return f.mean + k @ f.weights, sd, lambda c: f.kernel.pull(G * (c @ f.weights.T), Z, self._X), dsd
+        P = self.placed(Z)
+        k, G, sd, dsd = self._spread(P)
+
+        def along(c: Array) -> Array:
+            return self.pulled_back(Z, self._anchors.pull(c @ f.weights.T, G, P))
+
+        return f.mean + k @ f.weights, sd, along, self.pulled_back(Z, dsd)
 
     def version(self, i: int) -> ExactPosterior:
         """One of the versions."""
@@ -419,36 +567,41 @@ class ExactPosterior:
         other._factor = replace(self._factor, weights=np.ascontiguousarray(self._factor.weights[:, i]))
         return other
 
-    def _spread(self, Z: Array) -> tuple[Array, Array, Array, Array]:
-        """Covariances with the data and their slopes, (b, n) both; standard deviation (b,) and its gradient (b, d)."""
+    def _spread(self, P: Array) -> tuple[Array, Array, Array, Array]:
+        """Covariances with the data and their slopes, (b, n) each, sd (b,) and its gradient (b, d), at placed P."""
         f = self._factor
-        k, G = f.kernel.between(Z, self._X)
-        V = half_solve(self._factor.L, k.T)
-        sd = np.sqrt(np.maximum(f.kernel.scale - np.einsum("ij,ij->j", V, V), 0.0))
+        k, G = self._anchors.between(P)
+        V = half_solve(f.L, k.T)
+        sd = np.sqrt(np.maximum(f.kernel.variances(P) - np.einsum("ij,ij->j", V, V), 0.0))
         U = half_solve(f.L, V, back=True).T  # C^-1 k, (b, n)
-        dvar = f.kernel.pull(-2.0 * G * U, Z, self._X)
-        safe = np.where(sd > _FLAT, sd, 1.0)[:, None]
-        return k, G, sd, np.where(sd[:, None] > _FLAT, dvar / (2.0 * safe), 0.0)
+        slope = sd > _FLAT
+        factors = np.where(slope, -1.0 / np.where(slope, sd, 1.0), 0.0)  # of dvar / (2 sd)
+        dsd = self._anchors.pull(U * factors[:, None], G, P)
+        if f.kernel.trend:
+            dsd[:, f.kernel.own] -= (f.kernel.trend * factors)[:, None] * f.kernel.tilted(P)
+        return k, G, sd, dsd
 
     def cross(self, Z: Array, A: Array) -> Array:
         """Posterior covariance S(Z, A), shape (b, k)."""
-        f = self._factor
-        VZ, VA = (half_solve(self._factor.L, f.kernel.between(P, self._X)[0].T) for P in (Z, A))
-        return f.kernel.between(Z, A)[0] - VZ.T @ VA
+        f, (P, Q) = self._factor, (self.placed(Z), self.placed(A))
+        VZ, VA = (half_solve(f.L, self._anchors.between(points)[0].T) for points in (P, Q))
+        return f.kernel.between(P, Q)[0] - VZ.T @ VA
 
     def cross_grad(self, Z: Array, A: Array) -> Array:
         """dS(z_i, a_j)/dz_i, shape (b, k, d); 0 in all but ordered columns."""
-        f = self._factor
+        f, (P, Q) = self._factor, (self.placed(Z), self.placed(A))
         columns, w = list(f.kernel.ordered), f.kernel.lengths**-2.0
-        G_A, G_X = f.kernel.between(Z, A)[1], f.kernel.between(Z, self._X)[1]
-        U = solve(f.L, f.kernel.between(A, self._X)[0].T)  # C^-1 k(X, A), (n, k)
+        G_A, G_X = f.kernel.between(P, Q)[1], self._anchors.between(P)[1]
+        U = solve(f.L, self._anchors.between(Q)[0].T)  # C^-1 k(X, A), (n, k)
         out = np.zeros((len(Z), len(A), Z.shape[1]))
         gain = G_X @ U  # (b, k)
         for j, column in enumerate(columns):
-            z, x = Z[:, column, None], self._X[:, column]
-            direct = -G_A * (z - A[None, :, column])
+            z, x = P[:, column, None], self._anchors.X[:, column]
+            direct = -G_A * (z - Q[None, :, column])
             out[:, :, column] = w[j] * (direct + gain * z - (G_X * x) @ U)
-        return out
+        if f.kernel.trend:  # the same for all z
+            out[:, :, columns] += f.kernel.trend * (f.kernel.tilted(Q) - U.T @ f.kernel.tilted(self._anchors.X))
+        return self.pulled_back(Z, out)
 
     def sample(self, Z: Array, normals: Array) -> Array:
         """Joint draws of the function at Z (q, d) from standard normals (s, q), shape (s, q)."""
@@ -464,8 +617,9 @@ class ExactPosterior:
             noise: Their noise variance.
         """
         f, q, n = self._factor, len(Z), len(self._X)
-        B = half_solve(self._factor.L, f.kernel.between(Z, self._X)[0].T)  # (n, q)
-        corner = f.kernel.between(Z, Z)[0] + noise * np.eye(q) - B.T @ B
+        P = self.placed(Z)
+        B = half_solve(f.L, self._anchors.between(P)[0].T)  # (n, q)
+        corner = f.kernel.between(P, P)[0] + noise * np.eye(q) - B.T @ B
         L = np.zeros((n + q, n + q), order="F")
         L[:n, :n], L[n:, :n], L[n:, n:] = f.L, B.T, cholesky(corner)
         old = f.L @ (f.L.T @ f.weights)  # y - m, (n,)
@@ -474,4 +628,5 @@ class ExactPosterior:
         new._X = np.concatenate([self._X, Z])
         new._known = np.concatenate([self._known, np.full(q, noise)])
         new._factor = replace(f, L=L, weights=solve(L, residuals))
+        new._anchors = Anchors(f.kernel, np.concatenate([self._anchors.X, P]))
         return new

@@ -4,7 +4,8 @@ Each objective, and each quantity with limits, gets its own process on standardi
 hyperparameters and, for heavy tails, a bend chosen by evidence (`exact`). The noise is what the objective states:
 inferred, none (variance 1e-8 of the standardised values), a standard deviation, or the standard errors that were
 told. Values without noise may still be rough on a scale that no trial resolves: then a variance is inferred too, if the
-evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments).
+evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments). So are the axes of
+parameters bent (`warping`).
 A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
 Failed and infeasible trials teach a process of failure of their own (`feasibility`).
 
@@ -28,7 +29,7 @@ import numpy as np
 
 from workbench.errors import DeadlineReached
 from workbench.models import observed
-from workbench.models.exact import Data, ExactPosterior, Fit, Prior, Settings, fit
+from workbench.models.exact import Data, ExactPosterior, Fit, Prior, Settings, curvature, draws, fit
 from workbench.models.feasibility import SPREAD, Labels, Limit, failure, fit_failure
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS
@@ -55,6 +56,7 @@ _SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
 _WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
 _ROUGH = 100  # trials by which bends are compared
 _ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
+_BENT = 500  # most trials of a model whose axes are bent
 _LABELS = 100  # failures, and successes, that the process of failure looks at
 
 
@@ -98,6 +100,10 @@ class GaussianProcess:
     def moments(self, Z: Array) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free quantity at model inputs, each of shape (n,)."""
         return self.outcome.moments(*self.posterior.mean_sd(Z))
+
+    def drawn(self, count: int, rng: np.random.Generator) -> list[ExactPosterior]:
+        """The process at hyperparameters drawn from their posterior, for few trials, which leave these open."""
+        return [ExactPosterior.of(self.data, settings) for settings in draws(self.data, self.settings, count, rng)]
 
     def limit(self, lower: float, upper: float) -> Limit:
         """That it lies between two values, infinite where there is no such bound."""
@@ -221,6 +227,12 @@ class GaussianProcesses(Surrogate):
             moments = [output.moments(Z) for output in self.outputs]
         return np.stack([mu for mu, _ in moments], axis=1), np.stack([sd for _, sd in moments], axis=1)
 
+    def draws(self, X: Array, n: int, rng: np.random.Generator) -> Array:
+        Z = self.inputs.model_points(X)
+        with alone():
+            found = [o.outcome.backward(o.posterior.sample(Z, rng.standard_normal((n, len(Z))))) for o in self.outputs]
+        return np.stack(found, axis=2)
+
     def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
         mu, sd = self.posterior(X)
         found = {
@@ -260,7 +272,8 @@ def _fitted(
     if seen.quiet:
         kinds.append(replace(kinds[0], infer=True))
     warm = None if before is None else before[0]
-    known = [data for data in kinds if warm is not None and warm.theta.size == _size(data)]
+    all_kinds = [*kinds, *(replace(data, bent=inputs.bendable) for data in kinds if inputs.bendable)]
+    known = [data for data in all_kinds if warm is not None and warm.theta.size == data.size]
     if pace == "kept" and warm is not None and known:
         data, found = known[0], Fit(warm, 0.0)
     else:
@@ -271,6 +284,8 @@ def _fitted(
                 start, cold = Settings(KINDS[0], Prior.of(data).mode), False
             tried.append((data, _search(data, start, pace, deadline, cold=cold)))
         data, found = max(tried, key=lambda one: _plausibility(*one))
+        if pace == "cold" and inputs.bendable and len(data.y) <= _BENT and not found.late:
+            data, found = _bent(data, found, replace(data, bent=inputs.bendable), warm, deadline)
     posterior = ExactPosterior.of(data, found.settings)
     return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
 
@@ -280,7 +295,29 @@ def _plausibility(data: Data, found: Fit) -> float:
 
     Without the Jacobian of the noise, since the log posterior density there is that of the noise itself.
     """
-    return found.value + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
+    return found.worth + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
+
+
+def _bent(straight: Data, found: Fit, bent: Data, warm: Settings | None, deadline: float | None) -> tuple[Data, Fit]:
+    """The same data with bent axes, if the evidence gains by it; both posteriors by Laplace's method in the shapes."""
+    middle, end = np.split(found.settings.theta, [bent.shapes.start])
+    start = Settings(
+        found.settings.kind, np.concatenate([middle, np.zeros(2 * len(bent.bent)), end])
+    )  # without a trend
+    if warm is not None and warm.theta.size == bent.size:
+        start = Settings(start.kind, np.concatenate([middle, warm.theta[bent.shapes], end]))
+    try:
+        other = fit(bent, warm=start, cold=False, deadline=deadline)
+    except DeadlineReached:
+        return straight, replace(found, late=True)
+    prior = Prior.of(bent)
+    gain = (
+        other.value - found.worth + 0.5 * float((prior.sd[bent.shapes] ** 2).sum())
+    )  # what the prior has at a = b = 1
+    if gain > 0 and not other.late:
+        H = curvature(bent, other.settings, prior, bent.shapes)
+        gain -= 0.5 * float(np.log(np.maximum(np.linalg.eigvalsh(H), 1.0)).sum())
+    return (bent, other) if gain > 0 else (straight, found)
 
 
 def _best_bend(inputs: Inputs, seen: Observed, deadline: float | None) -> Bend | None:
@@ -302,16 +339,12 @@ def _sample(n: int, most: int) -> Rows:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-def _size(data: Data) -> int:
-    return data.lengths + len(data.choices) + 1 + data.infer
-
-
 def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None, *, cold: bool) -> Fit:
     """Hyperparameters; of a large record first those of even samples of it."""
     end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
     if pace != "cold" or len(data.y) <= _SAMPLES[0]:
-        return fit(data, warm=warm, cold=cold, deadline=end)
-    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, deadline=end)
+        return fit(data, warm=warm, cold=cold, trend=pace == "cold", deadline=end)
+    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, trend=True, deadline=end)
     for size in (*_SAMPLES[1:], len(data.y)):
         if size <= len(data.y):
             most = max(_FEW, round(_WORK / size**3))

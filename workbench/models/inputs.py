@@ -40,6 +40,7 @@ class Inputs:
         categorical: Columns that hold the index of a choice.
         ordered: All other columns, but for those of structured parameters.
         blocks: Columns of features that share a lengthscale, after the encoded columns.
+        bendable: Columns of the unit interval, whose axes may be bent.
         low, high: Search box of encoded points, shape (d,) each.
     """
 
@@ -53,10 +54,12 @@ class Inputs:
         structured: list[int] = []
         self._embeddings: list[tuple[slice, Embedding]] = []
         self.blocks: list[slice] = []
+        bendable: list[int] = []
         for p in space:
             columns = range(*space.slices[p.name].indices(d))
             if p.box:
                 self.high[columns] = 1.0
+                bendable += columns
             elif isinstance(p, Structure):
                 structured += columns
                 self.low[columns], self.high[columns] = p.codes[0], p.codes[-1]
@@ -71,7 +74,7 @@ class Inputs:
                 self.low[columns], self.high[columns] = -VECTOR_REACH, VECTOR_REACH
                 self._shift[columns], self._scale[columns] = -VECTOR_REACH, 2 * VECTOR_REACH
                 self._neutral[columns] = 0.0
-        self.categorical = categorical
+        self.categorical, self.bendable = categorical, tuple(bendable)
         still = {*categorical, *structured}
         self.ordered = [column for column in range(d) if column not in still]
         self._conditions = [(space.slices[p.name], _condition(space, p)) for p in space if p.when]

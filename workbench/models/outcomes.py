@@ -91,12 +91,25 @@ class Outcome:
         return np.asarray(noise * np.exp(2.0 * self.log_slopes(y)))
 
     def log_slopes(self, y: Array) -> Array:
-        """log dz/dy at each y, shape (n,)."""
-        out = np.full(len(y), -np.log(self.unit) - np.log(self.scale))
+        """log dz/dy at each of the values y, any shape."""
+        out = np.full(np.shape(y), -np.log(self.unit) - np.log(self.scale))
         if self.bend is not None:
             v = (y - self.centre) / self.unit
             out += np.log1p(np.abs(v)) * (-1.0 if self.bend.kind == "bilog" else (self.bend.by - 1.0) * np.sign(v))
         return out
+
+    def log_stretch(self, z: Array) -> Array:
+        """log dy/dz at each z, any shape, without the way over y."""
+        level = np.log(self.unit) + np.log(self.scale)
+        if self.bend is None:
+            return np.full(np.shape(z), level)
+        t = self.shift + self.scale * z
+        if self.bend.kind == "bilog":
+            return np.asarray(level + np.abs(t))
+        power, size = self.bend.by, np.abs(t)
+        right = size if power == 0.0 else np.log1p(power * size) / power  # log(1 + |v|)
+        left = size if power == 2.0 else np.log1p((2.0 - power) * size) / (2.0 - power)
+        return np.asarray(level + np.where(t >= 0, (1.0 - power) * right, (power - 1.0) * left))
 
     def moments(self, mu: Array, sd: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of y for normal z, each (b,).

@@ -57,6 +57,18 @@ class Surrogate(ABC):
         """
 
     @abstractmethod
+    def draws(self, X: Array, n: int, rng: np.random.Generator) -> Array:
+        """Joint draws of the noise-free objectives at points.
+
+        Args:
+            X: Encoded points, shape (k, d).
+            n: How many.
+            rng: Source of randomness.
+        Returns:
+            Shape (n, k, m), units and signs of `History.Y`.
+        """
+
+    @abstractmethod
     def predict(self, X: Array) -> dict[str, tuple[Array, Array]]:
         """Mean and standard deviation in user units and signs.
 

@@ -24,9 +24,10 @@ class Rule:
     Args:
         sampler: Registered name.
         beyond: Features of the goals that this sampler may be given although it does not look at them.
-        judged: For studies with a preference, which this sampler learns from.
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
+        learns: Features of the goals that this sampler learns from; with a preference among them, the rule is for
+            studies with one.
         most: Complete trials up to which the sampler answers in reasonable time.
     """
 
@@ -34,17 +35,23 @@ class Rule:
     reason: str
     beyond: frozenset[str] = frozenset()
     warning: str = ""
-    judged: bool = False
+    learns: frozenset[str] = frozenset()
     most: float = math.inf
 
 
 _GOALS = frozenset({"objectives", "constraints", "preference"})
+_JUDGED = frozenset({"preference", "objectives"})
 
 TABLE: tuple[Rule, ...] = (
     # Beyond 2,000 trials its model is local; every ask still reads the whole record.
-    Rule("preference", "people judge, and a Gaussian process of utility models the space", judged=True, most=500),
-    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", judged=True),
-    Rule("gp", "one objective, and a space that a Gaussian process models", most=20_000),
+    Rule("preference", "people judge, and a Gaussian process of utility models the space", learns=_JUDGED, most=500),
+    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", learns=_JUDGED),
+    Rule(
+        "gp",
+        "measured objectives, and a space that a Gaussian process models",
+        learns=frozenset({"objectives", "constraints"}),
+        most=20_000,
+    ),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
     ),
@@ -88,14 +95,15 @@ class AutoSampler(Sampler):
         for rule in TABLE:
             sampler = self._factories[rule.sampler]()
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
+            unlearnt = goals.keys() - rule.learns
             if (
-                (goals and not rule.beyond and not rule.judged)
-                or (rule.judged and "preference" not in goals)
+                (unlearnt and not rule.beyond)
+                or (rule.learns == _JUDGED and "preference" not in goals)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):
                 continue
-            warning = rule.warning.format(what=" and ".join(goals.values())) if goals and rule.beyond else ""
+            warning = rule.warning.format(what=" and ".join(goals.values())) if unlearnt and rule.beyond else ""
             return rule, sampler, warning
         raise UnsupportedError(
             f"no sampler serves {', '.join(request.needs.values())} together; leave out near= and prefer=, "

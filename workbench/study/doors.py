@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
+    from workbench.analysis.front import ModelFront
     from workbench.models.surrogate import Surrogate
     from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
@@ -193,6 +194,18 @@ class Model:
         from workbench.study.utility import Utility
 
         return Utility(learn(self.history, rater=rater))
+
+    def pareto_front(self) -> ModelFront:
+        """The front as the model believes in it: how sure each trial is to be on it, and where it runs.
+
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
+        from workbench.analysis.front import pareto_front
+
+        if self.surrogate is None:
+            raise TrialStateError(self.missing)
+        return pareto_front(self.history, self.surrogate)
 
     def predictor(self) -> Any:
         """`predict` as the figures want it, None where there is no model."""

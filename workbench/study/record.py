@@ -8,6 +8,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from workbench.problem import Objective, constraint_from_json, objective_from_js
 from workbench.pruning import pruner_from_json
 from workbench.space import Space
 from workbench.study.changing import annotate
-from workbench.trial import History, Report, Spaces, Trial, TrialRow, TrialState, loads, unpack_params
+from workbench.trial import History, Report, Spaces, Trial, TrialRow, TrialState, dumps, loads, unpack_params
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from workbench.space.functions import Function
     from workbench.storage import Snapshot, Storage, StudyRow, Transaction
 
@@ -45,6 +48,7 @@ class Record:
             self.constraints = tuple(constraint_from_json(limit) for limit in loads(row.constraints, []))
             self.baseline = _baseline(row)
             self.pruner = pruner_from_json(orjson.loads(row.pruner)) if row.pruner else None
+            self.reference: list[float] | None = loads(row.settings, {}).get("reference")
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from error
         self.prune_reasons: dict[int, str] = {}  # of trials that were told to end, until they do
@@ -90,6 +94,8 @@ class Record:
                 return old
             if news.space_version != self.spaces.version:  # another process has changed the space
                 self.spaces = self._spaces(self.storage.study_by_id(self.id))
+            if self.reference is None and len(self.measured) > 1:  # another process may have kept one
+                self.reference = loads(self.storage.study_by_id(self.id).settings, {}).get("reference")
             self._history = self._read(news, old)
             return self._history
 
@@ -112,6 +118,7 @@ class Record:
                 seed=self.seed,
                 budget=self.budget,
                 revision=news.revision,
+                stored_reference=self.reference,
                 previous=old if old is not None and old.spaces is self.spaces else None,  # else encode anew
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -158,6 +165,19 @@ class Record:
         """One atomic change; the label names its fail points."""
         with self.storage.transaction(self.id, label) as tx:
             yield tx
+
+    def keep_reference(self, history: History) -> NDArray[np.float64]:
+        """The reference point of the hypervolume as utilities, shape (m,); one that had to be inferred is kept."""
+        stated = all(goal.reference is not None or goal.threshold is not None for goal in history.measured)
+        if stated or self.reference is not None:
+            return history.reference
+        point = history.reference.tolist()
+        with self.transaction("reference") as tx:
+            settings = loads(tx.study().settings, {})
+            point = settings.setdefault("reference", point)
+            tx.update_study(settings=dumps(settings))
+        self.reference = point
+        return replace(history, stored_reference=tuple(point)).reference
 
     def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
         """Store intermediate values of a running trial."""

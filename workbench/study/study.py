@@ -525,6 +525,22 @@ class Study:
         front = rows[non_dominated(history.utility(history.Y[rows]))]
         return [self._record.trial(history.rows[i]) for i in front]
 
+    def hypervolume(self) -> float:
+        """Volume that the front dominates above the reference point, as observed; 0.0 while no trial is beyond it.
+
+        The reference is what `Objective.reference` states, else the threshold, else a tenth of the front's extent
+        beyond its worst values as they are when it is first needed, and kept from then on.
+        """
+        from workbench.pareto import hypervolume
+
+        history = self._record.history()
+        if not history.measured:
+            raise TrialStateError("this study measures nothing, so it has no front; use study.feedback")
+        rows = np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
+        if rows.size == 0:
+            return 0.0
+        return hypervolume(history.utility(history.Y[rows]), self._record.keep_reference(history))
+
     def to_dataframe(self) -> pd.DataFrame:
         """One row a trial: number, state, parameters, values, cost, times (UTC), and "attr:…" for attributes.
 

@@ -1,0 +1,161 @@
+"""Hypervolume of the default sampler on problems with several objectives, beside the committed runs of peers.
+
+    make peers                                                     # only to make runs of peers
+    python benchmarks/hypervolume.py peers [--cases …] [--names …] [--seeds 5]   # make them, or go on making them
+    python benchmarks/hypervolume.py ours  [--cases …] [--seeds 15] [--into FOLDER] [--out FILE]
+    python benchmarks/hypervolume.py read  [--into FOLDER]         # no runs, only the figures of what is on record
+
+A figure is log10 of what is missing to the largest hypervolume that is known, at the reference point of the problem,
+over the true values of all points evaluated so far that hold the limits; clipped at 1e-6 of that largest one. For each
+case the difference to every peer, paired by seed and so by initial design, with a bootstrap interval of 90 %. A peer's
+run is cut after half an hour. Every finished run is on the disk at once and is not run again. Last a line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from problems import engineering, multiobjective
+from problems.multiobjective import VectorProblem
+from workbench.bench import Case, Contestant, Order, Run, read_runs, run
+from workbench.bench.driver import Limits
+from workbench.bench.figures import bootstrap
+from workbench.pareto import hypervolume
+
+RECORDS = Path(__file__).parent / "results" / "peers"
+OURS = "gp"
+NEHVI, PAREGO = "peer:botorch-qlognehvi", "peer:botorch-qlogparego"
+PEERS = (PAREGO, NEHVI, "peer:optuna-gp", "peer:optuna-nsga2", "peer:pymoo-nsga2")
+FLOOR = 1e-6
+_LONGEST = 1800.0  # seconds of a peer's run
+
+MUST = (
+    Case.of(multiobjective.branin_currin(), 60),
+    Case.of(multiobjective.zdt2(), 80),
+    Case.of(multiobjective.c2_dtlz2(), 80),
+    Case.of(multiobjective.branin_currin((15.19, 0.63)), 60),
+)
+CASES = (
+    *MUST,
+    Case.of(multiobjective.dtlz2(6, 2), 80),
+    Case.of(multiobjective.zdt1(), 80),
+    Case.of(multiobjective.zdt3(), 80),
+    Case.of(engineering.welded_beam(), 80),
+    Case.of(multiobjective.dtlz2(6, 3), 80),
+    Case.of(engineering.vehicle_safety(), 80),
+    Case.of(engineering.penicillin(), 80),
+    Case.of(multiobjective.dtlz2(7, 4), 100),
+    Case.of(engineering.car_side_impact(), 100),
+    Case.of(multiobjective.dtlz2(9, 6), 100),
+)
+
+
+def volumes(case: Case, played: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Hypervolume after each evaluation, shape (N,); a run that was cut keeps its last one."""
+    problem = case.problem
+    assert isinstance(problem, VectorProblem)
+    true = played.true or played.values
+    signs = np.array([goal.sign for goal in problem.objectives])
+    Y = signs * np.stack([true[goal.name] for goal in problem.objectives], axis=1)  # (N, m)
+    reference = signs * np.array([goal.reference for goal in problem.objectives], dtype=np.float64)
+    held = np.ones(len(Y), dtype=bool)
+    for limit in problem.constraints:
+        for bound in limit.bounds:
+            held &= bound.sign * (np.asarray(true[limit.name]) - bound.offset) <= 0
+    Y[~held] = np.nan  # counts for nothing
+    found = [hypervolume(Y[: i + 1], reference) for i in range(len(Y))]
+    return np.pad(np.array(found), (0, case.evaluations - len(found)), mode="edge")
+
+
+def gaps(cases: tuple[Case, ...], runs: list[Run]) -> dict[str, dict[str, dict[int, float]]]:
+    """log10 of what is missing in the end: case -> contestant -> seed."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for case in cases:
+        mine = [played for played in runs if played.case == case.name and played.fingerprint == case.fingerprint]
+        ends = {(played.contestant, played.seed): float(volumes(case, played)[-1]) for played in mine}
+        known = getattr(case.problem, "hypervolume", None)
+        most = max([*ends.values(), known or 0.0]) if ends else 1.0
+        if known is None:
+            most *= 1.001  # no run shall miss nothing
+        for (contestant, seed), volume in ends.items():
+            gap = float(np.log10(max(most - volume, FLOOR * most)))
+            found.setdefault(case.name, {}).setdefault(contestant, {})[seed] = gap
+    return found
+
+
+def verdicts(found: dict[str, dict[str, dict[int, float]]], cut: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """For each case the medians, and ours minus each peer in decades, negative where ours is better."""
+    rows = []
+    for case, by_name in found.items():
+        medians = {name: round(float(np.median([*seeds.values()])), 3) for name, seeds in by_name.items()}
+        row: dict[str, Any] = {"case": case, "median": medians, "cut": sorted(n for c, n in cut if c == case)}
+        ours = by_name.get(OURS, {})
+        row["ours_minus"] = {}
+        for name, seeds in by_name.items():
+            pairs = sorted(ours.keys() & seeds.keys())
+            if name == OURS or not pairs:
+                continue
+            sample = np.array([ours[seed] - seeds[seed] for seed in pairs])
+            mean, low, high = bootstrap([sample])
+            row["ours_minus"][name] = {
+                "mean": round(mean, 3), "low": round(low, 3), "high": round(high, 3), "pairs": len(pairs)
+            }  # fmt: skip
+        peers = {name: median for name, median in medians.items() if name in row["ours_minus"]}
+        row["best_peer"] = min(peers, key=peers.__getitem__) if peers else None
+        rows.append(row)
+    return rows
+
+
+def seconds(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Median seconds of an ask: case -> contestant."""
+    listed: dict[str, dict[str, list[float]]] = {}
+    for played in runs:
+        listed.setdefault(played.case, {}).setdefault(played.contestant, []).extend(played.ask_s)
+    return {case: {n: round(float(np.median(s)), 4) for n, s in names.items()} for case, names in listed.items()}
+
+
+def main() -> None:
+    """Run ours or theirs, and say who is ahead."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("peers", "ours", "read"))
+    parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
+    parser.add_argument("--names", nargs="*", default=list(PEERS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--into", type=Path)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    cases = tuple(case for case in CASES if case.name in arguments.cases)
+    if len(cases) < len(arguments.cases):
+        parser.error(f"cases are {', '.join(case.name for case in CASES)}; got {arguments.cases}")
+    seeds, failed, ours = tuple(range(arguments.seeds)), [], list[Run]()
+    if arguments.what == "peers":
+        contestants = tuple(map(Contestant.of, arguments.names))
+        order = Order(cases, contestants, seeds, RECORDS, workers=arguments.workers, limits=Limits(run=_LONGEST))
+        failed = [failure.text for failure in run(order).failures]
+    elif arguments.what == "ours":
+        order = Order(cases, (Contestant.of(OURS),), seeds, arguments.into, workers=arguments.workers)
+        result = run(order)
+        ours, failed = list(result.runs), [failure.text for failure in result.failures]
+    elif arguments.into is not None:
+        ours = read_runs([arguments.into])
+    named = {case.name for case in cases}
+    runs = [*ours, *(played for played in read_runs([RECORDS]) if played.case in named)]
+    cut = {(played.case, played.contestant) for played in runs if played.cut is not None}
+    rows = verdicts(gaps(cases, runs), cut)
+    for row in rows:
+        print(row["case"], row["median"], "best peer:", row["best_peer"], row["ours_minus"].get(row["best_peer"]))
+    found = {"cases": rows, "ask_seconds": seconds(runs), "failed": failed}
+    text = json.dumps(found)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

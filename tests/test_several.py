@@ -1,0 +1,255 @@
+"""Studies of several objectives: what is proposed, the reference point, the hypervolume and the model's front."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from problems import multiobjective
+from workbench import build, pareto
+from workbench.trial import History
+
+
+@pytest.fixture(autouse=True)
+def light_search(monkeypatch):
+    """What is asserted here does not depend on how hard the GP searches."""
+    monkeypatch.setitem(build._SAMPLERS, "gp", functools.partial(wb.GPSampler, restarts=2, raw_samples=64))
+
+
+SPACE = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+TWO = (wb.Objective("f", noise="none"), wb.Objective("g", "maximize", noise="none"))
+
+
+def values(trial):
+    """Both are best at b = 0.5; f falls with a and g rises, so the front is all of a."""
+    a, b = trial["a"], trial["b"]
+    off = (b - 0.5) ** 2
+    return {"f": a**2 + off, "g": -((1 - a) ** 2) - off}
+
+
+def study(objectives=TWO, sampler="gp", n=8, fn=values, space=SPACE, **options):
+    s = wb.create_study("s", space, objectives, sampler=sampler, seed=options.pop("seed", 1), **options)
+    for params in space.decode(space.sobol(n, 3)):
+        s.attach(params, fn(params))
+    return s
+
+
+def test_several_objectives_are_learnt_from_by_default_and_why_says_of_what():
+    s = study(sampler="auto")
+    trial = s.ask()
+    assert trial.meta["auto"] == "gp"
+    assert trial.meta["acquisition"] == "ehvi"
+    assert "hypervolume" in trial.why
+    assert "f " in trial.why
+    assert " g " in trial.why
+    assert set(trial.predicted) == {"f", "g"}
+    assert "exact over boxes" in trial.meta["reason"]
+
+
+def test_hypervolume_grows_faster_than_by_sobol_points():
+    def reached(sampler):
+        s = study(sampler=sampler, n=6)
+        s.optimize(values, 10, progress=False)
+        Y = s.history().utility(s.history().Y)
+        return pareto.hypervolume(Y, np.array([-1.2, -1.2]))
+
+    # the front is g = -(1 - sqrt(f))^2: 1.44 less the integral below it, 1/6
+    best = 1.44 - 1 / 6
+    assert best - reached("gp") < 0.4 * (best - reached("sobol"))
+
+
+def test_a_batch_spreads_over_the_front_and_sees_what_is_in_flight():
+    s = study(n=10)
+    batch = s.ask(4)
+    assert [t.meta["acquisition"] for t in batch] == ["ehvi", *["nehvi"] * 3]
+    a = np.sort([t["a"] for t in batch])
+    assert np.diff(a).min() > 0.02
+    for trial in batch:
+        s.tell(trial, values(trial))
+    assert s.ask().meta["acquisition"] == "ehvi"
+
+
+def test_noise_is_averaged_out():
+    noisy = (wb.Objective("f", noise=0.1), wb.Objective("g", "maximize", noise=0.1))
+    rng = np.random.default_rng(0)
+
+    def fn(trial):
+        return {name: y + 0.1 * rng.normal() for name, y in values(trial).items()}
+
+    s = study(noisy, n=16, fn=fn)
+    trial = s.ask()
+    assert trial.meta["acquisition"] == "nehvi"
+    front = s.model().pareto_front()
+    measured = len(s.pareto_trials)
+    assert front.probability.max() <= 1.0
+    assert measured >= 1
+    # what noise put on the front is not certain to be there
+    on = np.isin(front.trials, [t.number for t in s.pareto_trials])
+    assert front.probability[on].mean() < 1.0
+
+
+@pytest.mark.parametrize(("prefer", "high"), [({"g": 0.95, "f": 0.05}, True), ({"g": 0.05, "f": 0.95}, False)])
+def test_prefer_leads_to_its_end_of_the_front(prefer, high):
+    s = study(n=12)
+    trial = s.ask(prefer=prefer)
+    assert trial.meta["acquisition"] == "parego"
+    assert (trial["a"] > 0.6) == high
+    assert (trial["a"] < 0.4) == (not high)
+
+
+def test_prefer_is_refused_where_there_is_nothing_to_weigh():
+    with pytest.raises(wb.UnsupportedError, match="leave it out"):
+        study([wb.Objective("f")], fn=lambda t: {"f": t["a"]}).ask(prefer={"f": 1.0})
+    with pytest.raises(wb.UnsupportedError, match="use sampler='gp' or 'parego'"):
+        study(sampler="ehvi").ask(prefer={"f": 1.0})
+
+
+def test_near_stays_near():
+    s = study(n=12)
+    trial = s.ask(near=3)
+    for name in ("a", "b"):
+        assert abs(trial[name] - s.trials[3][name]) <= 0.1 + 1e-9
+
+
+def test_thresholds_steer_to_what_meets_them():
+    goals = (wb.Objective("f", noise="none", threshold=0.09), wb.Objective("g", "maximize", noise="none"))
+    s = study(goals, n=12)
+    for _ in range(3):
+        trial = s.ask()
+        s.tell(trial, values(trial))
+        assert trial["a"] < 0.4  # f = a^2 at best
+
+
+def test_measured_limits_shape_the_front():
+    limit = wb.Constraint("c", upper=0.0, noise="none")
+
+    def fn(trial):
+        return {**values(trial), "c": 0.5 - trial["a"]}
+
+    s = study(n=12, fn=fn, constraints=[limit])
+    for _ in range(4):
+        trial = s.ask()
+        s.tell(trial, fn(trial))
+        assert trial["a"] > 0.4
+    assert all(t.values["c"] <= 0 for t in s.pareto_trials)
+    front = s.model().pareto_front()
+    shut = ~np.isin(front.trials, np.flatnonzero(s.history().counted))
+    assert shut.any()
+    assert (front.probability[shut] == 0.0).all()
+    none = study(n=6, fn=lambda t: {**values(t), "c": 2.0 - t["a"]}, constraints=[limit])
+    assert none.ask().meta["acquisition"] == "feasibility"
+
+
+def test_a_target_among_several_objectives():
+    goals = (TWO[0], wb.Objective("pH", target=0.7, tolerance=0.05, noise="none"))
+
+    def fn(trial):
+        return {"f": values(trial)["f"], "pH": trial["a"]}
+
+    s = study(goals, n=10, fn=fn)
+    for _ in range(5):
+        trial = s.ask()
+        s.tell(trial, fn(trial))
+    assert min(abs(t["a"] - 0.65) for t in s.trials[10:]) < 0.1  # the best f within the tolerance
+    assert s.hypervolume() > 0
+    assert s.model().pareto_front().bands == {}
+
+
+@pytest.mark.slow
+def test_six_objectives_are_scalarised_and_the_plan_says_why():
+    problem = multiobjective.dtlz2(9, 6)
+    s = wb.create_study("s", problem.space, problem.objectives, sampler="gp", seed=0)
+    for params in problem.space.decode(problem.space.sobol(40, 0)):
+        s.attach(params, problem.evaluate(params))
+    trial = s.ask()
+    assert trial.meta["acquisition"] == "parego"
+    assert "any number of objectives" in trial.meta["reason"]
+    again = wb.create_study("t", problem.space, problem.objectives, sampler="gp", seed=0)
+    for t in s.trials[:40]:
+        again.attach(t.params, t.values)
+    assert again.ask().params == trial.params
+
+
+def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
+    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego"):
+        study(sampler="log_ei").ask()
+    with pytest.raises(wb.UnsupportedError, match="take one of log_ei"):
+        study([wb.Objective("f")], sampler="ehvi", fn=lambda t: {"f": t["a"]}).ask()
+    assert study(sampler="parego").ask().meta["acquisition"] == "parego"
+    assert study(sampler="nehvi").ask().meta["acquisition"] == "nehvi"
+
+
+# -- the reference point -----------------------------------------------------------------------------------
+
+
+def test_a_stated_reference_is_the_one_of_the_hypervolume():
+    goals = (wb.Objective("f", reference=2.0), wb.Objective("g", "maximize", reference=-1.0))
+    s = wb.create_study("s", SPACE, goals, sampler="sobol", seed=0)
+    assert s.hypervolume() == 0.0
+    s.attach({"a": 0.5, "b": 0.5}, {"f": 1.0, "g": 1.0})
+    s.attach({"a": 0.4, "b": 0.5}, {"f": 0.0, "g": 0.0})
+    assert s.hypervolume() == 1.0 * 2.0 + 1.0 * 1.0
+    s.attach({"a": 0.3, "b": 0.5}, {"f": 3.0, "g": 9.0})  # worse than the reference in one
+    assert s.hypervolume() == 3.0
+
+
+def test_an_inferred_reference_is_kept_for_good_in_the_record(tmp_path):
+    s = study(sampler="sobol", storage=tmp_path / "s.db")
+    first = s.hypervolume()
+    reference = s.history().reference
+    expected = pareto.infer_reference(s.history().utility(s.history().Y))
+    assert np.array_equal(reference, expected)
+    s.attach({"a": 0.5, "b": 0.5}, {"f": 90.0, "g": 7.0})  # a new end of the front, far beyond
+    assert np.array_equal(s.history().reference, reference)
+    assert s.hypervolume() == pytest.approx(first)
+    again = wb.load_study("s", storage=tmp_path / "s.db")
+    assert np.array_equal(again.history().reference, reference)
+    assert again.hypervolume() == s.hypervolume()
+    s.export(tmp_path / "s.json")
+    assert wb.import_study(tmp_path / "s.json").hypervolume() == s.hypervolume()
+
+
+def test_the_reference_of_a_proposal_is_kept_too():
+    s = study()
+    trial = s.ask()
+    reference = np.array(trial.meta["reference"])
+    s.attach({"a": 0.5, "b": 0.5}, {"f": 90.0, "g": 7.0})
+    assert np.array_equal(s.history().reference, reference)
+    s.hypervolume()
+    assert np.array_equal(s.history().reference, reference)
+
+
+def test_a_record_without_values_has_no_reference():
+    s = wb.create_study("s", SPACE, TWO, sampler="sobol")
+    assert np.isnan(s.history().reference).all()
+    assert isinstance(s.history(), History)
+
+
+# -- the model's front -------------------------------------------------------------------------------------
+
+
+def test_the_models_front_runs_where_the_true_one_does():
+    s = study(n=20)
+    front = s.model().pareto_front()
+    assert front.objectives == ("f", "g")
+    f, g = front.mean.T
+    assert np.abs(np.sqrt(np.maximum(f, 0)) + np.sqrt(np.maximum(-g, 0)) - 1).max() < 0.05  # g = -(1 - sqrt f)^2
+    assert f.min() < 0.05
+    assert f.max() > 0.6
+    assert (front.sd < 0.05).all()
+    assert len(front.params) == len(f)
+    assert front.feasible.tolist() == [1.0] * len(f)
+    # exact values: a trial is on the front of the record or it is not
+    on = np.isin(front.trials, [t.number for t in s.pareto_trials])
+    assert front.probability[on].min() > 0.95
+    assert front.probability[~on].max() < 0.05
+    middle = front.bands[0.5]
+    assert np.abs(np.sqrt(np.maximum(middle[:, 0], 0)) + np.sqrt(np.maximum(-middle[:, 1], 0)) - 1).max() < 0.1
+
+
+def test_the_models_front_needs_a_model():
+    with pytest.raises(wb.TrialStateError, match="at least 2 complete trials"):
+        study(n=1).model().pareto_front()

@@ -1,0 +1,271 @@
+"""Several objectives: what is known of each, the fronts it makes, and which acquisition function then; a table as data.
+
+Symbols: m objectives, n trials, p points of the front, K boxes; worth as of `marginals`, larger is better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from workbench.acquisition.base import Acquisition
+from workbench.acquisition.feasibility import LogFeasibility
+from workbench.acquisition.hypervolume import LogEHVI
+from workbench.acquisition.marginals import Bent, Marginal, Plain, Targeted
+from workbench.acquisition.outcomes import VERSIONS, Outcomes, Source, contenders, outcomes
+from workbench.acquisition.scalarised import LogParEGO
+from workbench.pareto import extent, free_boxes, infer_reference
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.acquisition.plan import Setting
+    from workbench.models.gp import GaussianProcess
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+    Rows = NDArray[np.int64]
+
+MOST_BOXES = 20_000
+_REACH = 2.5  # sd of optimism with which a measured point may still be on the front
+_MOST_POINTS = 64  # measured points whose noise-free values are drawn
+_FEWEST = 4  # versions
+_SHARED = 0.45  # different sides along an objective, of the boxes
+_LOOKS = 1000  # points at which a search evaluates, those with gradients counted several times
+_PATIENCE = 0.4  # seconds that a search may take where none are stated
+_BYTES, _ROOM = 256 * 8 * 4, 2**29  # of a box in a search, and what there may be of it
+
+
+@dataclass(frozen=True)
+class Load:
+    """What decides between the acquisition functions.
+
+    Args:
+        m: Objectives.
+        n: Trials with values.
+        q: Points in flight and chosen in this ask already.
+        exact: Is every objective free of noise?
+        boxes: Into which the space above the front of mean values falls; infinite: more than `MOST_BOXES`.
+        side: Seconds of a side of a box along each objective at one point, added up.
+        seconds: Until the ask has to return.
+        preferred: Are weights stated?
+    """
+
+    m: int
+    n: int
+    q: int
+    exact: bool
+    boxes: float
+    side: float
+    seconds: float
+    preferred: bool
+
+    @property
+    def versions(self) -> int:
+        """Versions of what is not known yet: as many as time and memory allow, 0 if too few."""
+        if self.exact and self.q == 0:
+            return int(self._allows(1))
+        return next((v for v in (VERSIONS, VERSIONS // 2, _FEWEST) if self._allows(v)), 0)
+
+    def _allows(self, versions: int) -> bool:
+        boxes = self.boxes * versions
+        quick = boxes * _SHARED * self.side * _LOOKS <= min(self.seconds / 2, _PATIENCE)
+        return bool(quick and boxes * _BYTES <= _ROOM)
+
+
+@dataclass(frozen=True)
+class SeveralRow:
+    """One row of the table: the first whose condition holds is taken.
+
+    Args:
+        acquisition: Name in `MAKERS`.
+        applies: The condition.
+        when: The condition in words.
+        reason: Why this acquisition then.
+    """
+
+    acquisition: str
+    applies: Callable[[Load], bool]
+    when: str
+    reason: str
+
+
+TABLE: tuple[SeveralRow, ...] = (
+    SeveralRow(
+        "parego", lambda load: load.preferred, "several objectives and prefer=",
+        "the weights say which compromise is wanted, and a Chebyshev scalarisation leads there",
+    ),
+    SeveralRow(
+        "ehvi", lambda load: load.versions == 1, "several exact objectives, no trial in flight",
+        "the expected gain of hypervolume is exact over boxes, and they fit into time and memory",
+    ),
+    SeveralRow(
+        "nehvi", lambda load: load.versions > 1, "several objectives, noise or trials in flight",
+        "the expected gain of hypervolume, over versions of what is not known; their boxes fit into time and memory",
+    ),
+    SeveralRow(
+        "parego", lambda load: True, "several objectives whose front falls into too many boxes",
+        "a scalarisation of random weights costs the same for any number of objectives",
+    ),
+)  # fmt: skip
+
+
+def load(setting: Setting, seconds: float) -> Load:
+    """What decides, of a record and a model of it."""
+    known = Known(setting)
+    size = math.inf
+    with suppress(OverflowError):
+        size = len(free_boxes(known.means, known.reference, MOST_BOXES))
+    exact = all(source.measured is not None for source in known.sources)
+    side = sum(marginal.seconds for marginal in known.marginals)
+    q, preferred = len(setting.pending), bool(setting.prefer)
+    return Load(len(known.sources), len(known.rows), q, exact, size, side, seconds, preferred)
+
+
+def planned(setting: Setting, seconds: float) -> SeveralRow:
+    """The row that applies."""
+    found = load(setting, seconds)
+    return next(row for row in TABLE if row.applies(found))
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a record and its model say of every objective."""
+
+    setting: Setting
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Trials that count and have every value."""
+        return whole(self.setting.history)
+
+    @cached_property
+    def points(self) -> Array:
+        """Their model inputs, in the present context."""
+        return self.setting.inputs_of(self.rows)
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """One for each objective."""
+        return [
+            Source(self.setting.posteriors[j], marginal, self._measured(j, output, marginal))
+            for j, (output, marginal) in enumerate(zip(self.setting.gp.outputs, self.marginals, strict=True))
+        ]
+
+    @cached_property
+    def marginals(self) -> list[Marginal]:
+        """What each objective is worth, in the units of its model."""
+        return [_marginal(self.setting.history, j, output) for j, output in enumerate(self.setting.gp.outputs)]
+
+    def _measured(self, j: int, output: GaussianProcess, marginal: Marginal) -> Array | None:
+        history = self.setting.history
+        if history.measured[j].noise_sd != 0 or output.data.infer or self.setting.context:
+            return None
+        return marginal.worth(output.outcome.forward(history.Y[self.rows, j]))
+
+    @cached_property
+    def means(self) -> Array:
+        """Worth of the trials as measured where that is exact, else of the posterior mean, shape (n, m)."""
+        columns = [
+            source.marginal.worth(source.posterior.mean_sd(self.points)[0])
+            if source.measured is None
+            else source.measured
+            for source in self.sources
+        ]
+        return np.stack(columns, axis=1)
+
+    @cached_property
+    def reference(self) -> Array:
+        """The worst worth that counts: the reference point of the record, raised to the thresholds, shape (m,).
+
+        An inferred coordinate is lowered to what would be inferred from the front of the means all over the space: the
+        front of a few trials rarely reaches its ends, and nothing beyond the reference point would ever be worth one.
+        """
+        history, gp = self.setting.history, self.setting.gp
+        stated = np.array([g.reference is not None or g.threshold is not None for g in history.measured])
+        values = history.reference
+        if not stated.all():
+            means = np.concatenate([history.utility(gp.posterior(self.setting.candidates)[0]), values[None]])
+            values = np.where(stated, values, np.minimum(values, infer_reference(means)))
+        values = np.fmax(values, history.thresholds)
+        return np.array(
+            [_worth_of(output, marginal, value) for output, marginal, value in zip(
+                self.setting.gp.outputs, self.marginals, values, strict=True)]
+        )  # fmt: skip
+
+    def outcomes(self, versions: int = VERSIONS) -> Outcomes:
+        """In versions of what is not known, contenders for the front and points in flight."""
+        sources = self.sources
+        rows: Rows = np.arange(len(self.rows))
+        if any(source.measured is None for source in sources):
+            gain = free_boxes(self.means[self._high], self.reference).gain
+            rows = contenders(sources, self.points, gain, _MOST_POINTS, _REACH)
+            sources = [
+                Source(s.posterior, s.marginal, None if s.measured is None else s.measured[rows]) for s in sources
+            ]
+        limits = self.setting.limits
+        feasible = (lambda Z: np.exp(LogFeasibility(limits).value(Z))) if limits else None
+        flying = self.setting.gp.inputs.model_points(self.setting.pending)
+        return outcomes(sources, self.points[rows], flying, feasible, self.setting.rng, versions)
+
+    @cached_property
+    def _high(self) -> Rows:
+        """At most so many points of the mean front, those that dominate most: boxes of all of them may be too many."""
+        above = self.means - self.reference
+        score = np.log(np.maximum(above, 1e-12)).sum(axis=1)
+        return np.argsort(-score, kind="stable")[:_MOST_POINTS]
+
+
+def whole(history: History) -> Rows:
+    """Trials that count and have every value; of all complete ones if none counts."""
+    told = ~np.isnan(history.Y).any(axis=1)
+    rows = np.flatnonzero(history.counted & told)
+    return rows if rows.size else np.flatnonzero(history.complete & history.placed & told)
+
+
+def _marginal(history: History, j: int, output: GaussianProcess) -> Marginal:
+    goal = history.measured[j]
+    if goal.target is not None:
+        target = float(output.outcome.forward(np.array(goal.target)))
+        return Targeted(target, goal.tolerance / output.outcome.slope)
+    return Plain() if output.outcome.bend is None else Bent(output.outcome)
+
+
+def _worth_of(output: GaussianProcess, marginal: Marginal, value: float) -> float:
+    """A utility in user units as worth in the units of the model."""
+    if isinstance(marginal, Targeted):
+        return float(value / output.outcome.slope)
+    return float(marginal.worth(output.outcome.forward(np.array(value))))
+
+
+# -- the rows' functions -----------------------------------------------------------------------
+
+
+def _ehvi(setting: Setting, seconds: float) -> Acquisition:
+    """With as many versions as fit, the fewest where it was asked for by name and none do."""
+    known = Known(setting)
+    return LogEHVI(known.outcomes(load(setting, seconds).versions or _FEWEST), known.reference)
+
+
+def _parego(setting: Setting, seconds: float) -> Acquisition:
+    """Weights as preferred, else drawn evenly from all."""
+    known, history = Known(setting), setting.history
+    if setting.prefer:
+        weights = np.array([setting.prefer.get(goal.name, 0.0) for goal in history.measured])
+    else:
+        weights = setting.rng.dirichlet(np.ones(len(history.measured)))
+    nadir, ideal = extent(known.means)
+    return LogParEGO(known.outcomes(), weights, nadir, ideal)
+
+
+MAKERS: Mapping[str, Callable[[Setting, float], Acquisition]] = {
+    "ehvi": _ehvi,
+    "nehvi": _ehvi,
+    "parego": _parego,
+}

@@ -1,0 +1,1 @@
+"""What a record and a model of it say: functions of (history, surrogate)."""
