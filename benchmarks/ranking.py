@@ -337,7 +337,7 @@ def botorch_predicted(model: Any, Z: Array, pairs: Array) -> tuple[Array, Array]
 
 def regret(seeds: int) -> dict[str, Any]:
     """Median regret of the best shown, by how many pictures were looked at."""
-    marks = (20, 40, 60)
+    marks = (10, 20, 40)
     cases = {"branin": synthetic.branin(), "hartmann6": synthetic.hartmann6(), "ackley4": synthetic.ackley(4)}
     kinds: dict[str, tuple[int, int | None]] = {"duels": (2, None), "best of 4": (4, 1), "full 4": (4, None)}
     out: dict[str, Any] = {"pictures": marks}

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import workbench as wb
-from ui.__main__ import STORAGE, prepare
+from ui.__main__ import prepare
 from ui.drafts import Drafts
+from ui.pages import PAGES
 from ui.presenters import examples
+from ui.server import STORAGE
 from workbench.storage import Storage
 
 st = pytest.importorskip("streamlit")
@@ -50,15 +52,15 @@ def words(at: Any) -> str:
     return "\n".join(str(part.value) for part in parts).replace("\\", "")
 
 
-PAGES = ["run_sheet", "overview", "compare", "settings", "new_study"]
+FILES = [Path(page.file).stem for page in PAGES if page.key != "studies"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 def test_every_page_opens_without_any_study(storage: Storage, page: str) -> None:
     assert words(app(page))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 @pytest.mark.parametrize("runs", [0, 1, 5])
 def test_every_page_opens_with_few_runs(storage: Storage, page: str, runs: int) -> None:
     study = wb.create_study("few", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)

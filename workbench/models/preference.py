@@ -172,8 +172,12 @@ class Evidence:
 
     def __call__(self, theta: Tensor) -> Tensor:
         """Log evidence plus log prior without its constant, shape (...), differentiable in theta (..., t)."""
+        return self.near(theta, None)[0]
+
+    def near(self, theta: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same, and a = K^-1 f^ (..., n), Newton's method beginning at such an a of hyperparameters nearby."""
         K, hyper = self.prior_covariance(theta), self.hyper(theta)
-        found = solved(self.likelihood, K.detach(), Hyper(hyper.ties.detach(), hyper.precisions.detach()))
+        found = solved(self.likelihood, K.detach(), Hyper(hyper.ties.detach(), hyper.precisions.detach()), start)
         at = self.likelihood(found.f, hyper)
         eye = torch.eye(self.likelihood.size, dtype=K.dtype, device=K.device)
         b = (at.H @ found.f[..., None])[..., 0] + at.slope  # (..., n)
@@ -184,14 +188,17 @@ class Evidence:
         z = (theta - torch.as_tensor(self._mean, device=theta.device)) / torch.as_tensor(self._sd, device=theta.device)
         log_prior = -0.5 * (z * z).sum(-1) - theta[..., : self._base].sum(-1)
         density: Tensor = moved.value - 0.5 * (f * a).sum(-1) - 0.5 * logdet + log_prior
-        return density
+        return density, found.a
 
     def largest(self, start: Array, most: int) -> Array:
         """Hyperparameters (t,) that a search by L-BFGS-B from `start` ends at."""
 
+        last: Tensor | None = None
+
         def loss(vector: Array) -> tuple[float, Array]:
+            nonlocal last
             theta = torch.tensor(vector, device=self.X.device, requires_grad=True)
-            value = self(theta)
+            value, last = self.near(theta, last)
             (slope,) = torch.autograd.grad(value, theta)
             if not torch.isfinite(value) or not torch.isfinite(slope).all():
                 return 1e10, np.zeros_like(vector)  # a wall: the line search comes back from it
@@ -213,19 +220,20 @@ class Solution:
 
 
 @torch.no_grad()
-def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper) -> Solution:
+def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper, start: Tensor | None = None) -> Solution:
     """The most probable utilities by Newton's method, from f = 0.
 
     Args:
         likelihood: Of the answers.
         K: Prior covariance, shape (..., n, n).
         hyper: Of the likelihood.
+        start: K^-1 f to begin with, shape (..., n).
     """
     eye = torch.eye(K.shape[-1], dtype=K.dtype, device=K.device)
-    a = K.new_zeros(K.shape[:-1])
-    f = torch.zeros_like(a)
+    a = K.new_zeros(K.shape[:-1]) if start is None else start
+    f = (K @ a[..., None])[..., 0]
     at = likelihood(f, hyper)
-    psi = at.value
+    psi = at.value - 0.5 * (a * f).sum(-1)
     iterations = 0
     for _ in range(_NEWTON):
         iterations += 1

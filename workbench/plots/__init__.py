@@ -6,6 +6,7 @@ from workbench.plots.compare import compare, compare_table
 from workbench.plots.contour import contour, contour_table
 from workbench.plots.edf import edf, edf_table
 from workbench.plots.history import history, history_table
+from workbench.plots.hypervolume import hypervolume, hypervolume_table
 from workbench.plots.panels import why_empty
 from workbench.plots.parallel import parallel, parallel_table
 from workbench.plots.pareto import pareto, pareto_table
@@ -23,6 +24,8 @@ __all__ = [
     "edf_table",
     "history",
     "history_table",
+    "hypervolume",
+    "hypervolume_table",
     "parallel",
     "parallel_table",
     "pareto",
