@@ -81,6 +81,16 @@ def test_utility_says_who_is_liked_and_recommends_something_better() -> None:
         study.model().utility(rater="ann")
 
 
+def test_a_question_is_in_time() -> None:
+    study = mixed("eubo")
+    for _ in range(4):
+        answer(study.feedback.next_question(3), JUDGE)
+    with pytest.warns(wb.WorkbenchWarning, match="time given"):
+        trials = study.ask(3, timeout=0.02)
+    assert len(trials) == 3
+    assert any(trial.meta.get("deadline_hit") or trial.warnings for trial in trials)
+
+
 @pytest.mark.slow
 def test_wishes_lead_the_next_question() -> None:
     study = mixed(light())

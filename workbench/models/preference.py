@@ -20,6 +20,7 @@ Symbols: n items, d inputs, b queries Z, ... batches; K (n, n), f, g, a = K^-1 f
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
+from workbench.errors import DeadlineReached
 from workbench.models.exact import Prior
 from workbench.models.judgements import Answer, Family, Hyper, Likelihood, Local
 from workbench.models.kernels import Kernel
@@ -190,23 +192,30 @@ class Evidence:
         density: Tensor = moved.value - 0.5 * (f * a).sum(-1) - 0.5 * logdet + log_prior
         return density, found.a
 
-    def largest(self, start: Array, most: int) -> Array:
-        """Hyperparameters (t,) that a search by L-BFGS-B from `start` ends at."""
-
+    def largest(self, start: Array, most: int, deadline: float | None = None) -> tuple[Array, bool]:
+        """Hyperparameters (t,) that a search by L-BFGS-B from `start` ends at, and whether time ended it."""
         last: Tensor | None = None
+        best, best_loss = start, math.inf
 
         def loss(vector: Array) -> tuple[float, Array]:
-            nonlocal last
+            nonlocal last, best, best_loss
+            if deadline is not None and time.monotonic() >= deadline:
+                raise DeadlineReached("the time given to the fit is over")
             theta = torch.tensor(vector, device=self.X.device, requires_grad=True)
             value, last = self.near(theta, last)
             (slope,) = torch.autograd.grad(value, theta)
             if not torch.isfinite(value) or not torch.isfinite(slope).all():
                 return 1e10, np.zeros_like(vector)  # a wall: the line search comes back from it
+            if -float(value.detach()) < best_loss:
+                best, best_loss = np.array(vector), -float(value.detach())
             return -float(value.detach()), -slope.cpu().numpy()
 
         bounds = list(zip(self.low.tolist(), self.high.tolist(), strict=True))
-        found, _, _ = fmin_l_bfgs_b(loss, start, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=1e8, maxls=20)
-        return np.asarray(found)
+        try:
+            fmin_l_bfgs_b(loss, start, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=1e8, maxls=20)
+        except DeadlineReached:
+            return best, True
+        return best, False
 
 
 @dataclass(frozen=True)
@@ -311,9 +320,11 @@ class PreferenceModel:
         f: Their most probable utilities, shape (n,); the noise of a judgement is 1.
         theta: Hyperparameters.
         answers: How many answers it was learnt from.
+        late: Did time end the search for hyperparameters?
     """
 
-    def __init__(self, evidence: Evidence, vector: Array) -> None:
+    def __init__(self, evidence: Evidence, vector: Array, late: bool = False) -> None:
+        self.late = late
         self._evidence, self._vector = evidence, torch.as_tensor(vector, device=evidence.X.device)
         self.columns, self.family = evidence.columns, evidence.likelihood.family
         self.theta, self.answers = evidence.named(vector), evidence.likelihood.count
@@ -503,6 +514,7 @@ def fit(
     raters: Sequence[str] | None = None,
     warm: Theta | None = None,
     search: bool = True,
+    deadline: float | None = None,
     device: torch.device | str = "cpu",
 ) -> PreferenceModel:
     """Learn utility from answers.
@@ -515,16 +527,17 @@ def fit(
         raters: Names by number.
         warm: Hyperparameters to begin with.
         search: Look for hyperparameters; without it those of `warm`, or the prior's.
+        deadline: `time.monotonic()` at which that search stops.
         device: Where to compute.
     """
     distinct, place = np.unique(np.asarray(X, dtype=np.float64), axis=0, return_inverse=True)
     merged = [merged_answer(answer, place.ravel()) for answer in answers]
     columns = Columns(tuple(range(distinct.shape[1]))) if columns is None else columns
     evidence = Evidence(distinct, merged, columns, family, raters, device)
-    vector = evidence.vector(warm)
+    vector, late = evidence.vector(warm), False
     if search and merged:
-        vector = evidence.largest(vector, _SEARCH if warm is None else _WARM)
-    return PreferenceModel(evidence, vector)
+        vector, late = evidence.largest(vector, _SEARCH if warm is None else _WARM, deadline)
+    return PreferenceModel(evidence, vector, late)
 
 
 def merged_answer(answer: Answer, place: NDArray[np.int64]) -> Answer:

@@ -10,6 +10,7 @@ Symbols: n trials that somebody judged, d inputs, m measured objectives.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,14 @@ class Taste:
         return int(rows[np.argmax(self.model.mean_sd(self.of_rows(rows))[0])]) if rows.size else None
 
 
-def learn(history: History, *, family: Family = "luce", rater: str | None = None, search: bool | None = None) -> Taste:
+def learn(
+    history: History,
+    *,
+    family: Family = "luce",
+    rater: str | None = None,
+    search: bool | None = None,
+    deadline: float | None = None,
+) -> Taste:
     """Learn utility from the answers of a record.
 
     Args:
@@ -166,6 +174,7 @@ def learn(history: History, *, family: Family = "luce", rater: str | None = None
         family: Of the likelihood.
         rater: Only from this rater's answers; None for all.
         search: Look for hyperparameters; None: when the log has grown enough since the last time.
+        deadline: `time.monotonic()` by which an answer is wanted; the search takes at most half of the time left.
     Raises:
         TrialStateError: if nobody has judged anything.
         UnsupportedError: if the space has no model, or the study no preference.
@@ -191,7 +200,8 @@ def learn(history: History, *, family: Family = "luce", rater: str | None = None
     warm = None if memory is None else Theta.from_json(memory["theta"])
     due = memory is None or len(said) <= _FEW or len(said) >= _ANEW * memory["n"] or len(said) < memory["n"]
     search = due if search is None else search
-    model = fit(Z, said, columns, family=family, raters=names, warm=warm, search=search)
+    end = None if deadline is None else time.monotonic() + 0.5 * (deadline - time.monotonic())
+    model = fit(Z, said, columns, family=family, raters=names, warm=warm, search=search, deadline=end)
     n = len(said) if search or memory is None else memory["n"]
     kept = {"n": n, "family": family, "theta": model.theta.to_json()}
     return Taste(history, goal.over, rows, model, inputs, low, span, kept)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 ACQUISITIONS = ("eubo", "utility_ei", "duel_thompson", "duel_information", "duel_kg")
 _START = 12  # judged trials after which the model takes over, at most
 _SPREAD = 40  # points that the knowledge gradient compares
+_LATE = "the time given was over: this is the best question found so far"
 _FLYING = 8  # unjudged trials in flight that a question is joined to
 _WORDS = {
     "favourite": "the highest mean utility",
@@ -122,7 +123,7 @@ class PreferenceSampler(Sampler):
         request = replace(request, n=request.n - len(first))
         if request.n == 0 or _judged(history) < start_size(history):
             return first + (spread_out(request, why="spread evenly until there are some answers") if request.n else [])
-        taste = learn(history, family=self._family)  # type: ignore[arg-type]
+        taste = learn(history, family=self._family, deadline=request.deadline)  # type: ignore[arg-type]
         company = [*kept, *_company(history)]
         search = _Search(self, request, taste, list(history.X[company]))
         return first + search.question()
@@ -145,7 +146,7 @@ class PreferenceSampler(Sampler):
         if not _judged(history):
             chosen = _apart(history.utility(history.Y[rows]), request.n)
             return [self._shown(history, rows[i], "far apart from the others in its outcomes") for i in chosen]
-        taste = learn(history, family=self._family)  # type: ignore[arg-type]
+        taste = learn(history, family=self._family, deadline=request.deadline)  # type: ignore[arg-type]
         Z, chosen = taste.of_rows(rows), list[int]()
         company = taste.of_rows(_pinned(history))
         for _ in range(request.n):
@@ -174,7 +175,7 @@ class PreferenceSampler(Sampler):
         if told.sum() < max(2, start_size(history)) or not _judged(history):
             return spread_out(request, why="spread evenly until there are enough outcomes and some answers")
         gp = GaussianProcesses.fit(history, deadline=request.deadline)
-        taste = learn(history, family=self._family)  # type: ignore[arg-type]
+        taste = learn(history, family=self._family, deadline=request.deadline)  # type: ignore[arg-type]
         favourite = taste.favourite
         good = history.X[[favourite]] if favourite is not None else history.X[:0]
         best = float(taste.model.mean_sd(taste.of_rows(np.flatnonzero(told)))[0].max())
@@ -260,7 +261,9 @@ class _Search:
         mean, sd = self._taste.model.mean_sd(inputs.model_points(found.x[None]))
         meta: dict[str, Any] = {"acquisition": self._name, "value": found.value, "preference": self._taste.memory}
         why = f"{_WORDS[name]}: predicted utility {mean[0]:.3g} ± {sd[0]:.2g}"
-        return Proposal(found.x, meta | ({"deadline_hit": True} if found.late else {}), why)
+        late = found.late or self._taste.model.late
+        warnings = (_LATE,) if late else ()
+        return Proposal(found.x, meta | ({"deadline_hit": True} if late else {}), why, warnings=warnings)
 
     def _existing(self, acquisition: Acquisition, chosen: Sequence[Proposal]) -> tuple[int, float] | None:
         """The judged trial that is best to show again, and its value."""
