@@ -244,9 +244,13 @@ def test_the_list_of_studies_finds_and_sums_up(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "s.db")
     study = bench(storage=storage, budget=10)
     study.attach({"temp": 20.0, "acid": "a"}, {"yield": 3.0, "pd": 1.0})
-    line = studies.lines(storage.studies(), lambda name: wb.load_study(name, storage=storage), "BEN")[0]
+    found = studies.found(storage.studies(), "BEN")
+    line = studies.lines(found, lambda name: wb.load_study(name, storage=storage))[0]
     assert (line.goals, line.runs, line.share, line.curve) == ("yield ↑", "1 of 10", 0.1, [3.0])
-    assert studies.lines(storage.studies(), lambda name: study, "nothing") == []
+    assert studies.found(storage.studies(), "nothing") == []
+    study.annotate(tags=[studies.ARCHIVED])
+    assert studies.found(storage.studies()) == []
+    assert [one.name for one in studies.found(storage.studies(), archived=True)] == [study.name]
 
 
 def test_studies_side_by_side_are_medians_with_bands() -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from ui import state, widgets
-from ui.presenters import pasting, printing, runs, words
+from ui.presenters import filtering, pasting, printing, runs, words
 from ui.presenters.settling import Rule
 from workbench.errors import WorkbenchError
 from workbench.study import Study
@@ -83,6 +83,27 @@ def amend(study: Study, number: int) -> None:
             st.error(words.plain(str(error)))
             return
         _close(f"Run {number} was amended.")
+
+
+@st.dialog("Note and tags")
+def annotate(study: Study, numbers: list[int]) -> None:
+    """What people say about runs: a note of one run, and tags that figures and tables can be narrowed down to."""
+    trials = [study.trial(number) for number in numbers]
+    st.write(f"Run {', '.join(map(str, sorted(numbers)))}")
+    note = st.text_area("Note", trials[0].note, key="annotate_note", max_chars=2_000) if len(trials) == 1 else None
+    common = [tag for tag in trials[0].tags if all(tag in trial.tags for trial in trials)]
+    known = sorted({*filtering.tags(study.history()), *common})
+    tags = st.multiselect("Tags", known, common, key="annotate_tags", accept_new_options=True,
+                          placeholder="Type a tag, then Enter")  # fmt: skip
+    if st.button("Save", type="primary", key="annotate_yes"):
+        try:
+            for trial in trials:
+                own = [tag for tag in trial.tags if tag not in common]
+                study.annotate(trial, note=note, tags=[*own, *tags])
+        except WorkbenchError as error:
+            st.error(words.plain(str(error)))
+            return
+        _close(f"{words.count(len(trials), 'run')} noted.")
 
 
 @st.dialog("Void runs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from workbench.study import Study
 log = logging.getLogger("workbench.ui")
 HERE = Path(__file__).parent
 SIDEBAR = 248  # px
+RETRY = 8  # seconds between tries of a database that cannot be read
 
 
 # Streamlit closes its sidebar below 768 px, which is less than the pages need beside it.
@@ -82,9 +84,10 @@ def _sidebar() -> None:
             st.divider()
             _filter(state.study(name))
             st.divider()
-            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live)
+            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live,
+                      help="The page follows the record while this is on")  # fmt: skip
             changed = words.moment(state.storage().study(name).updated)
-            st.caption(f"Saved on this computer, {changed}. The page follows the record while Live is on.")
+            st.caption(f"Saved on this computer, {changed}.")
         _SCREEN(key="screen", data={"narrow": state.narrow()}, on_narrow_change=_screened)
 
 
@@ -145,5 +148,14 @@ def _link(page: Page, name: str | None, closed: str = "", mark: str = "") -> Non
 def _storage_failed(error: StorageError) -> None:
     st.error("The study file cannot be opened.", icon=":material/cloud_off:")
     st.text(str(error))
-    st.caption("Everything recorded before is safe. What you are typing is kept in this page.")
+    st.caption(f"Everything recorded before is safe. What you are typing is kept in this page. It is tried again every "
+               f"{RETRY} seconds.")  # fmt: skip
     st.button("Try again", type="primary", key="retry", icon=":material/refresh:")
+    began = time.monotonic()
+
+    @st.fragment(run_every=RETRY)
+    def again() -> None:
+        if time.monotonic() - began > RETRY / 2:  # not at once: that would be a loop
+            st.rerun()
+
+    again()

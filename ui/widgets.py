@@ -232,7 +232,7 @@ def no_study() -> None:
 
 def title(study: Study, badges: Sequence[tuple[str, str]], actions: Callable[[], None] | None = None) -> None:
     """The title row of a page of a study: its name, badges, and buttons to the right."""
-    with st.container(horizontal=True, vertical_alignment="center", key="title_row"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="title_row"):
         shown = study.name if len(study.name) <= 60 else study.name[:59] + "…"
         whole = words.plain(study.name) if shown != study.name else None
         st.markdown(f"# {words.plain(shown)}", width="content", help=whole)

@@ -171,6 +171,7 @@ def test_every_page_is_looked_at(
             "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
         )
         assert ground == ("rgb(19, 23, 28)" if mode == "dark" else "rgb(255, 255, 255)")
+        browser.until(lambda: not browser.find('[data-testid="stSkeleton"]'))
         picture = SCREENSHOTS / f"{one.key}-{mode}.png"
         browser.shot(picture)
         assert picture.stat().st_size > 10_000

@@ -36,9 +36,9 @@ def draw() -> None:
     with st.container(horizontal=True, key="counts"):
         for said, number in now.counts.items():
             st.metric(said, f"{number:,}", width=120, border=True)
-    for level, text in now.verdicts:
-        icon = {"green": "check_circle", "yellow": "error"}[level]
-        st.markdown(f":{level}[:material/{icon}:] {words.plain(text)}")
+    icons = {"green": "check_circle", "yellow": "error"}
+    sentences = [f":{level}[:material/{icons[level]}:] {words.plain(text)}" for level, text in now.verdicts]
+    st.markdown("  \n".join(sentences))
     if len(history.measured) > 1:
         figures.show(study, "hypervolume")
     figures.show(study, "history")

@@ -12,7 +12,7 @@ from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
 from workbench.trial import Trial
 
-CARD = 346  # px; three and their gaps fit the page at 1400 px
+ACROSS = 3  # cards
 CARDS = 6  # suggestions with a card; all of them stand in the table
 
 
@@ -73,9 +73,16 @@ def _suggest(study: Study, n: int, near: int | None = None) -> None:
 
 def _waiting() -> None:
     """The cards that are being thought about, at their size."""
-    with st.container(horizontal=not state.narrow(), gap="small", key="waiting"):
-        for _ in range(3):
-            st.skeleton(230, width="stretch" if state.narrow() else CARD)
+    for place in _places(3):
+        place.skeleton(230)
+
+
+def _places(n: int) -> list[Any]:
+    """Where n cards go: three across, one across where it is narrow."""
+    if state.narrow():
+        return [st.container() for _ in range(n)]
+    rows = [st.columns(ACROSS, gap="small") for _ in range(-(-n // ACROSS))]
+    return [column for row in rows for column in row][:n]
 
 
 def _interrupted(study: Study) -> None:
@@ -91,11 +98,8 @@ def _cards(study: Study, trials: list[Trial]) -> None:
     shared = [text for text in made[0].warnings if all(text in card.warnings for card in made)]
     for text in shared:
         st.caption(f":yellow[:material/warning:] {words.plain(text[:1].upper() + text[1:])}.")
-    narrow = state.narrow()
-    row = st.container(horizontal=not narrow, gap="small", key="cards")
-    for card in made:
-        width: Any = "stretch" if narrow else CARD
-        with row.container(border=True, width=width, height="stretch", gap="small", key=f"card_{card.run}"):
+    for card, place in zip(made, _places(len(made)), strict=True):
+        with place.container(border=True, height="stretch", gap="small", key=f"card_{card.run}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"#### :violet[:material/star:] Run {card.run}", width="content")
             st.markdown(f"**{words.plain(card.knobs)}**")
@@ -108,7 +112,7 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                         st.text(goal, width=110)
                         st.markdown(f"**{words.plain(said)}**", width="content")
             if card.why:
-                st.text(card.why)
+                st.text(card.why[:1].upper() + card.why[1:])
             if card.nearest:
                 st.caption(words.plain(card.nearest))
             for warning in card.warnings:
@@ -252,6 +256,8 @@ def _history(study: Study) -> None:
         no_one = one is None
         if widgets.action(study, "Amend…", icon=":material/edit:", disabled=no_one, key="amend") and one is not None:
             dialogs.amend(study, one)
+        if widgets.action(study, "Note…", icon=":material/sell:", disabled=not picked, key="annotate"):
+            dialogs.annotate(study, picked)
         if widgets.action(study, "Void…", icon=":material/block:", disabled=not picked, key="void"):
             dialogs.void(study, picked)
         widgets.action(study, "Repeat", icon=":material/replay:", disabled=no_one, key="repeat",

@@ -62,7 +62,7 @@ def _verdicts(study: Study) -> list[tuple[str, str]]:
     over = int((history.complete & ~history.feasible).sum())
     if over:
         level = "yellow" if 2 * over > done else "green"
-        found.append((level, f"{words.count(over, 'run')} of {done:,} broke a limit."))
+        found.append((level, f"{over:,} of {words.count(done, 'run')} broke a limit."))
     failed = int(history.failed.sum())
     if failed:
         found.append(("yellow" if failed > 1 else "green", f"{words.count(failed, 'run')} failed; see why below."))
