@@ -47,6 +47,7 @@ def test_every_acquisition_asks_and_learns(acquisition: str) -> None:
     assert trial.why
 
 
+@pytest.mark.slow
 def test_the_same_record_gives_the_same_question(tmp_path: Any) -> None:
     asked = []
     for name in ("a", "b"):

@@ -253,6 +253,23 @@ def test_wishes_move_the_descent() -> None:
     assert len(study.feedback.next_question(4).trials) == 4
 
 
+def test_a_pinned_trial_stands_beside_an_estimate_and_may_win_a_search() -> None:
+    study = judged()
+    worst = min(study.feedback.next_question(5).trials, key=lambda trial: closeness(trial.params)).number
+    answer(study.feedback.next_question(5), JUDGE)
+    study.feedback.pin(worst)
+    answer(study.feedback.next_question(5), JUDGE)
+    steps = [trial for trial in study.feedback.next_question(5).trials if trial.number >= 9]
+    best = max(study.trials[:5], key=lambda trial: closeness(trial.params))
+    for trial in steps:  # a step of at most 3 radii of |direction|, not one towards or away from the pinned trial
+        assert np.dot(trial["z"], best["z"]) / D > 0.3
+    question = study.feedback.next_question(5)
+    question.best(worst)
+    near = [trial for trial in study.feedback.next_question(5).trials if trial.number != worst]
+    for trial in near:
+        assert np.dot(trial["z"], study.trial(worst)["z"]) / D > 0.8
+
+
 def test_it_is_chosen_where_no_model_of_utility_fits() -> None:
     space = wb.Space([wb.Vector("z", 200, prior="normal")])
     study = wb.create_study("s", space, [wb.Preference("taste")], seed=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidValueError, TrialStateError
@@ -167,6 +167,7 @@ class Model:
     history: History
     surrogate: Surrogate | None
     missing: str = ""
+    _utilities: dict[str | None, Utility] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(
         self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -199,7 +200,9 @@ class Model:
         from workbench.models.taste import learn
         from workbench.study.utility import Utility
 
-        return Utility(learn(self.history, rater=rater))
+        if rater not in self._utilities:
+            self._utilities[rater] = Utility(learn(self.history, rater=rater))
+        return self._utilities[rater]
 
     def pareto_front(self) -> ModelFront:
         """The front as the model believes in it: how sure each trial is to be on it, and where it runs.

@@ -239,7 +239,10 @@ class _Walk:
         if entry.kind == "more_like":
             self._go(entry.groups[0][0])
         elif entry.kind in ORDERING:
-            self._ranked(list(entry.of), edges(entry.kind, entry.groups, entry.of), phase)
+            known = edges(entry.kind, entry.groups, entry.of)
+            # A pinned trial stands beside an estimate, not in it: it is no small change of the best so far.
+            ranked = set(members) if phase == "estimate" else set(entry.of)
+            self._ranked([i for i in entry.of if i in ranked and self.history.placed[i]], known, phase)
             self.round += 1
         elif entry.kind in ("none_acceptable", "cannot_tell", "skip"):
             if self.state is not None and entry.kind == "none_acceptable":
@@ -247,6 +250,8 @@ class _Walk:
             self.round += 1
 
     def _go(self, row: int) -> None:
+        if not self.history.placed[row]:  # of an earlier space, which the present one cannot hold
+            return
         radius = self.settings.radius if self.state is None else self.state.radius
         self.state, self.base, self.probe = State(self.history.X[row], radius), row, None
         self.round += 1
@@ -271,6 +276,8 @@ class _Walk:
     def _ranked(self, shown: list[int], known: Edges, phase: str) -> None:
         X = self.history.X
         if phase == "estimate" and self.state is not None:
+            if len(shown) < 2:
+                return
             omega = edge_weights(known, shown)
             self.state = self.state.estimated(X[shown], omega, self.settings)
             self.probe = shown[int(np.argmax(omega))] if omega.any() else None
