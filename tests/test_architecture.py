@@ -35,6 +35,7 @@ LEVELS = {
     "samplers.base": 6.0,
     "samplers.quasirandom": 6.1,
     "samplers.bayesian": 6.1,
+    "samplers.preferential": 6.1,
     "samplers.evolutionary": 6.1,
     "samplers.consensus": 6.1,
     "samplers.gflownet": 6.1,

@@ -149,24 +149,24 @@ def test_undo_leaves_trials_that_were_taken_out() -> None:
 def test_a_question_stays_the_same_until_it_is_answered(tmp_path: Path) -> None:
     study = judged(n=0, storage=tmp_path / "demo.db")
     question = study.feedback.next_question(k=4)
-    assert [t.number for t in question.trials] == [0, 1, 2, 3]
+    assert sorted(t.number for t in question.trials) == [0, 1, 2, 3]
     assert states(study) == "rrrr"
     for other in (study, wb.load_study("demo", storage=tmp_path / "demo.db")):
         again = other.feedback.next_question(k=2)
         assert (again.id, again.trials) == (question.id, question.trials)
     assert len(study.trials) == 4
-    a, b, c, d = question.trials
+    a, b, c, d = sorted(question.trials, key=lambda trial: trial.number)
     entry = question.answer([[a], [b, c], [d]], rater="kim", confidence=0.9)
     assert (entry.kind, entry.question, entry.groups, entry.rater) == ("rank", 0, ((0,), (1, 2), (3,)), "kim")
     assert states(study) == "cccc"
     following = study.feedback.next_question(k=3)
-    assert (following.id, [t.number for t in following.trials]) == (1, [4, 5, 6])
+    assert (following.id, sorted(t.number for t in following.trials)) == (1, [4, 5, 6])
 
 
 def test_a_question_shows_what_nobody_judged_and_asks_for_the_rest() -> None:
     study = judged(n=3)
     study.feedback.compare(0, 1)
-    assert [t.number for t in study.feedback.next_question(k=3).trials] == [2, 3, 4]
+    assert sorted(t.number for t in study.feedback.next_question(k=3).trials) == [2, 3, 4]
     assert judged(n=6).feedback.next_question(k=2)._row.trials == (4, 5)
 
 
@@ -310,3 +310,119 @@ def test_a_question_has_exactly_k_trials_whatever_the_sampler_shows() -> None:
     study.feedback.rank([[study.ask()], [study.ask()]])
     shown = [t.number for t in study.feedback.next_question(k=3).trials]
     assert sorted(shown) == [0, 2, 3]
+
+
+# -- answers of other kinds, wishes, repeats, pictures ----------------------------------------
+
+
+def test_every_answer_of_a_question_is_recorded_as_its_kind() -> None:
+    study = judged(n=0)
+
+    def asked(k: int = 3) -> Any:
+        return study.feedback.next_question(k=k)
+
+    entries = [
+        asked().best(0), asked().worst(3, rater="kim"), asked().order([(6, 7), (7, 8)], confidence=0.8),
+        asked().no_difference(), asked().cannot_tell(), asked().more_like(15),
+        asked().answer([[18], [20]], rest="worse"),
+    ]  # fmt: skip
+    assert [entry.kind for entry in entries] == [
+        "best", "worst", "partial", "rank", "cannot_tell", "more_like", "best"
+    ]  # fmt: skip
+    assert [entry.groups for entry in entries] == [
+        ((0,),), ((3,),), ((6, 7), (7, 8)), ((9, 10, 11),), (), ((15,),), ((18,), (20,))
+    ]  # fmt: skip
+    assert all(entry.of == tuple(range(3 * i, 3 * i + 3)) for i, entry in enumerate(entries))
+    assert states(study) == "c" * 21
+
+
+def test_the_same_answers_without_a_question() -> None:
+    study = judged()
+    assert study.feedback.pick_worst(2, of=[1, 2, 3]).groups == ((2,),)
+    entry = study.feedback.order([(0, 1), (1, 2), (0, 2)])
+    assert (entry.kind, entry.groups, entry.of) == ("partial", ((0, 1), (1, 2)), (0, 1, 2))
+    with pytest.raises(wb.FeedbackError, match="going round"):
+        study.feedback.order([(0, 1), (1, 0)])
+    with pytest.raises(wb.FeedbackError, match=r"pairs, got \(0, 1, 2\)"):
+        study.feedback.order([(0, 1, 2)])  # type: ignore[list-item]
+    with pytest.raises(wb.FeedbackError, match="worst must be one of"):
+        study.feedback.pick_worst(0, of=[1, 2])
+    with pytest.raises(wb.FeedbackError, match="rest="):
+        study.feedback.next_question(2).answer([[4]], rest="better")  # type: ignore[arg-type]
+
+
+def test_positions_are_shuffled_by_the_stored_seed(tmp_path: Path) -> None:
+    study = judged(n=0, storage=tmp_path / "demo.db")
+    shown = []
+    for _ in range(6):
+        question = study.feedback.next_question(k=4)
+        again = wb.load_study("demo", storage=tmp_path / "demo.db").feedback.next_question(k=4)
+        assert [t.number for t in again.trials] == [t.number for t in question.trials]
+        shown.append([t.number - min(question._row.trials) for t in question.trials])
+        question.skip()
+    assert len({tuple(places) for places in shown}) > 3
+
+
+def test_pinned_trials_stay_until_they_are_let_go() -> None:
+    study = judged(n=0)
+    study.feedback.next_question(k=3).best(0)
+    pin = study.feedback.pin(1)
+    assert study.feedback.pinned == (1,)
+    for _ in range(2):
+        question = study.feedback.next_question(k=3)
+        assert 1 in question._row.trials
+        assert len(set(question._row.trials)) == 3
+        question.best(1)
+    study.feedback.undo(pin)
+    assert study.feedback.pinned == ()
+    assert 1 not in study.feedback.next_question(k=3)._row.trials
+    study.void(2, reason="ugly")
+    with pytest.raises(wb.FeedbackError, match="void and cannot be shown"):
+        study.feedback.pin(2)
+
+
+def test_going_back_closes_the_open_question_and_an_undo_opens_it_again() -> None:
+    study = judged(n=0)
+    study.feedback.next_question(k=2).best(0)
+    question = study.feedback.next_question(k=2)
+    back = study.feedback.go_back(1)
+    assert back.question == question.id
+    assert study.feedback.next_question(k=2).id != question.id
+    study.feedback.undo(back)
+    assert study.feedback.next_question(k=2).id == question.id
+
+
+def test_some_questions_come_again_on_purpose_and_show_how_far_answers_can_be_relied_on() -> None:
+    study = judged(n=0)
+    seen = []
+    for i in range(40):
+        question = study.feedback.next_question(k=2)
+        seen.append(frozenset(question._row.trials))
+        a, b = sorted(trial.number for trial in question.trials)
+        question.answer([[a], [b]] if i < 39 or len(set(seen)) == len(seen) else [[b], [a]], rater="kim")
+    repeats = [i for i, trials in enumerate(seen) if trials in seen[:i]]
+    assert 1 <= len(repeats) <= 10  # one in ten of about 36
+    assert all(i - seen.index(seen[i]) >= 3 for i in repeats)
+    told = study.feedback.consistency()["kim"]
+    assert (told.answers, told.repeated, told.circles) == (40, len(repeats), ())
+    assert told.agreed >= len(repeats) - 1
+    assert told.reliability > 0.85
+
+
+def test_the_picture_that_was_judged_is_kept_byte_for_byte(tmp_path: Path) -> None:
+    study = judged(n=0, storage=tmp_path / "demo.db")
+    made = []
+
+    def render(params: Any) -> wb.Rendered:
+        made.append(params)
+        return wb.Rendered("image/png", f"{len(made)}:{params['x']}".encode(), f"a {params['hue']} thing")
+
+    first = study.feedback.next_question(k=2).pictures(render)
+    again = wb.load_study("demo", storage=tmp_path / "demo.db").feedback.next_question(k=2).pictures(render)
+    assert first == again
+    assert len(made) == 2
+    shown = study.feedback.next_question(k=2).trials[0]
+    assert study.feedback.picture(shown) == first[0]
+    assert [row.number for row in study.files.list(shown)] == [shown.number]
+    study.ask()
+    assert study.feedback.picture(2) is None

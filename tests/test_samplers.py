@@ -344,7 +344,8 @@ def test_context_is_served_by_all_and_must_be_given():
         (plane(), [QUIET, wb.Objective("z")], [], "gp", False),
         (wb.Space([wb.Permutation("p", 80)]), [QUIET, wb.Objective("z")], [], "evolutionary", False),
         (plane(), [QUIET], [wb.Constraint("g", upper=0)], "gp", False),
-        (plane(), [wb.Preference("taste")], [], "sobol", True),
+        (plane(), [wb.Preference("taste")], [], "preference", False),
+        (wb.Space([wb.Vector("z", 65)]), [wb.Preference("taste")], [], "rank_sgd", False),
         (plane(), [QUIET, wb.Preference("taste")], [], "sobol", True),
     ],
 )  # fmt: skip

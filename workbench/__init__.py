@@ -19,7 +19,9 @@ _HOMES = {
     "workbench.samplers.base": "AskRequest Proposal Sampler",
     "workbench.samplers.bayesian": "GPSampler",
     "workbench.samplers.evolutionary": "EvolutionarySampler",
+    "workbench.samplers.preferential": "PreferenceSampler",
     "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
+    "workbench.samplers.zeroth_order": "RankSGDSampler",
     "workbench.executor": "Processes",
     "workbench.storage": "Storage",
     "workbench.study": "Study",
@@ -89,9 +91,11 @@ if TYPE_CHECKING:
     from workbench.samplers.base import Sampler as Sampler
     from workbench.samplers.bayesian import GPSampler as GPSampler
     from workbench.samplers.evolutionary import EvolutionarySampler as EvolutionarySampler
+    from workbench.samplers.preferential import PreferenceSampler as PreferenceSampler
     from workbench.samplers.quasirandom import GridSampler as GridSampler
     from workbench.samplers.quasirandom import RandomSampler as RandomSampler
     from workbench.samplers.quasirandom import SobolSampler as SobolSampler
+    from workbench.samplers.zeroth_order import RankSGDSampler as RankSGDSampler
     from workbench.space import Bool as Bool
     from workbench.space import Categorical as Categorical
     from workbench.space import Float as Float

@@ -19,7 +19,10 @@ from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
 from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
+from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
+from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
+from workbench.samplers.zeroth_order import RankSGDSampler
 from workbench.space import Float, Space
 from workbench.space.functions import Function
 from workbench.storage import Storage, StudyRow, StudySummary
@@ -33,12 +36,14 @@ Spec = str | Mapping[str, Any] | Sampler
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
     "evolutionary": EvolutionarySampler,
+    "preference": PreferenceSampler,
+    "rank_sgd": RankSGDSampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,
 }
-# An acquisition function is a sampler name too: the GP sampler with that acquisition.
-_ACQUISITIONS = frozenset(ACQUISITIONS)
+# An acquisition function is a sampler name too: the sampler with that acquisition.
+_ACQUISITIONS = dict.fromkeys(ACQUISITIONS, "gp") | dict.fromkeys(QUESTIONS, "preference")
 # What a trial is compared with when it is explained: quick ones that choose in different ways.
 _RIVALS = ("log_ei", "ucb", "thompson", "sobol")
 
@@ -64,7 +69,7 @@ def make_sampler(spec: Spec) -> Sampler:
             raise UnsupportedError(f"sampler 'auto' takes no options, got {sorted(options)}; name the sampler instead")
         return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
-        name, options = "gp", {**options, "acquisition": name}
+        name, options = _ACQUISITIONS[name], {**options, "acquisition": name}
     if name in ALGORITHMS:  # and so is an evolutionary algorithm
         name, options = "evolutionary", {**options, "algorithm": name}
     if name not in _SAMPLERS:

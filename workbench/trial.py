@@ -298,8 +298,9 @@ class FeedbackRecord:
 
     Args:
         id: Number within the study, from 0, in the order of arrival.
-        kind: "rank", "compare", "best", "skip", "none_acceptable" or "undo".
-        groups: Trial numbers, best group first; trials of one group are tied.
+        kind: "rank", "compare", "best", "worst", "partial", "more_like", "none_acceptable", "cannot_tell" or "skip"
+            (`rankings` says what each states); the wishes "pin" and "go_back"; or "undo".
+        groups: Trial numbers, best group first; trials of one group are tied. In a partial order pairs.
         of: All the trials that were shown.
         rater: Who judged.
         question: Id of the question that this answers.

@@ -16,16 +16,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from workbench.acquisition.base import Posterior, joint_samples
 from workbench.models.exact import ExactPosterior
+from workbench.models.kernels import Anchors, Kernel
 
 Array = NDArray[np.float64]
 
 _FEATURES = 512
+
+
+class Process(Protocol):
+    """What a draw has to know of its posterior: the covariance and the mean before data, and where the data are.
+
+    See `ExactPosterior` for what each member is.
+    """
+
+    @property
+    def kernel(self) -> Kernel: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def X(self) -> Array: ...
+    @property
+    def anchors(self) -> Anchors: ...
+    def placed(self, Z: Array) -> Array: ...
+    def pulled_back(self, Z: Array, dV: Array) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ class Draw:
         correction: C^-1 (y - m - f(X) - eps), shape (n,).
     """
 
-    posterior: ExactPosterior
+    posterior: Process
     omega: Array
     weights: Array
     signs: tuple[Array, ...]
@@ -115,6 +135,15 @@ def draw(
         levels: Number of levels of each column of choices.
         features: Number of frequencies, each with a sine and a cosine.
     """
+    prior = draw_of_prior(posterior, rng, levels, features)
+    eps = rng.standard_normal(len(posterior.X)) * np.sqrt(posterior.variances)
+    return replace(prior, correction=posterior.corrected(prior.prior(posterior.X) + eps))
+
+
+def draw_of_prior(
+    posterior: Process, rng: np.random.Generator, levels: Sequence[int] = (), features: int = _FEATURES
+) -> Draw:
+    """One function of the process before data, whose correction is 0; arguments as in `draw`."""
     kernel, f = posterior.kernel, features
     lengths = np.concatenate([kernel.lengths[: len(kernel.ordered)], kernel.features[1]])
     omega = rng.standard_normal((f, len(lengths)))
@@ -127,9 +156,7 @@ def draw(
         signs.append(np.where(there, rng.choice([-1.0, 1.0], size=(count, f)), 1.0))
     weights = rng.standard_normal((2, f)) * math.sqrt(kernel.scale / f)
     slopes = rng.standard_normal(len(kernel.ordered)) * math.sqrt(kernel.trend)
-    prior = Draw(posterior, omega, weights, tuple(signs), slopes, np.zeros(len(posterior.X)))
-    eps = rng.standard_normal(len(posterior.X)) * np.sqrt(posterior.variances)
-    return replace(prior, correction=posterior.corrected(prior.prior(posterior.X) + eps))
+    return Draw(posterior, omega, weights, tuple(signs), slopes, np.zeros(len(posterior.X)))
 
 
 def thompson_rows(posterior: Posterior, Z: Array, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -26,7 +26,8 @@ class Rule:
         beyond: Features of the goals that this sampler may be given although it does not look at them.
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
-        learns: Features of the goals that this sampler learns from.
+        learns: Features of the goals that this sampler learns from; with a preference among them, the rule is for
+            studies with one.
         several: Is it for several objectives only?
         most: Complete trials up to which the sampler answers in reasonable time.
     """
@@ -41,9 +42,12 @@ class Rule:
 
 
 _GOALS = frozenset({"objectives", "constraints", "preference"})
+_JUDGED = frozenset({"preference", "objectives"})
 
 TABLE: tuple[Rule, ...] = (
     # Beyond 2,000 trials its model is local; every ask still reads the whole record.
+    Rule("preference", "people judge, and a Gaussian process of utility models the space", learns=_JUDGED, most=500),
+    Rule("rank_sgd", "people judge, and there are too many parameters for a model of utility", learns=_JUDGED),
     Rule(
         "gp",
         "measured objectives, and a space that a Gaussian process models",
@@ -103,6 +107,7 @@ class AutoSampler(Sampler):
             if (
                 (unlearnt and not rule.beyond)
                 or (rule.several and len(request.history.measured) < 2)
+                or (rule.learns == _JUDGED and "preference" not in goals)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):

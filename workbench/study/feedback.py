@@ -1,16 +1,18 @@
-"""What people say about trials: rankings with ties, best picks, skips, and questions.
+"""What people say about trials: orders with ties, best and worst, skips, wishes, and questions.
 
-The log is append-only; an undo is an entry of its own.
+The log is append-only; an undo is an entry of its own. What an entry of each kind states is said in `rankings`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from workbench.errors import FeedbackError, SamplerError
-from workbench.problem import Preference
-from workbench.rankings import Groups, ranking
+from workbench.problem import Preference, Rendered
+from workbench.rankings import ORDERING, Consistency, Groups, consistency, edges, partial_order, ranking
 from workbench.study.record import finite
 from workbench.study.telling import announce
 from workbench.trial import FeedbackRecord, QuestionRecord, Trial, TrialState, now, standing, undone
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 Named = Trial | int
 _OUT = (TrialState.VOID, TrialState.REJECTED, TrialState.FAILED)  # cannot be judged
+_REPEATED = 0.1  # share of questions that were answered before, to see how much an answer can be relied on
+_APART = 3  # questions that lie between the two at least
 
 
 class Feedback:
@@ -44,7 +48,7 @@ class Feedback:
         self, groups: Iterable[Iterable[Named]], *, of: Sequence[Named] | None = None,
         rater: str = "", confidence: float | None = None,
     ) -> FeedbackRecord:  # fmt: skip
-        """Record an order, best group first; trials of one group are tied.
+        """Record an order, best group first; trials of one group are tied, and one group alone: no difference.
 
         Args:
             groups: Trials or their numbers.
@@ -74,6 +78,57 @@ class Feedback:
             raise FeedbackError(f"the best must be one of at least two trials shown; got {winner} of {shown}")
         return self._add("best", ((winner,),), shown, rater, confidence)
 
+    def pick_worst(
+        self, worst: Named, *, of: Sequence[Named], rater: str = "", confidence: float | None = None
+    ) -> FeedbackRecord:
+        """Record that each of the others shown is better than one trial."""
+        shown, loser = self._numbers(of), self._numbers([worst])[0]
+        if loser not in shown or len(set(shown)) < 2:
+            raise FeedbackError(f"the worst must be one of at least two trials shown; got {loser} of {shown}")
+        return self._add("worst", ((loser,),), shown, rater, confidence)
+
+    def order(
+        self, stated: Iterable[tuple[Named, Named]], *, of: Sequence[Named] | None = None,
+        rater: str = "", confidence: float | None = None,
+    ) -> FeedbackRecord:  # fmt: skip
+        """Record a partial order, given as (better, worse) pairs; what follows from them is known too.
+
+        Raises:
+            FeedbackError: if the pairs go round in a circle.
+        """
+        shown = None if of is None else self._numbers(of)
+        return self._add("partial", self._partial(stated, shown), shown, rater, confidence)
+
+    def pin(self, trial: Named, *, rater: str = "") -> FeedbackRecord:
+        """Keep a trial in every question to come; undo the entry to let it go."""
+        return self._wish("pin", trial, rater)
+
+    @property
+    def pinned(self) -> tuple[int, ...]:
+        """Numbers of the trials that stay in every question."""
+        return pinned(self.standing)
+
+    def go_back(self, trial: Named, *, rater: str = "") -> FeedbackRecord:
+        """Begin anew from a trial: the next question starts there, and the open one is closed without an answer."""
+        return self._wish("go_back", trial, rater)
+
+    def consistency(self) -> dict[str, Consistency]:
+        """By rater: repeated pairs, circles, and the estimated probability that an answer is right."""
+        given: dict[str, list[frozenset[tuple[int, int]]]] = {}
+        for entry in self.standing:
+            if entry.kind in ORDERING:
+                given.setdefault(entry.rater, []).append(edges(entry.kind, entry.groups, entry.of))
+        return consistency(given)
+
+    def picture(self, trial: Named) -> Rendered | None:
+        """What was shown of a trial, byte for byte; None if nothing was."""
+        number = self._record.number(trial)
+        name = _picture(number)
+        for row in self._study.files.list(number):
+            if row.name == name:
+                return Rendered(row.mime, self._study.files.get(name), str(self._study.trial(number).attrs["picture"]))
+        return None
+
     def undo(self, feedback_id: int | FeedbackRecord, *, rater: str = "") -> FeedbackRecord:
         """Take an entry back by a new entry; undoing an undo restores what it took back."""
         target = feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id
@@ -93,10 +148,12 @@ class Feedback:
         return entry
 
     def next_question(self, k: int = 4) -> Question:
-        """The open question, or a new one over k trials: the latest that nobody judged, topped up by an ask.
+        """The open question, or a new one over k trials: the pinned ones, the latest that nobody judged, and an ask.
 
         The same question comes back until it is answered, skipped, or a trial of it is taken out;
-        undoing its answer opens it again.
+        undoing its answer opens it again. Now and then one that was answered long ago comes again on
+        purpose: how often the answers agree says how far they can be relied on. What depends on measured outcomes is
+        asked about complete trials only.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 2:
             raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
@@ -106,12 +163,15 @@ class Feedback:
             if question is not None:
                 return Question(self, question)
             judged = self._judged(self._record.history().feedback)
-            shown = self._shown(k)
+            asked = self._record.storage.questions(self._record.id)
+            again = self._again(asked, k, gone)
+            shown = self._shown(k) if again is None else list(again)
             with self._record.transaction("question") as tx:
-                question = _open(tx.questions(), gone)
+                questions = tx.questions()
+                question = _open(questions, gone)
                 news = self._judged(tx.feedback_log()) - judged
-                if question is None and not news & set(shown):
-                    question = tx.question(shown, seed=self._record.seed)
+                if question is None and len(questions) == len(asked) and not news & set(shown):
+                    question = tx.question(shown, seed=_seed(self._record.seed, len(questions)))
             if question is not None:  # else somebody judged one of them meanwhile
                 return Question(self, question)
 
@@ -122,15 +182,68 @@ class Feedback:
         out = history.in_state(*_OUT)
         return {int(number) for number in history.numbers[out]}
 
+    def _again(self, questions: Sequence[QuestionRecord], k: int, gone: set[int]) -> tuple[int, ...] | None:
+        """The trials of an earlier question that is due to be asked again; None for a new question."""
+        rng = np.random.default_rng(_seed(self._record.seed, len(questions), 1))
+        ordered = {entry.id for entry in self.standing if entry.kind in ORDERING}
+        seen = [frozenset(question.trials) for question in questions]
+        due = [
+            question.trials
+            for question in questions[: max(0, len(questions) - _APART)]
+            if question.answered in ordered and len(question.trials) == k and not gone & set(question.trials)
+            and seen.count(frozenset(question.trials)) == 1
+        ]  # fmt: skip
+        return due[rng.integers(len(due))] if due and rng.random() < _REPEATED else None
+
     def _shown(self, k: int) -> list[int]:
-        """k trials to show: the latest that nobody judged, and new ones."""
-        candidates = self._candidates(k)
-        missing = k - len(candidates)
+        """k trials to show: pinned ones, the latest that nobody judged, and what the sampler proposes."""
+        gone, outcomes = self._gone(), self._over_outcomes
+        kept = [number for number in self.pinned if number not in gone][: k - 1]
+        candidates = [] if outcomes else [n for n in self._candidates(k) if n not in kept][-(k - len(kept)) :]
+        missing = k - len(kept) - len(candidates)
         asked = [row.number for row in self._study._ask(missing, purpose="question")] if missing else []
-        shown = list(dict.fromkeys([*candidates, *asked]))
+        shown = list(dict.fromkeys([*kept, *candidates, *asked]))
         if len(shown) < k:
-            raise SamplerError(f"for a question of {k} trials the sampler proposed {asked} beside {list(candidates)}")
+            raise SamplerError(
+                f"for a question of {k} trials the sampler proposed {asked} beside {[*kept, *candidates]}"
+            )
+        running = [n for n in shown if outcomes and self._study.trial(n).state != TrialState.COMPLETE]
+        if running:
+            raise SamplerError(
+                f"{outcomes!r} depends on measured outcomes, and trials {running} have none; use sampler='auto' or "
+                "'eubo', which ask about complete trials"
+            )
         return shown
+
+    @property
+    def _over_outcomes(self) -> str | None:
+        """Name of the preference that depends on outcomes, if there is one."""
+        goals = (goal for goal in self._record.objectives if isinstance(goal, Preference))
+        return next((goal.name for goal in goals if goal.over == "outcomes"), None)
+
+    def _wish(self, kind: str, trial: Named, rater: str) -> FeedbackRecord:
+        number = self._numbers([trial])[0]
+        if self._study.trial(number).state in _OUT:
+            raise FeedbackError(f"trial {number} is {self._study.trial(number).state} and cannot be shown")
+        gone = self._gone()
+        with self._record.transaction("feedback") as tx:
+            question = _open(tx.questions(), gone) if kind == "go_back" else None
+            of = () if question is None else question.trials
+            entry = tx.feedback(
+                kind=kind, groups=((number,),), of=of, rater=_name(rater), created=now(),
+                question=None if question is None else question.id,
+            )  # fmt: skip
+            if question is not None:
+                tx.answer(question.id, entry.id)
+                self._settle(tx, of)
+        return entry
+
+    def _partial(self, stated: Iterable[tuple[Named, Named]], shown: Sequence[int] | None) -> Groups:
+        pairs = [self._numbers(pair) for pair in stated]
+        wrong = [pair for pair in pairs if len(pair) != 2]
+        if wrong:
+            raise FeedbackError(f"a partial order is given as (better, worse) pairs, got {wrong[0]}")
+        return partial_order([(better, worse) for better, worse in pairs], shown)
 
     @staticmethod
     def _judged(log: Sequence[FeedbackRecord]) -> set[int]:
@@ -154,7 +267,7 @@ class Feedback:
     ) -> FeedbackRecord:  # fmt: skip
         if confidence is not None and not 0 < finite("confidence", confidence) <= 1:
             raise FeedbackError(f"confidence is a probability in (0, 1], got {confidence!r}")
-        of = tuple(_flat(groups)) if shown is None else tuple(shown)
+        of = tuple(dict.fromkeys(_flat(groups))) if shown is None else tuple(shown)
         if len(set(of)) < len(of):
             raise FeedbackError(f"each trial is shown once, got of={list(of)}; leave the repeats out")
         with self._record.transaction("feedback") as tx:
@@ -205,24 +318,82 @@ class Question:
 
     @property
     def trials(self) -> list[Trial]:
-        """What is shown, in the order in which it is shown."""
+        """What is shown, in the order in which it is shown: shuffled by the stored seed."""
         study = self._feedback._study
-        return [study.trial(number) for number in self._row.trials]
+        order = np.random.default_rng(self._row.seed).permutation(len(self._row.trials))
+        return [study.trial(self._row.trials[place]) for place in order]
+
+    def pictures(self, render: Callable[[Mapping[str, Any]], Rendered]) -> list[Rendered]:
+        """What to look at, in the order of `trials`: stored when it is first shown, and the very same from then on.
+
+        Args:
+            render: Makes the picture of a trial's parameters.
+        """
+        return [self._picture(trial, render) for trial in self.trials]
+
+    def _picture(self, trial: Trial, render: Callable[[Mapping[str, Any]], Rendered]) -> Rendered:
+        known = self._feedback.picture(trial)
+        if known is not None:
+            return known
+        made = render(trial.params)
+        study = self._feedback._study
+        study.annotate(trial, attrs={"picture": made.alt})
+        study.files.put(_picture(trial.number), made.data, made.mime, trial)
+        return made
 
     def answer(
-        self, groups: Iterable[Iterable[Named]], *, rater: str = "", confidence: float | None = None
-    ) -> FeedbackRecord:
-        """Rank the shown trials, best group first; groups are ties, what is left out is unordered."""
+        self, groups: Iterable[Iterable[Named]], *, rest: Literal["unordered", "worse"] = "unordered",
+        rater: str = "", confidence: float | None = None,
+    ) -> FeedbackRecord:  # fmt: skip
+        """Rank the shown trials, best group first; groups are ties.
+
+        Args:
+            groups: Trials or their numbers.
+            rest: What is known of those left out: nothing, or that they are worse than all that are ranked.
+            rater: Who judges.
+            confidence: Probability that the answer is right, in (0, 1].
+        """
+        if rest not in ("unordered", "worse"):
+            raise FeedbackError(f"rest= is 'unordered' or 'worse', got {rest!r}")
         numbers = self._feedback._numbers
-        ranked = ranking([numbers(group) for group in groups], self._row.trials)
-        return self._close("rank", ranked, rater, confidence)
+        worse = rest == "worse"
+        ranked = ranking([numbers(group) for group in groups], self._row.trials, least=1 if worse else 2)
+        return self._close("best" if worse else "rank", ranked, rater, confidence)
+
+    def best(self, trial: Named, *, rater: str = "", confidence: float | None = None) -> FeedbackRecord:
+        """Say which of the shown trials is the best."""
+        return self.answer([[trial]], rest="worse", rater=rater, confidence=confidence)
+
+    def worst(self, trial: Named, *, rater: str = "", confidence: float | None = None) -> FeedbackRecord:
+        """Say which of the shown trials is the worst."""
+        ranked = ranking([self._feedback._numbers([trial])], self._row.trials, least=1)
+        return self._close("worst", ranked, rater, confidence)
+
+    def order(
+        self, stated: Iterable[tuple[Named, Named]], *, rater: str = "", confidence: float | None = None
+    ) -> FeedbackRecord:
+        """Order some of the shown trials by (better, worse) pairs."""
+        return self._close("partial", self._feedback._partial(stated, self._row.trials), rater, confidence)
+
+    def no_difference(self, *, rater: str = "", confidence: float | None = None) -> FeedbackRecord:
+        """Say that all shown trials are equally good."""
+        return self._close("rank", (self._row.trials,), rater, confidence)
+
+    def more_like(self, trial: Named, *, rater: str = "") -> FeedbackRecord:
+        """Say that one trial is the best, and ask for its neighbourhood next."""
+        ranked = ranking([self._feedback._numbers([trial])], self._row.trials, least=1)
+        return self._close("more_like", ranked, rater)
+
+    def cannot_tell(self, *, rater: str = "") -> FeedbackRecord:
+        """Say that the shown trials cannot be compared; unlike "no difference" this states nothing about them."""
+        return self._close("cannot_tell", (), rater)
 
     def skip(self, *, rater: str = "") -> FeedbackRecord:
         """Close the question without an answer."""
         return self._close("skip", (), rater)
 
     def none_acceptable(self, *, rater: str = "") -> FeedbackRecord:
-        """Say that none of the shown trials is good enough; not a tie."""
+        """Say that none of the shown trials is good enough: not a tie, but a bound of what they are worth."""
         return self._close("none_acceptable", (), rater)
 
     def _close(self, kind: str, groups: Groups, rater: str, confidence: float | None = None) -> FeedbackRecord:
@@ -231,6 +402,21 @@ class Question:
 
 def _flat(groups: Groups) -> list[int]:
     return [number for group in groups for number in group]
+
+
+def pinned(standing: Iterable[FeedbackRecord]) -> tuple[int, ...]:
+    """Numbers of the trials that stay in every question, the latest pinned first."""
+    pins = [entry.groups[0][0] for entry in standing if entry.kind == "pin"]
+    return tuple(dict.fromkeys(reversed(pins)))
+
+
+def _picture(number: int) -> str:
+    return f"picture of trial {number}"
+
+
+def _seed(*parts: int) -> int:
+    """A seed of its own for each part of the record, within a database's integers."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint32)[0])
 
 
 def _name(rater: object) -> str:

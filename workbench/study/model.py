@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Worth,
     )
     from workbench.models.surrogate import Surrogate
+    from workbench.study.utility import Utility
     from workbench.trial import History
 
     Array = NDArray[np.float64]
@@ -92,6 +93,24 @@ class Model:
     def predictor(self) -> Any:
         """`predict` as the figures want it, None where there is no model."""
         return None if self.surrogate is None else self.predict
+
+    def utility(self, rater: str | None = None) -> Utility:
+        """What people's answers say that trials are worth, who the favourite is, and where a better one may be.
+
+        Args:
+            rater: From this rater's answers alone; None for all, each by their reliability.
+        Raises:
+            TrialStateError: if there is no answer yet.
+            UnsupportedError: if nothing is judged by people in this study, or the space has no model.
+        """
+        from workbench.models.taste import learn
+        from workbench.study.utility import Utility
+
+        key = ("utility", rater)
+        if key not in self._made:
+            self._made[key] = Utility(learn(self.history, rater=rater))
+        made: Utility = self._made[key]
+        return made
 
     # -- what follows ------------------------------------------------------------------------------
 

@@ -1,0 +1,303 @@
+"""`rank_sgd`: ZO-RankSGD through ask and feedback, for any number of parameters and of candidates in a question.
+
+The first round spreads points and goes on from the best of them. Then estimates and searches take turns (`descent`).
+What a trial was proposed for stands in its `meta`: the number of its round, and which phase that was. Everything else
+is replayed from what was shown and how it was ranked: so an answer that is undone takes the descent back with it, and
+every process comes to the same state.
+
+A round ends with the first answer that orders some of its trials, or, where an objective is measured, when as many
+trials as a round has are finished: they are then ranked by their values, failed ones last. "Cannot tell" and skip
+begin the round anew with other points, "none acceptable" with a larger radius; "more like this" and "go back" move to
+the trial that they name.
+
+Symbols: m trials of a round, d encoded columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import UnsupportedError
+from workbench.problem import Preference
+from workbench.rankings import ORDERING, edge_weights, edges
+from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.samplers.zeroth_order.descent import Settings, Shell, State
+from workbench.trial import TrialState
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.space import Space
+    from workbench.trial import FeedbackRecord, History
+
+    Array = NDArray[np.float64]
+    Edges = frozenset[tuple[int, int]]
+
+_BOX, _LATENT = 0.1, 0.4  # usual radius in the unit cube, and of latents, whose coordinates have standard deviation 1
+_LONG = 3.0  # usual longest step, in radii
+_TRIES = 16  # draws of a perturbation that falls on a point that is there already
+_OUT = (TrialState.VOID, TrialState.REJECTED)
+_WORDS = {
+    "start": "spread out to find where to begin",
+    "estimate": "a small change of the best so far, to learn which way is better",
+    "search": "a step that way",
+}
+
+
+class RankSGDSampler(Sampler):
+    """Descent along directions that rankings of small changes show; for many parameters, such as the latent of a model.
+
+    Args:
+        candidates: Trials of a round where values are measured; a question has as many as it asks for.
+        radius: Size of the changes, in encoded units; None for 0.1 of each range, and 0.4 of a latent.
+        step: Longest step, in multiples of the direction; None for three radii.
+        halving: What each further step of a search is of the one before.
+        shrink: What the radius is multiplied with after each estimate.
+        averaging: Average the directions of all rounds since the best trial last changed.
+        start: Parameters to begin at; None spreads a first round.
+    """
+
+    name = "rank_sgd"
+    serves = frozenset({"float", "int", "ordinal", "vector", "preference"})
+
+    def __init__(
+        self, candidates: int = 8, radius: float | None = None, step: float | None = None, halving: float = 0.5,
+        shrink: float = 0.97, averaging: bool = True, start: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 2:
+            raise UnsupportedError(f"candidates must be a whole number >= 2, got {candidates!r}")
+        for name, value in (("radius", radius), ("step", step)):
+            if value is not None and not value > 0:
+                raise UnsupportedError(f"{name} must be > 0 or None, got {value!r}")
+        for name, value in (("halving", halving), ("shrink", shrink)):
+            if not 0 < value <= 1:
+                raise UnsupportedError(f"{name} must be in (0, 1], got {value!r}")
+        self._options: dict[str, Any] = {
+            "candidates": candidates, "radius": radius, "step": step, "halving": halving, "shrink": shrink,
+            "averaging": averaging, "start": start,
+        }  # fmt: skip
+
+    def options(self) -> dict[str, Any]:
+        """Sizes and schedules."""
+        return dict(self._options)
+
+    def check(self, request: AskRequest) -> None:
+        """Refuse known constraints, outcomes that people judge, and several goals."""
+        super().check(request)
+        history = request.history
+        reasons = []
+        if history.space.constrained:
+            reasons.append("known constraints")
+        if any(isinstance(goal, Preference) and goal.over == "outcomes" for goal in history.objectives):
+            reasons.append("a preference over outcomes")
+        if len(history.objectives) != 1:
+            reasons.append(f"{len(history.objectives)} goals at once")
+        if reasons:
+            raise UnsupportedError(f"sampler 'rank_sgd' cannot serve {'; '.join(reasons)}; use sampler='auto'")
+
+    def ask(self, request: AskRequest) -> list[Proposal]:
+        """The trials that the present round is short of, and more of the same if it is short of none."""
+        history = request.history
+        shell = shell_of(history.space)
+        walk = _Walk(history, self._settings(history.space), shell, self._options)
+        walk.run()
+        if walk.state is None:
+            meta = {"rank_sgd": {"round": walk.round, "phase": "start"}}
+            return spread_out(request, why=_WORDS["start"], meta=meta)
+        if walk.state.searching:
+            return self._search(request, walk, shell)
+        return self._perturb(request, walk, shell, request.n, [])
+
+    def _settings(self, space: Space) -> Settings:
+        given = self._options
+        latent = any(p.kind == "vector" and not p.box for p in space)
+        radius = given["radius"] or (_LATENT if latent else _BOX)
+        return Settings(radius, given["step"] or _LONG * radius, given["halving"], given["shrink"], given["averaging"])
+
+    def _perturb(self, request: AskRequest, walk: _Walk, shell: Shell, n: int, taken: list[Array]) -> list[Proposal]:
+        """n perturbations that exist, no two equal."""
+        assert walk.state is not None
+        history = request.history
+        screen = Screen(history, taken)
+        found: list[Array] = []
+        wanted = n
+        for attempt in range(_TRIES):
+            normals = request.rng.standard_normal((wanted, history.space.width))
+            wide = State(walk.state.x, walk.state.radius * 2.0 ** (attempt / 4))
+            for x in _existing(request, wide.perturbed(normals, shell)):
+                if screen.admits(x[None])[0]:
+                    screen.take(x[None])
+                    found.append(x)
+            wanted = n - len(found)
+            if wanted == 0:
+                break
+        meta = {"rank_sgd": {"round": walk.round, "phase": "estimate"}}
+        proposals = [Proposal(x, meta, _WORDS["estimate"]) for x in found]
+        if wanted:
+            proposals += spread_out(request, wanted, [*taken, *found], why="what is left of the space", meta=meta)
+        return proposals
+
+    def _search(self, request: AskRequest, walk: _Walk, shell: Shell) -> list[Proposal]:
+        """Steps along the direction, beside the best so far and the best perturbation in a question."""
+        history, state = request.history, walk.state
+        assert state is not None
+        meta = {"rank_sgd": {"round": walk.round, "phase": "search"}}
+        old: list[Proposal] = []
+        if request.purpose == "question" and not walk.begun:
+            rows = [row for row in (walk.base, walk.probe) if row is not None][: max(1, request.n - 1)]
+            rows = rows if request.n > 2 else rows[:1]
+            words = {walk.base: "the best so far", walk.probe: "the best of the small changes"}
+            old = [Proposal(history.X[row], why=words[row], trial=int(history.numbers[row])) for row in rows]
+        n = request.n - len(old)
+        first = walk.begun  # steps that are in the record already
+        points = _existing(request, state.steps(first + n, self._settings(history.space), shell))[first:]
+        screen = Screen(history)
+        chosen: list[Array] = []
+        if walk.base is None and not walk.begun and n > 1:  # the given start has not been looked at yet
+            points = np.concatenate([_existing(request, state.x[None]), points[: n - 1]])
+        for x in points:
+            if screen.admits(x[None])[0]:
+                screen.take(x[None])
+                chosen.append(x)
+        new = [Proposal(x, meta, _WORDS["search"]) for x in chosen]
+        if len(new) < n:  # steps too short to make a difference
+            more = self._perturb(request, walk, shell, n - len(new), chosen)
+            new += [Proposal(p.x, meta, p.why) for p in more]
+        return old + new
+
+
+def shell_of(space: Space) -> Shell:
+    """Where the points of a space lie."""
+    latents = tuple(space.slices[p.name] for p in space if p.kind == "vector" and not p.box)
+    box = [c for p in space if p.box for c in range(*space.slices[p.name].indices(space.width))]
+    return Shell(latents, np.array(box, dtype=np.int64))
+
+
+def _existing(request: AskRequest, X: Array) -> Array:
+    """The points (m, d) with fixed values put in, at values that the parameters can take."""
+    space = request.history.space
+    for name, value in request.fixed.items():
+        X[:, space.slices[name]] = space[name].encode([value])
+    return space.encode(space.decode(X))
+
+
+@dataclass
+class _Walk:
+    """The descent replayed from the record.
+
+    Attributes:
+        state: Where it stands; None before the first round is ranked.
+        round: Number of the present round.
+        base, probe: Rows of the best trial and of the best perturbation; None where it is no trial.
+        begun: Trials of the present round that are in the record.
+    """
+
+    history: History
+    settings: Settings
+    shell: Shell
+    options: dict[str, Any]
+    state: State | None = None
+    round: int = 0
+    base: int | None = None
+    probe: int | None = None
+    begun: int = 0
+
+    def run(self) -> None:
+        history, start = self.history, self.options["start"]
+        if start is not None:
+            x = history.space.encode([history.space.check(start)])
+            self.state = State(self.shell(x)[0], self.settings.radius)
+        rounds: dict[int, list[int]] = {}
+        phases: dict[int, str] = {}
+        for i, row in enumerate(history.rows):
+            if row.meta and '"rank_sgd":' in row.meta and row.space_version == history.spaces.version:
+                note = history.meta(i)["rank_sgd"]
+                rounds.setdefault(note["round"], []).append(i)
+                phases[note["round"]] = note["phase"]
+        if history.measured:
+            while self._ranked_by_values(rounds.get(self.round, []), phases.get(self.round, "")):
+                self.round += 1
+        else:
+            for entry in history.feedback:
+                self._read(entry, rounds.get(self.round, []), phases.get(self.round, ""))
+        out = history.in_state(*_OUT)
+        self.begun = sum(not out[i] for i in rounds.get(self.round, []))
+
+    # -- answers ---------------------------------------------------------------------------------
+
+    def _read(self, entry: FeedbackRecord, members: Sequence[int], phase: str) -> None:
+        """Go on by one entry of the log, if it speaks of the present round or says where to go."""
+        if entry.kind == "go_back":
+            self._go(entry.groups[0][0])
+            return
+        if not set(entry.of) & set(members):  # of an earlier round that was shown again, or of other trials
+            return
+        if entry.kind == "more_like":
+            self._go(entry.groups[0][0])
+        elif entry.kind in ORDERING:
+            known = edges(entry.kind, entry.groups, entry.of)
+            # A pinned trial stands beside an estimate, not in it: it is no small change of the best so far.
+            ranked = set(members) if phase == "estimate" else set(entry.of)
+            self._ranked([i for i in entry.of if i in ranked and self.history.placed[i]], known, phase)
+            self.round += 1
+        elif entry.kind in ("none_acceptable", "cannot_tell", "skip"):
+            if self.state is not None and entry.kind == "none_acceptable":
+                self.state = self.state.wider()
+            self.round += 1
+
+    def _go(self, row: int) -> None:
+        if not self.history.placed[row]:  # of an earlier space, which the present one cannot hold
+            return
+        radius = self.settings.radius if self.state is None else self.state.radius
+        self.state, self.base, self.probe = State(self.history.X[row], radius), row, None
+        self.round += 1
+
+    def _ranked_by_values(self, members: Sequence[int], phase: str) -> bool:
+        """Rank a round by its measured values, once it is complete."""
+        history = self.history
+        out = history.in_state(*_OUT)
+        alive = [i for i in members if not out[i]]
+        size = self.options["candidates"]
+        if len(alive) < (max(1, size - 2) if phase == "search" else size) or not history.finished[alive].all():
+            return False
+        shown = [*alive, *(row for row in (self.base, self.probe) if row is not None and phase == "search")]
+        worth = history.utility(history.Y)[:, 0] if len(history.Y) else np.empty(0)
+        values = np.where(history.complete & ~np.isnan(worth), worth, -np.inf)
+        known = frozenset((i, j) for i in shown for j in shown if values[i] > values[j])
+        self._ranked(shown, known, phase)
+        return True
+
+    # -- what an order does ------------------------------------------------------------------------
+
+    def _ranked(self, shown: list[int], known: Edges, phase: str) -> None:
+        X = self.history.X
+        if phase == "estimate" and self.state is not None:
+            if len(shown) < 2:
+                return
+            omega = edge_weights(known, shown)
+            self.state = self.state.estimated(X[shown], omega, self.settings)
+            self.probe = shown[int(np.argmax(omega))] if omega.any() else None
+            return
+        beaten = {worse for _, worse in known}
+        winners = {better for better, _ in known} - beaten
+        standing = [i for i in shown if i in winners]
+        if phase == "start" or self.state is None:
+            if standing:
+                self._go_to(standing[0])
+        elif not standing or self.base in standing or (self.base is None and self._stands_at_start(standing[0])):
+            self.state, self.probe = self.state.stayed(), None
+        else:
+            self._go_to(standing[0])
+
+    def _stands_at_start(self, row: int) -> bool:
+        assert self.state is not None
+        return np.array_equal(self.history.X[row], self.state.x)
+
+    def _go_to(self, row: int) -> None:
+        x = self.history.X[row]
+        self.state = State(x, self.settings.radius) if self.state is None else self.state.moved(x)
+        self.base, self.probe = row, None
