@@ -465,6 +465,7 @@ def test_one_trial_is_worth_the_largest_expected_improvement(monkeypatch):
     assert error < 0.6 * gains[top]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_gain_at_a_known_optimum():
     space = wb.Space([wb.Float("a", 0, 1)])
     s = study(space, lambda p: (p["a"] - 0.5) ** 2, 16)
