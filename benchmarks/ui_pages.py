@@ -30,7 +30,7 @@ from workbench.trial import Observation
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser.driving import Browser, Server
-from browser.test_frame import SHEET
+from browser.test_new_study import SHEET
 
 _BARE = """
 import streamlit as st
@@ -79,7 +79,7 @@ def server_seconds(url: str, page: str, repeats: int) -> float:
 
     from streamlit.testing.v1 import AppTest
 
-    from ui.__main__ import STORAGE
+    from ui.server import STORAGE
 
     os.environ[STORAGE] = url
     at = AppTest.from_file(str(Path(__file__).parent.parent / "ui" / "app.py"), default_timeout=120)

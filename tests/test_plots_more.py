@@ -630,3 +630,49 @@ def test_a_study_judged_by_people_has_figures_that_say_so() -> None:
     for figure in (plot.history(), plot.parallel(), plot.pareto(), plot.edf(), plot.contour("x", "z"), plot.slice("x")):
         assert "judged by people" in figure.layout.annotations[0].text.replace("<br>", " ")
     assert plot.timeline().data
+
+
+# -- hypervolume ----------------------------------------------------------------------
+
+
+def area(front: list[tuple[float, float]], corner: tuple[float, float]) -> float:
+    """Area that lies left of and above the corner and is reached by a minimised first, maximised second objective."""
+    xs = sorted({corner[0], *(x for x, _ in front)})
+    return sum(
+        (right - left) * max((y - corner[1] for x, y in front if x <= left and y > corner[1]), default=0.0)
+        for left, right in itertools.pairwise(xs)
+        if right <= corner[0]
+    )
+
+
+def test_the_volume_after_each_trial_is_the_area_under_the_stairs() -> None:
+    rng = np.random.default_rng(3)
+    values = [(float(a), float(b)) for a, b in rng.uniform(0, 10, (400, 2))]  # two blocks of trials
+    corner = (9.0, 1.0)
+    goals = (Objective("cost", unit="€", reference=corner[0]), Objective("yield", "maximize", reference=corner[1]))
+    table = plots.hypervolume_table(two(values, goals=goals))
+    after = [area(values[: i + 1], corner) for i in table["trial"]]
+    assert table["hypervolume"] == pytest.approx(after, rel=1e-12)
+    assert table["hypervolume"][-1] == pytest.approx(area(values, corner), rel=1e-12)
+    grown = [area(values[: i + 1], corner) > area(values[:i], corner) + 1e-9 for i in range(len(values))]
+    assert {i for i, grew in enumerate(grown) if grew} <= set(table["trial"])
+
+
+def test_the_volume_stands_on_a_stated_or_an_inferred_reference_point_and_says_which() -> None:
+    goals = (Objective("cost", unit="€", reference=10), YIELD)
+    figure = plots.hypervolume(two([(1, 1), (2, 3), (9, 0)], goals=goals))
+    # the front is (1, 1), (2, 3); of yield 0.1 * 2 below 1: 0.8
+    assert "cost 10 €, yield 0.8 (a tenth beyond the front)" in figure.layout.meta["alt"]
+    assert figure.data[0].y[-1] == pytest.approx(9 * 0.2 + 8 * 2.0)
+    nothing = plots.hypervolume(two([(11, 1)], goals=goals))
+    assert "nothing dominated yet" in nothing.layout.title.text
+    assert plots.hypervolume_table(two([(11, 1)], goals=goals)) == {"trial": [0], "hypervolume": [0.0]}
+
+
+def test_a_volume_is_refused_or_explained_where_there_is_none() -> None:
+    with pytest.raises(InvalidValueError, match="two measured objectives"):
+        plots.hypervolume(line([1.0]))
+    assert "No finished trials yet" in plots.hypervolume(two([])).layout.meta["alt"]
+    many = tuple(Objective(f"y{i}") for i in range(7))
+    rows = [row(0, {"x": 1}, {goal.name: 1.0 for goal in many})]
+    assert "more than 6 objectives" in plots.hypervolume(record(*rows, objectives=many)).layout.meta["alt"]

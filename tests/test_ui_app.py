@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import workbench as wb
-from ui.__main__ import STORAGE, prepare
+from ui.__main__ import prepare
 from ui.drafts import Drafts
+from ui.pages import PAGES
 from ui.presenters import examples
+from ui.server import STORAGE
 from workbench.storage import Storage
 
 st = pytest.importorskip("streamlit")
@@ -50,21 +52,21 @@ def words(at: Any) -> str:
     return "\n".join(str(part.value) for part in parts).replace("\\", "")
 
 
-PAGES = ["run_sheet", "overview", "model", "compare", "settings", "new_study"]
+FILES = [Path(page.file).stem for page in PAGES if page.key != "studies"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 def test_every_page_opens_without_any_study(storage: Storage, page: str) -> None:
     assert words(app(page))
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", FILES)
 @pytest.mark.parametrize("runs", [0, 1, 5])
 def test_every_page_opens_with_few_runs(storage: Storage, page: str, runs: int) -> None:
     study = wb.create_study("few", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
     for trial in study.ask(runs, sampler="sobol") if runs else []:
         study.tell(trial, trial["x"])
-    assert "few" in words(app(page, "few")) or page in ("compare", "model", "new_study")
+    assert "few" in words(app(page, "few")) or page in ("compare", "new_study")
 
 
 def test_the_first_page_offers_examples_and_an_empty_list(storage: Storage) -> None:
@@ -126,3 +128,61 @@ def test_hostile_names_are_shown_as_they_stand(storage: Storage, name: str) -> N
     assert title.replace("\\", "").removeprefix("# ").startswith(name[:59])
     assert "](" not in title
     assert "<img" not in title.replace("\\<", "")
+
+
+def test_what_cannot_be_read_is_said_and_the_page_stays_usable(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is no database")
+    monkeypatch.setenv(STORAGE, f"sqlite:///{broken}")
+    at = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert not at.exception
+    assert at.error[0].value == "The study file cannot be opened."
+    assert "Everything recorded before is safe" in words(at)
+    monkeypatch.setenv(STORAGE, str(storage.url))
+    at.button(key="retry").click().run()
+    sound(at)
+    assert "No studies yet" in words(at)
+
+
+def test_a_page_that_fails_says_so_with_a_number_and_keeps_the_frame(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret insides")
+
+    wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    monkeypatch.setattr("ui.presenters.runs.verdict", fail)
+    at = AppTest.from_file(str(APP), default_timeout=60)
+    at.query_params["study"] = "s"
+    at.run()
+    at.switch_page("app_pages/run_sheet.py").run()
+    assert not at.exception
+    assert at.error[0].value == "This page failed. Nothing that you recorded is lost."
+    assert "secret insides" not in words(at)
+    number = next(c.value for c in at.caption if c.value.startswith("Error ")).split()[1].rstrip(";")
+    assert f"error {number}" in caplog.text
+    assert "secret insides" in caplog.text
+
+
+def test_a_study_is_renamed_and_frozen_in_the_settings(storage: Storage) -> None:
+    wb.create_study("old", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    at = app("settings", "old")
+    at.text_input(key="name of old").set_value("new").run()
+    sound(at.button(key="rename").click().run())
+    study = wb.load_study("new", storage=storage)
+    sound(at.button(key="freeze").click().run())
+    assert study.frozen
+    sound(at.button(key="thaw").click().run())
+    assert not study.frozen
+
+
+def test_the_overview_shows_the_hypervolume_and_what_failed(storage: Storage) -> None:
+    name = examples.create(COUPLING, storage)
+    study = wb.load_study(name, storage=storage)
+    study.tell(study.ask(), state="failed", error="stirrer stopped")
+    at = app("overview", name)
+    assert "1 run failed; see why below." in words(at)
+    assert at.dataframe[0].value["outcome"].iloc[0] == "❘ Failed"
+    assert [frame.value for frame in at.dataframe][-1]["Reason"].tolist() == ["stirrer stopped"]

@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from ui import __main__ as command
+from ui import server
 from workbench.cli import browser
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(command.STORAGE, "")
-    monkeypatch.setenv(command.PROBLEM, "")
+    monkeypatch.setenv(server.STORAGE, "")
+    monkeypatch.setenv(server.PROBLEM, "")
     monkeypatch.setattr(command, "serve", lambda port, *, headless: None)
 
 
 def test_the_database_is_made_and_handed_over_by_its_full_address(tmp_path: Path) -> None:
     assert command.main(["--storage", "lab.db", "--headless"]) == 0
-    assert os.environ[command.STORAGE] == f"sqlite:///{tmp_path / 'lab.db'}"
+    assert os.environ[server.STORAGE] == f"sqlite:///{tmp_path / 'lab.db'}"
     assert (tmp_path / "lab.db").exists()
 
 

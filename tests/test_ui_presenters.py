@@ -10,6 +10,8 @@ import pytest
 import workbench as wb
 from ui.drafts import Drafts
 from ui.presenters import comparing, draft, exporting, overview, pasting, printing, runs, studies, words
+from ui.presenters.filtering import Filter
+from ui.presenters.settling import LEAVE, ZERO, Doubt, settle
 from workbench import plots
 from workbench.interchange import parse_table
 from workbench.plots.theme import DARK, darkened
@@ -114,9 +116,9 @@ def test_history_names_outcomes_and_pages() -> None:
     for value, pd in ((1.0, 1.0), (5.0, 1.0), (9.0, 20.0)):
         study.attach({"temp": 20.0 + value, "acid": "a"}, {"yield": value, "pd": pd})
     study.void(0, reason="wrong vial")
-    past = runs.past(study, ["Done", "Over a limit"])
-    assert past.frame["outcome"].tolist() == ["Over a limit", "Done, best"]
-    assert past.counts == {"Done": 1, "Over a limit": 1, "Failed": 0, "Void": 1}
+    past = runs.past(study, Filter(("Done", "Over a limit")))
+    assert past.frame["outcome"].tolist() == ["✕ Over a limit", "● Done, best"]
+    assert words.tally(study.history()) == {"Done": 1, "Over a limit": 1, "Failed": 0, "Void": 1}
     assert runs.verdict(study) == "Best yield so far: 5 %, run 1."
 
 
@@ -125,7 +127,7 @@ def test_cards_say_the_nearest_run_and_the_instruments_decimals() -> None:
     study.attach({"temp": 30.0, "acid": "a"}, {"yield": 1.0, "pd": 1.0})
     trial = study.ask(fixed={"temp": 30.5, "acid": "a"})
     card = runs.cards(study, [trial])[0]
-    assert card.knobs == "temp 30.5 °C, acid a"
+    assert card.knobs == "30.5 °C, a"
     assert card.nearest == "Nearest tried: run 0, with temp 30 °C."
 
 
@@ -155,7 +157,7 @@ def test_a_study_from_a_spreadsheet_holds_every_row(tmp_path: Path) -> None:
     made, wrong = draft.design(draft.guess(parse_table(SHEET)))
     assert wrong == []
     assert made is not None
-    study = draft.create(storage, "s", made, source=SHEET, budget=30)
+    study = draft.create(storage, "s", made, table=parse_table(SHEET), budget=30)
     assert [(t["Temp"], t["Cat"], t["Solvent"], t.values["Yield"]) for t in study.trials] == [
         (66.0, 3.2, "THF", 81.0), (106.0, 1.1, "iPrOH", 80.2),
     ]  # fmt: skip
@@ -167,9 +169,9 @@ def test_a_bad_cell_leaves_no_study_behind(tmp_path: Path) -> None:
     made, _ = draft.design(draft.guess(parse_table(SHEET)))
     assert made is not None
     broken = SHEET.replace("80,2", "n.d.")
-    assert "n.d." in draft.check(made, broken)[0]
+    assert "n.d." in str(draft.check(made, parse_table(broken))[0])
     with pytest.raises(wb.TableError):
-        draft.create(storage, "s", made, source=broken)
+        draft.create(storage, "s", made, table=parse_table(broken))
     assert storage.studies() == []
 
 
@@ -242,9 +244,13 @@ def test_the_list_of_studies_finds_and_sums_up(tmp_path: Path) -> None:
     storage = Storage(tmp_path / "s.db")
     study = bench(storage=storage, budget=10)
     study.attach({"temp": 20.0, "acid": "a"}, {"yield": 3.0, "pd": 1.0})
-    line = studies.lines(storage.studies(), lambda name: wb.load_study(name, storage=storage), "BEN")[0]
+    found = studies.found(storage.studies(), "BEN")
+    line = studies.lines(found, lambda name: wb.load_study(name, storage=storage))[0]
     assert (line.goals, line.runs, line.share, line.curve) == ("yield ↑", "1 of 10", 0.1, [3.0])
-    assert studies.lines(storage.studies(), lambda name: study, "nothing") == []
+    assert studies.found(storage.studies(), "nothing") == []
+    study.annotate(tags=[studies.ARCHIVED])
+    assert studies.found(storage.studies()) == []
+    assert [one.name for one in studies.found(storage.studies(), archived=True)] == [study.name]
 
 
 def test_studies_side_by_side_are_medians_with_bands() -> None:
@@ -307,5 +313,162 @@ def test_a_huge_record_is_paged() -> None:
     study = wb.create_study("h", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], seed=0)
     rows = "x,y\n" + "\n".join(f"{x:.6f},{x:.6f}" for x in np.linspace(0, 1, 1_000))
     wb.read_table(study, rows.encode())
-    past = runs.past(study, ["Done"], page=4)
+    past = runs.past(study, Filter(("Done",)), page=4)
     assert (past.total, len(past.numbers), past.numbers[0]) == (1_000, 200, 199)
+
+
+# -- cells settled by rules ------------------------------------------------------------
+
+
+def test_cells_that_cannot_be_read_are_settled_by_what_stands_in_them() -> None:
+    made, _ = draft.design(draft.guess(parse_table(SHEET)))
+    assert made is not None
+    broken = parse_table(SHEET + "E3\t70\t2,0\tTHF\t70,0\tn.d.\nE4\t75\t2,5\tTHF\t71,0\tn.d.\n")
+    (doubt,) = draft.check(made, broken)
+    assert isinstance(doubt, Doubt)
+    assert (doubt.column, doubt.text, doubt.lines) == ("Pd ppm", "n.d.", [4, 5])
+    # a limit is needed, so a missing one would not do
+    assert [rule.how for rule in doubt.rules] == [ZERO, LEAVE]
+    assert draft.check(made, settle(broken, [doubt.rules[0]])) == []
+    assert [row[-1] for row in settle(broken, [doubt.rules[0]]).rows] == ["8,5", "2,7", "0", "0"]
+    assert settle(broken, [doubt.rules[1]]).lines == (2, 3)
+
+
+def test_rules_between_knobs_are_checked_with_the_rows() -> None:
+    rows = [
+        draft.row("a", draft.KNOB, kind=draft.NUMBER, low=0.0, high=1.0),
+        draft.row("b", draft.KNOB, kind=draft.NUMBER, low=0.0, high=1.0), draft.row("y", draft.HIGHER),
+    ]  # fmt: skip
+    made, wrong = draft.design(rows, "a + b <= 1\n\n")
+    assert wrong == []
+    assert made is not None
+    assert made.space.constrained
+    points = draft.preview(made)
+    assert (points["a"].astype(float) + points["b"].astype(float) <= 1).all()
+    for rules in ("a + c <= 1", "a + b <=", "a + b >= 3"):
+        none, wrong = draft.design(rows, rules)
+        assert none is None
+        assert [(one.row, one.column) for one in wrong] == [(0, draft.RULES)]
+
+
+# -- a table with results of open runs -------------------------------------------------
+
+
+def test_the_template_holds_the_open_runs_and_takes_their_results_back() -> None:
+    study = bench()
+    study.attach({"temp": 30.0, "acid": "a"}, {"yield": 1.0, "pd": 1.0})
+    for temp in (31.0, 32.0, 33.0):
+        study.enqueue({"temp": temp, "acid": "b"})
+    study.ask(3)
+    lines = pasting.template(study).decode("utf-8-sig").splitlines()
+    header = lines[0].split(",")
+    assert [line.split(",")[header.index("number")] for line in lines[1:]] == ["1", "2", "3"]
+    filled = []
+    for line, value in zip(lines[1:], ("5.5", "", "7.5"), strict=True):
+        cells = line.split(",")
+        cells[header.index("yield")], cells[header.index("pd")] = value, value and "1"
+        filled.append(",".join(cells))
+    text = "\n".join([lines[0], *filled])
+    found = pasting.read(study, text)
+    assert (sorted(found.told), found.runs, found.cells) == ([1, 3], [], [])
+    assert pasting.save(study, text) == 2
+    assert [(str(t.state), t.values.get("yield")) for t in study.trials[1:]] == [
+        ("complete", 5.5), ("running", None), ("complete", 7.5),
+    ]  # fmt: skip
+
+
+def test_a_row_of_an_open_run_with_other_knobs_is_a_new_run() -> None:
+    study = bench()
+    study.enqueue({"temp": 31.0, "acid": "b"})
+    (run,) = study.ask(1)
+    found = pasting.read(study, f"Run\ttemp [°C]\tacid\tyield\tpd\n{run.number}\t40\tb\t1\t1\n")
+    assert (found.told, len(found.runs)) == ({}, 1)
+    found = pasting.read(study, f"Run\tyield\tpd\n{run.number}\t2,5\t1\n")
+    assert found.told[run.number].seen.values == {"yield": 2.5, "pd": 1.0}
+    twice = pasting.read(study, f"Run\tyield\tpd\n{run.number}\t2,5\t1\n{run.number}\t3\t1\n")
+    assert "two rows" in twice.error
+
+
+def test_a_table_with_one_conflict_changes_nothing() -> None:
+    study = bench()
+    for temp in (31.0, 32.0):
+        study.enqueue({"temp": temp, "acid": "b"})
+    study.ask(2)
+    text = "number\tyield\tpd\n0\t1\t1\n1\t2\tx\n"
+    with pytest.raises(wb.TableError):
+        pasting.save(study, text)
+    assert [str(t.state) for t in study.trials] == ["running", "running"]
+
+
+# -- suggestions that a person changes -------------------------------------------------
+
+
+def test_an_edited_run_is_recorded_at_the_values_of_the_person() -> None:
+    study = bench()
+    study.enqueue({"temp": 31.0, "acid": "b"})
+    (trial,) = study.ask(1)
+    assert [field.name for field in runs.editable(study, trial)] == ["temp", "acid"]
+    runs.edit(study, 0, {"temp": 35.0, "acid": "b"})
+    card = runs.cards(study, [study.trial(0)])[0]
+    assert (card.knobs, card.edited) == ("35.0 °C, b", "temp 35.0 °C instead of 31.0 °C")
+    assert runs.plan(study, [study.trial(0)], {})["knob 0"].tolist() == [35.0]
+    runs.edit(study, 0, {"temp": 31.0})
+    assert runs.edits(study.trial(0)) == {}
+    runs.edit(study, 0, {"temp": 36.5})
+    runs.record(study, runs.Tell(0, TrialState.COMPLETE, {"yield": 2.0, "pd": 1.0}))
+    done = study.trial(0)
+    assert (done.params["temp"], done.actual) == (31.0, {"temp": 36.5})
+    assert runs.past(study, Filter()).frame["knob 0"].tolist() == [36.5]
+    with pytest.raises(wb.InvalidValueError):
+        runs.edit(study, 0, {"acid": "no such acid"})
+
+
+def test_a_run_is_accepted_and_taken_back() -> None:
+    study = bench()
+    study.ask(1)
+    study.annotate(0, tags=["urgent"])
+    runs.accept(study, 0, accepted=True)
+    assert runs.cards(study, [study.trial(0)])[0].accepted
+    assert study.trial(0).tags == ["urgent", runs.ACCEPTED]
+    runs.accept(study, 0, accepted=False)
+    assert study.trial(0).tags == ["urgent"]
+
+
+def test_a_run_of_a_process_is_not_for_people() -> None:
+    study = bench()
+    own = study.ask(1)[0].number
+    alive, gone = (study._ask(1, expires=9e9)[0].number for _ in range(2))
+    with study._record.transaction("test") as tx:
+        tx.update(gone, expires=0.0)
+    assert runs.open_numbers(study) == [own]
+    assert runs.interrupted(study) == [gone]
+    assert [words.outcomes(study.history())[n] for n in (own, alive, gone)] == ["To do", "Running", "Interrupted"]
+    assert overview.standing(study).counts == {"To do": 1, "Running": 1, "Interrupted": 1}
+
+
+# -- which runs are shown ----------------------------------------------------------------
+
+
+def test_a_filter_goes_into_the_address_and_comes_back() -> None:
+    shown = Filter(("Done", "Void"), ("blue",), 3, None)
+    assert shown.address() == {"show": "Done,Void", "tags": "blue", "runs": "3-"}
+    assert Filter.of(shown.address()) == shown
+    assert Filter.of({}) == Filter()
+    assert Filter().address() == {}
+    assert Filter.of({"show": "Nonsense", "runs": "x-3"}) == Filter(())
+
+
+def test_a_filter_leaves_out_runs_and_never_those_still_to_do() -> None:
+    study = bench()
+    for value, pd in ((1.0, 1.0), (5.0, 1.0), (9.0, 20.0)):
+        study.attach({"temp": 20.0 + value, "acid": "a"}, {"yield": value, "pd": pd})
+    study.ask(1)
+    study.annotate(1, tags=["blue"])
+    history = study.history()
+    assert Filter(("Done", "Over a limit", "Failed", "Void")).apply(history) is history
+    assert Filter(("Over a limit",)).apply(history).numbers.tolist() == [2, 3]
+    assert Filter(("Done",), first=1).apply(history).numbers.tolist() == [1, 3]
+    assert Filter(tags=("blue",)).apply(history).numbers.tolist() == [1]
+    part = Filter(("Done",)).apply(history)
+    assert part.Y[:2, 0].tolist() == [1.0, 5.0]
+    assert part.counted.tolist() == [True, True, False]

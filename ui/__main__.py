@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,8 +15,6 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ADDRESS = "127.0.0.1"
-STORAGE, PROBLEM = "WORKBENCH_UI_STORAGE", "WORKBENCH_UI_PROBLEM"
-"""Environment variables by which the command hands its arguments to the pages."""
 FIRST_PORT, PORTS = 8501, 50
 
 _SERVER: dict[str, Any] = {
@@ -44,6 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--headless", action="store_true", help="open no browser")
     given = parser.parse_args(words)
 
+    from ui.server import PROBLEM, STORAGE
     from workbench.errors import WorkbenchError
 
     try:
@@ -92,9 +92,13 @@ def options(port: int, *, headless: bool) -> list[str]:
 
 
 def serve(port: int, *, headless: bool) -> None:
-    """Run the server until it is interrupted."""
+    """Run the server until it is interrupted. What the first visit needs is loaded before anybody can come."""
     from streamlit.web import cli
 
+    from ui.warming import load_libraries, read_newest
+
+    load_libraries()
+    threading.Thread(target=read_newest, name="warming", daemon=True).start()
     cli.main(["run", str(HERE / "app.py"), *options(port, headless=headless)], prog_name="workbench ui")
 
 

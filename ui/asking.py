@@ -7,7 +7,8 @@ from typing import Any
 
 import streamlit as st
 
-from ui import state, work
+from ui import state, widgets, work
+from ui.jobs import Job
 from ui.presenters import runs, words
 from workbench.errors import WorkbenchError
 from workbench.study import Study
@@ -16,12 +17,12 @@ FEW = 3  # results below which every sampler spreads its runs, which takes milli
 MOST = 32  # runs of one ask
 
 
-def suggest(study: Study, n: int, *, near: int | None = None) -> None:
+def suggest(study: Study, n: int, *, near: int | None = None, sampler: str | None = None) -> None:
     """Ask for runs; the page shows them, or the progress of the search for them."""
     fixed = dict(state.get(state.LOCKS, {}))
-    order = work.Ask(state.storage_url(), study.name, n, fixed, near)
+    order = work.Ask(state.storage_url(), study.name, n, fixed, near, sampler)
     waiting = int(study.history().in_state("waiting").sum())  # type: ignore[arg-type]  # a StrEnum equals its text
-    quick = study.sampler.name in work.CHEAP or int(study.history().complete.sum()) < FEW or waiting >= n
+    quick = (sampler or study.sampler.name) in work.CHEAP or int(study.history().complete.sum()) < FEW or waiting >= n
     if not quick:
         job = state.jobs().submit("ask", study.name, f"Looking for the next {words.count(n, 'run')}", work.ask, order)
         state.jobs().wait(job.id, 0.3)
@@ -29,44 +30,48 @@ def suggest(study: Study, n: int, *, near: int | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stored with each trial, and shown on its card
-            study.ask(n, fixed=fixed, near=near)
+            study.ask(n, fixed=fixed, near=near, sampler=sampler)
     except WorkbenchError as error:
         state.say(str(error), "error")
+
+
+def spread_out(study: Study) -> widgets.Instead:
+    """The way out of a long search: end it, and spread as many runs evenly instead."""
+
+    def stop(job: Job) -> None:
+        state.jobs().cancel(job.id)
+        state.jobs().wait(job.id, 5.0)  # its process holds the right to ask until it has ended
+        state.jobs().forget(job.id)
+        order = job.argument
+        if isinstance(order, work.Ask):
+            suggest(study, order.n, sampler="sobol")
+
+    return "Stop, give me spread-out runs", stop
 
 
 def suggest_button(study: Study, *, primary: bool, disabled: bool) -> None:
     """How many, and the button."""
     st.number_input("How many", 1, MOST, 3, key="how_many", label_visibility="collapsed", width=110)
-    st.button("Suggest", type="primary" if primary else "secondary", key="suggest", icon=":material/star:",
-              disabled=disabled, on_click=_suggest, args=(study,), shortcut="Alt+S")  # fmt: skip
+    widgets.action(study, "Suggest", type="primary" if primary else "secondary", key="suggest", icon=":material/star:",
+                   disabled=disabled, on_click=_suggest, args=(study,), shortcut="Alt+S")  # fmt: skip
 
 
 def _suggest(study: Study) -> None:
-    suggest(study, int(st.session_state["how_many"]))
+    if not state.again("suggest"):
+        suggest(study, int(st.session_state["how_many"]))
 
 
 def lock_button(study: Study) -> None:
     """Knobs held at a value in the next suggestions."""
     locks: dict[str, Any] = dict(state.get(state.LOCKS, {}))
     label = f"Lock knobs ({len(locks)})" if locks else "Lock knobs"
-    with st.popover(label, icon=":material/lock:"):
+    with st.popover(label, icon=":material/lock:", key="lock_knobs"):
         st.caption("Hold knobs at a value in the next suggestions.")
         names = [p.name for p in study.space if p.kind in ("float", "int", "categorical", "ordinal", "bool")]
         held = st.multiselect(
             "Locked knobs", names, default=[name for name in names if name in locks], key="lock_names"
         )
-        chosen = {name: _value(study, name, locks.get(name)) for name in held}
+        titles = {field.name: field.title for field in runs.knob_fields(study)}
+        chosen = {name: widgets.knob(study.space[name], titles[name], locks.get(name), f"lock {name}") for name in held}
         if chosen != locks:
             state.put(state.LOCKS, chosen)
-
-
-def _value(study: Study, name: str, value: Any) -> Any:
-    parameter: Any = study.space[name]
-    title = next(field.title for field in runs.knob_fields(study) if field.name == name)
-    if parameter.kind in ("float", "int"):
-        return st.number_input(
-            title, parameter.low, parameter.high, parameter.low if value is None else value, key=f"lock {name}",
-            step=parameter.step,
-        )  # fmt: skip
-    choices = [False, True] if parameter.kind == "bool" else list(parameter.choices)
-    return st.selectbox(title, choices, choices.index(value) if value in choices else 0, key=f"lock {name}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from ui import state
-from ui.presenters import pasting, printing, runs, words
+from ui import state, widgets
+from ui.presenters import filtering, pasting, printing, runs, words
+from ui.presenters.settling import Rule
 from workbench.errors import WorkbenchError
 from workbench.study import Study
 from workbench.trial import TrialState
@@ -35,6 +36,32 @@ def reject(study: Study, number: int) -> None:
         _close(f"Run {number} was rejected.")
 
 
+@st.dialog("Change a suggestion")
+def edit(study: Study, number: int) -> None:
+    """Do a suggested run at other values; it is recorded, and learnt from, at those."""
+    trial = study.trial(number)
+    columns, now = runs.editable(study, trial), runs.settings(trial)
+    if not columns:
+        st.write("No knob of this run can be changed here. Reject it, and record what you did under History.")
+        return
+    st.write(f"Run {number} keeps its number. What you change here is what will be recorded and learnt from.")
+    changed = {
+        column.name: widgets.knob(study.space[column.name], column.title, now[column.name], f"edit {column.id}")
+        for column in columns
+    }
+    with st.container(horizontal=True):
+        done = st.button("Use these values", type="primary", key="edit_yes")
+        back = st.button("Back to the suggestion", key="edit_back", disabled=not runs.edits(trial))
+    if not (done or back):
+        return
+    try:
+        runs.edit(study, number, changed if done else {})
+    except WorkbenchError as error:
+        st.error(words.plain(str(error)))
+        return
+    _close(f"Run {number} stands at your values." if done else f"Run {number} stands as it was suggested.")
+
+
 @st.dialog("Amend a run")
 def amend(study: Study, number: int) -> None:
     """Correct the values of a finished run; what stood there goes to the audit log."""
@@ -56,6 +83,27 @@ def amend(study: Study, number: int) -> None:
             st.error(words.plain(str(error)))
             return
         _close(f"Run {number} was amended.")
+
+
+@st.dialog("Note and tags")
+def annotate(study: Study, numbers: list[int]) -> None:
+    """What people say about runs: a note of one run, and tags that figures and tables can be narrowed down to."""
+    trials = [study.trial(number) for number in numbers]
+    st.write(f"Run {', '.join(map(str, sorted(numbers)))}")
+    note = st.text_area("Note", trials[0].note, key="annotate_note", max_chars=2_000) if len(trials) == 1 else None
+    common = [tag for tag in trials[0].tags if all(tag in trial.tags for trial in trials)]
+    known = sorted({*filtering.tags(study.history()), *common})
+    tags = st.multiselect("Tags", known, common, key="annotate_tags", accept_new_options=True,
+                          placeholder="Type a tag, then Enter")  # fmt: skip
+    if st.button("Save", type="primary", key="annotate_yes"):
+        try:
+            for trial in trials:
+                own = [tag for tag in trial.tags if tag not in common]
+                study.annotate(trial, note=note, tags=[*own, *tags])
+        except WorkbenchError as error:
+            st.error(words.plain(str(error)))
+            return
+        _close(f"{words.count(len(trials), 'run')} noted.")
 
 
 @st.dialog("Void runs")
@@ -129,7 +177,9 @@ def paste(study: Study) -> None:
     source: str | bytes | None = given.getvalue() if given is not None else text or None
     if source is None:
         return
-    read = pasting.read(study, source)
+    kept = f"rules of the table pasted into {study.name}"
+    rules: list[Rule] = st.session_state.get(kept, [])
+    read = pasting.read(study, source, rules)
     if read.error:
         st.error("**Nothing was saved.** " + words.plain(read.error))
         return
@@ -137,15 +187,17 @@ def paste(study: Study) -> None:
         cells = "1 cell needs" if len(read.cells) == 1 else f"{len(read.cells)} cells need"
         st.error(f"**{cells} a look. Nothing was saved.**")
         st.dataframe(read.faults(), hide_index=True, alt="The cells that cannot be read", key="paste_faults")
+        widgets.doubts(read.doubts, lambda rule: st.session_state.update({kept: [*rules, rule]}))
         return
     st.success(words.plain(read.summary()))
     st.dataframe(read.preview(), hide_index=True, alt="The first rows as they were read", height=220)
     if st.button(f"Save {words.count(read.rows, 'run')}", type="primary", key="paste_yes"):
         try:
-            pasting.save(study, source)
+            pasting.save(study, source, rules)
         except WorkbenchError as error:
             st.error("**Nothing was saved.** " + words.plain(str(error)))
             return
+        st.session_state.pop(kept, None)
         _close(f"{words.count(read.rows, 'run')} saved.")
 
 

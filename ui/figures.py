@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
-from ui import state, widgets
+from ui import server, state, widgets
+from ui.presenters.filtering import Filter
 from workbench import plots
 from workbench.study import Study
 from workbench.trial import History
@@ -19,19 +18,24 @@ MOST = 5_000  # points of a chart; the caption says how many there are, and ever
 
 _DRAW: dict[str, tuple[Callable[[History], Figure], Callable[[History], dict[str, list[Any]]]]] = {
     "history": (lambda history: plots.history(history, most=MOST), plots.history_table),
+    "hypervolume": (plots.hypervolume, plots.hypervolume_table),
     "pareto": (lambda history: plots.pareto(history, most=MOST), plots.pareto_table),
     "timeline": (plots.timeline, plots.timeline_table),
 }
+EVERYTHING = Filter()
+_drawn: server.Kept[Figure] = server.Kept(24)
 
 
-@st.cache_resource(show_spinner=False, max_entries=24)
-def _drawn(url: str, name: str, study_id: int, revision: int, kind: str, _history: History) -> Figure:
-    return _DRAW[kind][0](_history)
+def drawn(study: Study, kind: str, shown: Filter = EVERYTHING) -> Figure:
+    """The figure at the present revision; drawn anew only when the record has changed."""
+    history = study.history()
+    study_id = server.storage().study(study.name).id  # tells a study from a later one of the same name
+    key = (study.storage_url, study_id, history.revision, kind, shown)
+    return _drawn.get(key, lambda: _DRAW[kind][0](shown.apply(history)))
 
 
 def show(study: Study, kind: str) -> None:
-    """Draw a figure of a study, and its table when it is opened."""
-    history = study.history()
-    study_id = state.storage().study(study.name).id
-    figure = _drawn(state.storage_url(), study.name, study_id, history.revision, kind, history)
-    widgets.figure(figure, lambda: _DRAW[kind][1](history), key=f"figure_{kind}")
+    """Draw a figure of a study's runs, as far as the address shows them, and its table when it is opened."""
+    history, shown = study.history(), state.shown()
+    figure = drawn(study, kind, shown)
+    widgets.figure(figure, lambda: _DRAW[kind][1](shown.apply(history)), key=f"figure_{kind}")

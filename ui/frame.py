@@ -4,41 +4,50 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from ui import state, widgets
-from ui.presenters import words
+from ui import state
+from ui.pages import FIRST, PAGES, Page
+from ui.presenters import filtering, runs, words
+from ui.presenters.filtering import Filter
 from workbench.build import list_studies
 from workbench.errors import StorageError, WorkbenchError
+from workbench.study import Study
 
 log = logging.getLogger("workbench.ui")
 HERE = Path(__file__).parent
+SIDEBAR = 248  # px
+RETRY = 8  # seconds between tries of a database that cannot be read
 
-_PAGES = (
-    ("run", "Run sheet", "table_rows", "run"),
-    ("overview", "Overview", "monitoring", "overview"),
-    ("model", "Model", "psychology", "model"),
-    ("studies", "Studies", "folder_open", "studies"),
-    ("new", "New study", "add_circle", "new"),
-    ("compare", "Compare", "compare_arrows", "compare"),
-    ("settings", "Settings and export", "settings", "settings"),
-)
-_LATER = (("Pareto", "scatter_plot", "Not built yet."),)
+
+# Streamlit closes its sidebar below 768 px, which is less than the pages need beside it.
+_SCREEN = st.components.v2.component("screen", js="""
+export default function(component) {
+  const { data, setStateValue } = component;
+  const narrow = window.matchMedia("(max-width: 900px)");
+  const say = () => setStateValue("narrow", narrow.matches);
+  narrow.onchange = say;
+  if (narrow.matches !== data.narrow) say();
+}
+""")  # fmt: skip
 
 
 def main() -> None:
     """Draw one page in its frame."""
-    st.set_page_config("Workbench", HERE / "icon.png", layout="wide", initial_sidebar_state=248)
+    side: Any = "collapsed" if state.narrow() else SIDEBAR
+    st.set_page_config("Workbench", HERE / "icon.png", layout="wide", initial_sidebar_state=side)
     st.html(HERE / "style.css")
-    pages = {
-        key: st.Page(
-            HERE / widgets.PAGES[key], title=title, icon=f":material/{icon}:", url_path=path, default=key == "studies"
-        )
-        for key, title, icon, path in _PAGES
-    }
-    page = st.navigation(list(pages.values()), position="hidden")
+    page = st.navigation(
+        [
+            st.Page(HERE / one.file, title=one.title, icon=one.symbol, url_path=one.key, default=one.key == FIRST)
+            for one in PAGES
+        ],
+        position="hidden",
+    )
     try:
         _sidebar()
         page.run()
@@ -62,20 +71,58 @@ def _sidebar() -> None:
         names = [summary.name for summary in list_studies(state.storage())]
         if name is not None:
             _picker(name, names)
-            for key in ("run", "overview", "model"):
-                _link(key, name)
-            for label, icon, why in _LATER:
-                st.page_link(
-                    widgets.PAGES["run"], label=label, icon=f":material/{icon}:", disabled=True, help=why,
-                    width="stretch",
-                )  # fmt: skip
+            for page in PAGES:
+                if page.of_study:
+                    study = state.study(name)
+                    todo = len(runs.open_numbers(study)) if page.key == "run" else 0
+                    _link(page, name, closed=page.closed(study), mark=f"  :gray[:small[{todo:,} next]]" if todo else "")
             st.divider()
-        for key in ("studies", "new", "compare", "settings"):
-            _link(key, name)
+        for page in PAGES:
+            if not page.of_study:
+                _link(page, name)
         if name is not None:
             st.divider()
-            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live)
-            st.caption("Saved on this computer. The page follows the record while Live is on.")
+            _filter(state.study(name))
+            st.divider()
+            st.toggle("Live", value=state.get(state.LIVE, True), key="live_switch", on_change=_live,
+                      help="The page follows the record while this is on")  # fmt: skip
+            changed = words.moment(state.storage().study(name).updated)
+            st.caption(f"Saved on this computer, {changed}.")
+        _SCREEN(key="screen", data={"narrow": state.narrow()}, on_narrow_change=_screened)
+
+
+def _screened() -> None:
+    st.session_state[state.NARROW] = bool(st.session_state["screen"]["narrow"])
+
+
+def _filter(study: Study) -> None:
+    """Which runs the pages of the study show; it stands in the address."""
+    history, now = study.history(), state.shown()
+    counts = words.tally(history)
+    st.pills(
+        "Show runs", list(words.GROUPS), selection_mode="multi", default=list(now.groups), key=f"show {study.name}",
+        format_func=lambda group: f"{group} {counts[group]:,}", on_change=_filtered, args=(study,),
+    )  # fmt: skip
+    more = st.expander("Narrow down", key=f"narrow {study.name}", on_change="rerun", expanded=now.narrowed)
+    if more.open:
+        with more:
+            known = sorted({*filtering.tags(history), *now.tags})
+            st.multiselect("With a tag", known, list(now.tags), key=f"tags {study.name}", on_change=_filtered,
+                           args=(study,))  # fmt: skip
+            for label, key, value in (("From run", "first", now.first), ("To run", "last", now.last)):
+                st.number_input(label, 0, None, value, key=f"{key} {study.name}", on_change=_filtered, args=(study,))
+
+
+def _filtered(study: Study) -> None:
+    now, kept = state.shown(), st.session_state
+    groups = kept[f"show {study.name}"]
+    state.show(
+        Filter(
+            tuple(group for group in words.GROUPS if group in groups),
+            tuple(kept.get(f"tags {study.name}", now.tags)),
+            kept.get(f"first {study.name}", now.first), kept.get(f"last {study.name}", now.last),
+        )
+    )  # fmt: skip
 
 
 def _live() -> None:
@@ -91,16 +138,24 @@ def _picked() -> None:
     state.choose(st.session_state[state.PICK])
 
 
-def _link(key: str, name: str | None) -> None:
-    title, icon = next((title, icon) for k, title, icon, _ in _PAGES if k == key)
+def _link(page: Page, name: str | None, closed: str = "", mark: str = "") -> None:
     st.page_link(
-        widgets.PAGES[key], label=title, icon=f":material/{icon}:", width="stretch",
-        query_params={state.STUDY: name} if name else None,
+        page.file, label=page.title + mark, icon=page.symbol, width="stretch", disabled=bool(closed),
+        help=closed or None, query_params=state.address(name) or None,
     )  # fmt: skip
 
 
 def _storage_failed(error: StorageError) -> None:
     st.error("The study file cannot be opened.", icon=":material/cloud_off:")
     st.text(str(error))
-    st.caption("Everything recorded before is safe. What you are typing is kept in this page.")
+    st.caption(f"Everything recorded before is safe. What you are typing is kept in this page. It is tried again every "
+               f"{RETRY} seconds.")  # fmt: skip
     st.button("Try again", type="primary", key="retry", icon=":material/refresh:")
+    began = time.monotonic()
+
+    @st.fragment(run_every=RETRY)
+    def again() -> None:
+        if time.monotonic() - began > RETRY / 2:  # not at once: that would be a loop
+            st.rerun()
+
+    again()

@@ -7,6 +7,7 @@ reload, a closed tab or a second browser sees the same jobs, and a restart begin
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from workbench.errors import ExecutorError
+from workbench.errors import ExecutorError, WorkbenchError
 from workbench.executor import Channel, Died, Done, Event, Executor, Message, Processes, Raised
 
+log = logging.getLogger("workbench.ui")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 KEPT = 50  # ended jobs that are remembered
 _LOOK = 0.05  # seconds between looks for new orders while workers are busy
@@ -39,6 +41,7 @@ class Job:
         kind: "ask", "run" or "analysis".
         study: Name of the study it is for.
         title: What it does, for people.
+        argument: What its task was called with.
         state: Where it stands.
         progress: The last thing it said.
         queued, started, ended: Seconds since 1970.
@@ -51,6 +54,7 @@ class Job:
     kind: str
     study: str
     title: str
+    argument: object = None
     state: State = "queued"
     progress: Progress = Progress(None, "")
     queued: float = 0.0
@@ -92,19 +96,39 @@ class Jobs:
         self._orders: dict[int, tuple[Callable[[Any, Channel], Any], Any]] = {}
         self._tasks: dict[int, int] = {}  # task of the executor: job
         self._doomed: set[int] = set()
+        self._after: dict[int, Callable[[Job], object]] = {}
+        self._ended: list[Job] = []  # those whose `after` is still to be called
         self._closed = False
         self._thread = threading.Thread(target=self._follow, name="jobs", daemon=True)
         self._thread.start()
         atexit.register(self.close)  # after the executor's own hook, so run before it: one thread at a time uses it
 
-    def submit(self, kind: str, study: str, title: str, fn: Callable[[Any, Channel], Any], argument: object) -> Job:
-        """Queue a task. A second one of the same kind for the same study is not begun: the active one is returned."""
+    def submit(
+        self,
+        kind: str,
+        study: str,
+        title: str,
+        fn: Callable[[Any, Channel], Any],
+        argument: object,
+        *,
+        after: Callable[[Job], object] | None = None,
+    ) -> Job:
+        """Queue a task. A second one of the same kind for the same study is not begun: the active one is returned.
+
+        Args:
+            kind, study, title: As of `Job`.
+            fn: What to run: a function at the top of a module, called with the argument and a channel.
+            argument: Picklable.
+            after: Called once with the job however it has ended, in the thread of this object: let it be quick.
+        """
         with self._wake:
             for job in self._jobs.values():
                 if job.active and (job.kind, job.study) == (kind, study):
                     return job
-            job = Job(max(self._jobs, default=0) + 1, kind, study, title, queued=time.time())
+            job = Job(max(self._jobs, default=0) + 1, kind, study, title, argument, queued=time.time())
             self._jobs[job.id], self._orders[job.id] = job, (fn, argument)
+            if after is not None:
+                self._after[job.id] = after
             self._wake.notify_all()
             return job
 
@@ -182,11 +206,14 @@ class Jobs:
     def _follow(self) -> None:
         while True:
             with self._wake:
-                while not (self._closed or self._orders or self._tasks):
+                while not (self._closed or self._orders or self._tasks or self._ended):
                     self._wake.wait()
                 if self._closed:
                     return
+                ended, self._ended = self._ended, []
                 doomed = [task for task, job in self._tasks.items() if job in self._doomed]
+            for job in ended:
+                self._call_after(job)
             for task in doomed:
                 with suppress(ExecutorError):  # it has ended by itself in the meantime
                     self._executor.kill(task)
@@ -200,6 +227,14 @@ class Jobs:
                 for event in events:
                     self._note(event)
                 self._wake.notify_all()
+
+    def _call_after(self, job: Job) -> None:
+        after = self._after.pop(job.id, None)
+        if after is not None:
+            try:
+                after(job)
+            except WorkbenchError as error:  # the thread must go on; what the job did is in the record anyway
+                log.warning("after job %d (%s): %s", job.id, job.title, error)
 
     def _begin(self) -> None:
         while self._executor.free:
@@ -253,6 +288,7 @@ class Jobs:
     def _end(self, job_id: int, state: State, **fields: Any) -> None:
         self._doomed.discard(job_id)
         self._jobs[job_id] = replace(self._jobs[job_id], state=state, ended=time.time(), **fields)
+        self._ended.append(self._jobs[job_id])
         ended = [job.id for job in self._jobs.values() if not job.active]
         for old in ended[:-KEPT]:
             del self._jobs[old]

@@ -1,80 +1,28 @@
-"""What a browser tab remembers, and what the server holds for all of them.
+"""What a browser tab remembers; what the server holds for all of them comes from `ui.server`, under the same names.
 
 Every key of `st.session_state` stands here. The study that a page shows is in the address (`?study=`).
 """
 
 from __future__ import annotations
 
-import os
+import math
 import secrets
-import warnings
+import time
 from typing import Any
 
 import streamlit as st
 
-from ui.__main__ import PROBLEM, STORAGE
-from ui.drafts import Drafts
-from ui.jobs import Jobs
-from workbench.build import load_study
+from ui.presenters.filtering import RUNS, SHOW, TAGS, Filter
+from ui.server import drafts, jobs, problem, storage, storage_url, study
 from workbench.errors import StudyNotFoundError
-from workbench.storage import Storage
-from workbench.study import Study
+
+__all__ = ["drafts", "jobs", "problem", "storage", "storage_url", "study"]
 
 STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
 TAB = "tab"
-LOCKS, SHUFFLED, GROUPS, PAGE, NONCE = "locks", "shuffled", "groups", "page", "nonce"
-QUANTITY, HELD = "quantity", "held"
-
-
-# -- the server's ----------------------------------------------------------------------
-
-
-def storage_url() -> str:
-    """The database that the command named."""
-    return os.environ.get(STORAGE, "sqlite:///workbench.db")
-
-
-def problem() -> str | None:
-    """`module:name` of the problem that the command named; never one out of a database."""
-    return os.environ.get(PROBLEM)
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _storage(url: str) -> Storage:
-    return Storage(url)
-
-
-def storage() -> Storage:
-    """The one connection pool of this server."""
-    return _storage(storage_url())
-
-
-@st.cache_resource(show_spinner=False, max_entries=64)
-def _study(url: str, name: str, study_id: int) -> Study:  # the id tells a study from a later one of the same name
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # constraints that are functions: the ask says so
-        return load_study(name, storage=_storage(url))
-
-
-def study(name: str) -> Study:
-    """A study by name; it reads only what changed since the last look."""
-    return _study(storage_url(), name, storage().study(name).id)
-
-
-@st.cache_resource(show_spinner=False)
-def jobs() -> Jobs:
-    """The work beside the pages."""
-    return Jobs()
-
-
-@st.cache_resource(show_spinner=False, max_entries=4)
-def _drafts(url: str) -> Drafts:
-    return Drafts.beside(url)
-
-
-def drafts() -> Drafts:
-    """What was typed and not yet recorded."""
-    return _drafts(storage_url())
+DOUBLE = 0.8  # seconds within which a second click is part of the first one
+LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
+QUANTITY = "quantity"
 
 
 # -- the tab's -------------------------------------------------------------------------
@@ -111,8 +59,41 @@ def choose(name: str | None) -> None:
         st.session_state.pop(STUDY, None)
         st.query_params.pop(STUDY, None)
         return
+    if st.query_params.get(STUDY) != name:
+        show(Filter())  # the filter was for another study
     st.session_state[STUDY] = name
     st.query_params[STUDY] = name
+
+
+def shown() -> Filter:
+    """Which runs the pages of the study show: the address says it."""
+    return Filter.of(st.query_params)
+
+
+def show(wanted: Filter) -> None:
+    """Show other runs from now on."""
+    said = wanted.address()
+    for name in (SHOW, TAGS, RUNS):
+        if name in said:
+            st.query_params[name] = said[name]
+        else:
+            st.query_params.pop(name, None)
+    put(PAGE, 0)
+
+
+def address(name: str | None = None) -> dict[str, str]:
+    """What links carry from page to page: the study, and for this tab's study the filter and the tab's own name."""
+    own = st.session_state.get(STUDY)
+    study_name = name or own
+    kept = {key: st.query_params[key] for key in (TAB, SHOW, TAGS, RUNS) if key in st.query_params}
+    if study_name is None:
+        return {}
+    return {STUDY: study_name, **(kept if study_name == own else {k: v for k, v in kept.items() if k == TAB})}
+
+
+def narrow() -> bool:
+    """Is the screen too narrow for the sidebar and for things side by side?"""
+    return bool(st.session_state.get(NARROW))
 
 
 def say(text: str, kind: str = "success") -> None:
@@ -124,6 +105,14 @@ def said() -> tuple[str, str] | None:
     """The sentence to show, once."""
     said: tuple[str, str] | None = st.session_state.pop(FLASH, None)
     return said
+
+
+def again(what: str) -> bool:
+    """Is this the second click of a double click on something that must happen once?"""
+    now, key = time.monotonic(), f"last {what}"
+    soon = bool(now - st.session_state.get(key, -math.inf) < DOUBLE)
+    st.session_state[key] = now
+    return soon
 
 
 def get(key: str, default: Any = None) -> Any:

@@ -10,20 +10,19 @@ import streamlit as st
 
 from ui import state
 from ui.jobs import Job
+from ui.pages import page
 from ui.presenters import words
-from ui.presenters.runs import Field
+from ui.presenters.runs import Field, Past, knob_fields, result_fields
+from ui.presenters.settling import Doubt, Rule
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
     from workbench.study import Study
 
+Instead = tuple[str, Callable[[Job], None]]
+FROZEN = "This study is frozen: nothing of it changes. Thaw it under Settings and export."
 REFRESH = 2.0  # seconds between looks at the record while a page is open
-PAGES = {
-    "run": "app_pages/run_sheet.py", "overview": "app_pages/overview.py", "model": "app_pages/model.py",
-    "studies": "app_pages/studies.py",
-    "new": "app_pages/new_study.py", "compare": "app_pages/compare.py", "settings": "app_pages/settings.py",
-}  # fmt: skip
 
 
 def dark() -> bool:
@@ -31,10 +30,9 @@ def dark() -> bool:
     return st.context.theme.type == "dark"
 
 
-def go(page: str, study: str | None = None) -> None:
+def go(key: str, study: str | None = None) -> None:
     """Open another page, with the study in the address."""
-    name = study if study is not None else st.session_state.get(state.STUDY)
-    st.switch_page(PAGES[page], query_params={state.STUDY: name} if name else None)
+    st.switch_page(page(key).file, query_params=state.address(study) or None)
 
 
 def flash() -> None:
@@ -62,8 +60,61 @@ def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key:
         expander.dataframe(frame.tail(5_000), hide_index=True, alt=f"Table of: {alt}"[:300])
 
 
-def config(knobs: Sequence[Field], results: Sequence[Field], *, open_cells: bool) -> dict[str, Any]:
-    """How the columns of a plan or a history look."""
+def knob(parameter: Any, title: str, value: Any, key: str) -> Any:
+    """A field for a value of a number or a choice; it begins at the value, or at the lowest without one."""
+    if parameter.kind in ("float", "int"):
+        start = parameter.low if value is None else value
+        low, high = min(parameter.low, start), max(parameter.high, start)  # a run may lie outside the present bounds
+        return st.number_input(
+            words.plain(title), low, high, start, key=key, step=parameter.step, format=_form(parameter)
+        )
+    choices = [False, True] if parameter.kind == "bool" else list(parameter.choices)
+    at = choices.index(value) if value in choices else 0
+    return st.selectbox(words.plain(title), choices, at, key=key)
+
+
+def _form(parameter: Any) -> str | None:
+    """Six digits without trailing zeros for numbers that have no step."""
+    return None if parameter.kind == "int" or parameter.step else "%.6g"
+
+
+_OUTCOMES = {
+    "●": ("#0072B2", "#56B4E9"), "✕": ("#D55E00", "#E8742A"), "◇": ("#9A6B00", "#E69F00"),
+}  # fmt: skip
+
+
+def outcome_look(said: str) -> str:
+    """The colour of an outcome, by its sign; sign and word say it without the colour."""
+    found = _OUTCOMES.get(said[:1])
+    return f"color: {found[dark()]}" if found else ""
+
+
+def doubts(found: Sequence[Doubt], settle: Callable[[Rule], None]) -> None:
+    """Cells that cannot be read, each kind of them with the ways to settle it."""
+    for i, doubt in enumerate(found):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(words.plain(str(doubt)), width=520)
+            for rule in doubt.rules:
+                st.button(rule.how, key=f"settle_{i}_{rule.how.split()[-1]}", on_click=settle, args=(rule,))
+
+
+def past(study: Study, page: Past, *, key: str, alt: str, **options: Any) -> Any:
+    """A table of finished runs; what `st.dataframe` returns."""
+    columns = config(knob_fields(study), result_fields(study), open_cells=False, digits=page.digits)
+    return st.dataframe(
+        page.frame.style.map(outcome_look, subset=["outcome"]), hide_index=True, key=key, row_height=31,
+        column_config=columns, placeholder="–", alt=alt, **options,
+    )  # fmt: skip
+
+
+def config(
+    knobs: Sequence[Field], results: Sequence[Field], *, open_cells: bool, digits: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """How the columns of a plan or a history look.
+
+    Args:
+        digits: Decimals of columns of results, by id.
+    """
     made: dict[str, Any] = {"run": st.column_config.NumberColumn("Run", width=70, format="%d", pinned=True)}
     for column in knobs:
         if column.number:
@@ -75,7 +126,8 @@ def config(knobs: Sequence[Field], results: Sequence[Field], *, open_cells: bool
         if open_cells:
             made[column.id] = st.column_config.TextColumn(column.title, alignment="right", max_chars=40)
         else:
-            made[column.id] = st.column_config.NumberColumn(column.title, format="%.6g")
+            form = f"%.{digits[column.id]}f" if digits and column.id in digits else "%.5g"
+            made[column.id] = st.column_config.NumberColumn(column.title, format=form)
     made["outcome"] = (
         st.column_config.SelectboxColumn("Outcome", options=list(words.OUTCOMES), required=True, width=110)
         if open_cells
@@ -85,20 +137,32 @@ def config(knobs: Sequence[Field], results: Sequence[Field], *, open_cells: bool
     return made
 
 
-def follow(study: Study) -> None:
-    """Look for news of a study on a timer, and draw the page anew when there is some. One a page, never nested."""
+def action(study: Study, label: str, *, disabled: bool = False, help: str | None = None, **options: Any) -> bool:
+    """A button that changes the study: closed, with the reason, while the study is frozen."""
+    frozen = study.frozen
+    return st.button(label, disabled=disabled or frozen, help=FROZEN if frozen else help, **options)
+
+
+def follow(study: Study, instead: Instead | None = None, kinds: Sequence[str] = ("ask", "run")) -> None:
+    """Look for news of a study on a timer, and draw the page anew when there is some. One a page, never nested.
+
+    Args:
+        instead: What else to do than to wait for suggestions: the words of a button, and its callback, which gets
+            the job.
+        kinds: Of jobs whose progress is shown.
+    """
     name, seen = study.name, study.history().revision
 
     @st.fragment(run_every=REFRESH)
     def look() -> None:
         store = state.storage()
-        found = [one for one in (state.jobs().active(name, kind) for kind in ("ask", "run", "analysis")) if one]
+        found = [one for one in (state.jobs().active(name, kind) for kind in kinds) if one]
         row = store.study(name)
         marks = (row.revision, tuple((job.id, job.state) for job in state.jobs().of(name)))
         before = state.get(state.SEEN)
         state.put(state.SEEN, marks)
         for job in found:
-            progress(job)
+            progress(job, instead if job.kind == "ask" else None)
         if before is not None and before != marks and state.get(state.LIVE, True) and row.revision != seen:
             st.rerun()
         if before is not None and before[1] != marks[1]:
@@ -107,7 +171,7 @@ def follow(study: Study) -> None:
     look()
 
 
-def progress(job: Job) -> None:
+def progress(job: Job, instead: Instead | None = None) -> None:
     """A running job: what it does, how far it is, how long it will still take, and the way to end it."""
     now = time.time()
     left = job.left(now)
@@ -123,6 +187,10 @@ def progress(job: Job) -> None:
         st.progress(job.progress.share or 0.0, text=words.plain(job.progress.text or "Starting a process for it."))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button("Stop", key=f"stop_{job.id}", icon=":material/stop_circle:", on_click=_cancel, args=(job.id,))
+            if instead is not None:
+                st.button(
+                    instead[0], key=f"instead_{job.id}", icon=":material/shuffle:", on_click=instead[1], args=(job,)
+                )
             st.caption("You can go on recording, or close this page: it goes on.")
 
 
@@ -163,12 +231,13 @@ def no_study() -> None:
             go("new")
 
 
-def title(text: str, badges: Sequence[tuple[str, str]], actions: Callable[[], None] | None = None) -> None:
-    """The title row: user text, badges, and buttons to the right."""
+def title(study: Study, badges: Sequence[tuple[str, str]], actions: Callable[[], None] | None = None) -> None:
+    """The title row of a page of a study: its name, badges, and buttons to the right."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="title_row"):
-        shown = text if len(text) <= 60 else text[:59] + "…"
-        st.markdown(f"# {words.plain(shown)}", width="content", help=words.plain(text) if shown != text else None)
-        for label, color in badges:
+        shown = study.name if len(study.name) <= 60 else study.name[:59] + "…"
+        whole = words.plain(study.name) if shown != study.name else None
+        st.markdown(f"# {words.plain(shown)}", width="content", help=whole)
+        for label, color in [*badges, *([("frozen", "gray")] if study.frozen else [])]:
             st.badge(label, color=color)  # type: ignore[arg-type]  # one of the theme's names
         st.space("stretch")
         if actions is not None:

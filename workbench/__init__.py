@@ -28,7 +28,7 @@ _HOMES = {
     "workbench.interchange": "import_optuna read_table write_table",
     "workbench.errors": (
         "AlreadyTold BundleError ConstraintError CorruptStorageError DeadlineReached ExecutorError "
-        "ExhaustedSpaceError FeedbackError InfeasibleSpaceError InvalidValueError LeaseLostError "
+        "ExhaustedSpaceError FeedbackError FrozenStudyError InfeasibleSpaceError InvalidValueError LeaseLostError "
         "NewerSchemaError ProblemError ReadOnlyStorageError SamplerError SpaceError StorageError "
         "StorageFullError StudyExistsError StudyNotFoundError TableError TrialPruned TrialStateError "
         "UnknownTrialError UnsupportedError WorkbenchError WorkbenchWarning"

@@ -68,6 +68,10 @@ class StudyExistsError(WorkbenchError):
     """The storage holds a study of that name already."""
 
 
+class FrozenStudyError(WorkbenchError):
+    """The study was frozen: it can be read, and nothing of it changes."""
+
+
 class FeedbackError(WorkbenchError, ValueError):
     """A ranking, comparison or answer contradicts itself or names unknown trials."""
 

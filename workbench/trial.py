@@ -92,6 +92,12 @@ class TrialRow(NamedTuple):
     attempt: int
     revision: int
 
+    def orphaned(self, at: float) -> bool:
+        """Has the `optimize` that this running trial belongs to ended, at that time?"""
+        if self.expires is None:  # a plain ask: its experiment may run for days
+            return False
+        return self.expires <= at or (self.owner is not None and Owner.from_json(self.owner).known_dead())
+
 
 class Report(NamedTuple):
     """One intermediate value of one objective."""

@@ -1,4 +1,4 @@
-"""Fixtures of the flows in a real browser."""
+"""Fixtures of the flows in a real browser: a module shares one server, one database and one browser."""
 
 from __future__ import annotations
 
@@ -23,37 +23,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     need_chromium()
-    path = tmp_path / "lab.db"
+    return tmp_path_factory.mktemp("browser")
+
+
+@pytest.fixture(scope="module")
+def storage(folder: Path) -> Storage:
+    path = folder / "lab.db"
     prepare(str(path))
-    return path
+    return Storage(path)
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, storage: Storage) -> Iterator[Server]:
+    started = Server(folder, folder / "lab.db")
+    yield started
+    if started.process.poll() is None:
+        assert started.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def shared(folder: Path) -> Iterator[Browser]:
+    started = Browser(folder / "profile")
+    yield started
+    started.close()
 
 
 @pytest.fixture
-def storage(database: Path) -> Storage:
-    return Storage(database)
-
-
-@pytest.fixture
-def serve(tmp_path: Path, database: Path) -> Iterator[Callable[..., Server]]:
-    """Start a server of the database; further words go to its command line."""
-    servers: list[Server] = []
-
-    def start(*words: str) -> Server:
-        servers.append(Server(tmp_path, database, *words))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.stop()
+def browser(shared: Browser) -> Iterator[Browser]:
+    """The module's browser; its console must be clean after the test."""
+    yield shared
+    problems = shared.severe()
+    shared.driver.get("about:blank")
+    assert problems == []
 
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Iterator[Callable[..., Browser]]:
-    """Start a browser with a fresh profile; its console must stay clean."""
+    """Start another browser with a fresh profile; its console must stay clean."""
     browsers: list[Browser] = []
 
     def start(**options: object) -> Browser:
@@ -62,8 +71,8 @@ def browse(tmp_path: Path) -> Iterator[Callable[..., Browser]]:
 
     yield start
     problems = []
-    for browser in browsers:
+    for started in browsers:
         with suppress(Exception):  # one that a test has closed
-            problems += browser.severe()
-        browser.close()
+            problems += started.severe()
+        started.close()
     assert not problems

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
     "--enable-unsafe-swiftshader", "--force-device-scale-factor=1", "--lang=en-US",
 )  # fmt: skip
+GRID = '[class*="st-key-editor"]'  # the table of runs to fill in
 PATIENCE = 30.0  # seconds that a condition may take on a busy machine
 _ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon")  # 404s that every deep link makes
 
@@ -116,7 +117,7 @@ class Browser:
         """Wait until the script has run and nothing more comes."""
         idle = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
         self.until(lambda: self.find(idle))
-        time.sleep(0.3)
+        time.sleep(0.15)  # what was just typed or clicked has reached the page by now
         self.until(lambda: self.find(idle))
 
     def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
@@ -177,12 +178,7 @@ class Browser:
 
     def cell(self, grid: str, column: int, row: int, text: str) -> None:
         """Type into a cell of a grid, counted from 0; it is reached from the first one by arrow keys."""
-        canvas = self.until(lambda: self.find(f"{grid} canvas"))
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-        size = canvas.size
-        ActionChains(self.driver).move_to_element_with_offset(
-            canvas, -size["width"] // 2 + 30, -size["height"] // 2 + 50
-        ).click().perform()
+        self._first_cell(grid)
         keys = ActionChains(self.driver)
         for _ in range(row):
             keys.send_keys(Keys.ARROW_DOWN)
@@ -191,6 +187,75 @@ class Browser:
         keys.pause(0.2).send_keys(text[0]).pause(0.4)  # the first key opens the cell
         keys.send_keys(text[1:]).pause(0.3).send_keys(Keys.ENTER).perform()
         self.settle()
+
+    def paste(self, grid: str, rows: list[list[str]]) -> None:
+        """Paste a block of cells into a grid from its first cell on, as from a spreadsheet."""
+        self._first_cell(grid)
+        allowed = {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", allowed)
+        self.driver.execute_async_script(
+            "navigator.clipboard.writeText(arguments[0]).then(arguments[1])",
+            "\n".join("\t".join(row) for row in rows),
+        )
+        ActionChains(self.driver).key_down(Keys.CONTROL).send_keys("v").key_up(Keys.CONTROL).perform()
+        self.settle()
+
+    def _first_cell(self, grid: str) -> None:
+        canvas = self.until(lambda: self.find(f"{grid} canvas"))
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        size = canvas.size
+        left, top = -size["width"] // 2, -size["height"] // 2 + 50
+        mouse = ActionChains(self.driver)
+        # A click on the cell that is selected would open it, so another one is selected first.
+        mouse.move_to_element_with_offset(canvas, left + 320, top).click().pause(0.1)
+        mouse.move_to_element_with_offset(canvas, left + 60, top).click().perform()
+
+    def tick(self, grid: str, row: int) -> None:
+        """Select a row of a table by its box."""
+        canvas = self.until(lambda: self.find(f"{grid} canvas"))
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        size = canvas.size
+        ActionChains(self.driver).move_to_element_with_offset(
+            canvas, -size["width"] // 2 + 16, -size["height"] // 2 + 48 + 31 * row
+        ).click().perform()
+        self.settle()
+
+    def choose(self, key: str, file: Path) -> None:
+        """Upload a file through the field of that key."""
+        field = self.until(lambda: self.find(f".st-key-{key} input[type=file]"))
+        field.send_keys(str(file))
+        self.settle()
+
+    def download(self, key: str) -> bytes:
+        """Click a button that downloads, and read the file."""
+        before = set(self.downloads.glob("*"))
+        self.click(key)
+
+        def arrived() -> Path | None:
+            fresh = [p for p in set(self.downloads.glob("*")) - before if p.suffix != ".crdownload"]
+            return fresh[0] if fresh and fresh[0].stat().st_size else None
+
+        return Path(self.until(arrived)).read_bytes()
+
+    def press(self, *keys: str) -> None:
+        """Press keys where the focus is."""
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def axe(self, allowed: Container[str], hidden: str) -> list[str]:
+        """Serious and critical violations that axe-core finds on the page: rule, how often, and the first element.
+
+        Args:
+            allowed: Rules that are not looked at.
+            hidden: Elements that are not looked at.
+        """
+        from axe_core_python.selenium import Axe
+
+        found = Axe().run(self.driver, context={"exclude": [[hidden]]})["violations"]
+        return [
+            f"{one['id']} ({len(one['nodes'])}): {one['nodes'][0]['html'][:200]}"
+            for one in found
+            if one["impact"] in ("serious", "critical") and one["id"] not in allowed
+        ]
 
     def severe(self) -> list[str]:
         """Errors of the console, without those that every deep link makes."""

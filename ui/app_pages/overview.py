@@ -5,8 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from ui import figures, state, widgets, work
-from ui.presenters import overview, words
+from ui.presenters import overview, runs, words
+from workbench.errors import WorkbenchError
 from workbench.study import Study
+
+RECENT = 8  # runs
 
 
 def draw() -> None:
@@ -18,7 +21,7 @@ def draw() -> None:
     study = state.study(name)
     history = study.history()
     now = overview.standing(study)
-    widgets.title(name, [(f"{now.used} runs", "blue")])
+    widgets.title(study, [(f"{now.used} runs", "blue")])
     widgets.flash()
     _work(study)
     widgets.follow(study)
@@ -33,12 +36,13 @@ def draw() -> None:
     with st.container(horizontal=True, key="counts"):
         for said, number in now.counts.items():
             st.metric(said, f"{number:,}", width=120, border=True)
-    for level, text in now.verdicts:
-        icon = {"green": "check_circle", "yellow": "error"}[level]
-        st.markdown(f":{level}[:material/{icon}:] {words.plain(text)}")
-    figures.show(study, "history")
+    icons = {"green": "check_circle", "yellow": "error"}
+    sentences = [f":{level}[:material/{icons[level]}:] {words.plain(text)}" for level, text in now.verdicts]
+    st.markdown("  \n".join(sentences))
     if len(history.measured) > 1:
-        figures.show(study, "pareto")
+        figures.show(study, "hypervolume")
+    figures.show(study, "history")
+    _recent(study)
     timeline = st.expander("When each run ran", on_change="rerun", key="timeline")
     if timeline.open:
         with timeline:
@@ -48,6 +52,14 @@ def draw() -> None:
         reasons = {"Reason": [why for why, _ in now.failures], "Runs": [number for _, number in now.failures]}
         st.dataframe(reasons, hide_index=True, alt="Reasons of failed and infeasible runs, with how often each came")
     _notes(study)
+
+
+def _recent(study: Study) -> None:
+    last = runs.recent(study, RECENT)
+    if not last.numbers:
+        return
+    st.markdown("### Last runs")
+    widgets.past(study, last, key="recent", alt="The runs that were finished last")
 
 
 def _work(study: Study) -> None:
@@ -61,23 +73,27 @@ def _work(study: Study) -> None:
         done = int(study.history().finished.sum())
         until = st.number_input("Runs in total", done + 1, 1_000_000, max(done + 10, study.budget or 0), key="until",
                                 width=150)  # fmt: skip
-        st.button("Start", type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
-                  args=(study, reference, int(until)))  # fmt: skip
+        widgets.action(study, "Start", type="primary", icon=":material/play_arrow:", key="start", on_click=_start,
+                       args=(study, reference, int(until)))  # fmt: skip
 
 
 def _start(study: Study, reference: str, until: int) -> None:
     order = work.RunProblem(state.storage_url(), study.name, reference, until)
-    state.jobs().submit("run", study.name, f"Running {reference}", work.run_problem, order)
+    state.jobs().submit("run", study.name, f"Running {reference}", work.run_problem, order,
+                        after=lambda _: study.give_back())  # fmt: skip
 
 
 def _notes(study: Study) -> None:
-    st.markdown("### Notes")
+    st.markdown("### Notes and tags")
     base = f"note base {study.name}"
     if base not in st.session_state:
         st.session_state[base] = study.note
     text = st.text_area("Notes", study.note, key="note", height=120, label_visibility="collapsed",
                         placeholder="What should the next person know?")  # fmt: skip
-    if not st.button("Save the note", key="save_note", disabled=text == st.session_state[base]):
+    st.multiselect("Tags", sorted(study.tags), study.tags, key=f"tags of {study.name}", accept_new_options=True,
+                          placeholder="Type a tag, then Enter", on_change=_tag, args=(study,),
+                          disabled=study.frozen)  # fmt: skip
+    if not widgets.action(study, "Save the note", key="save_note", disabled=text == st.session_state[base]):
         return
     if study.note != st.session_state[base]:
         st.warning("Somebody else changed the note meanwhile. It says now:")
@@ -89,6 +105,13 @@ def _notes(study: Study) -> None:
     st.session_state[base] = text
     state.say("The note was saved.")
     st.rerun()
+
+
+def _tag(study: Study) -> None:
+    try:
+        study.annotate(tags=st.session_state[f"tags of {study.name}"])
+    except WorkbenchError as error:
+        state.say(str(error), "error")
 
 
 draw()

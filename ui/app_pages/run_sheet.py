@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from ui import asking, believing, dialogs, state, widgets
@@ -10,7 +12,8 @@ from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
 from workbench.trial import Trial
 
-CARD = 346  # px; three and their gaps fit the page at 1400 px
+ACROSS = 3  # cards
+CARDS = 6  # suggestions with a card; all of them stand in the table
 
 
 def draw() -> None:
@@ -23,18 +26,21 @@ def draw() -> None:
     trials = runs.open_trials(study, shuffled=state.get(state.SHUFFLED, False))
     done = int(study.history().finished.sum())
     badges = [(words.count(done, "run"), "blue")] + ([(f"{len(trials)} next", "violet")] if trials else [])
-    widgets.title(name, badges, lambda: _actions(study))
+    widgets.title(study, badges, lambda: _actions(study))
     widgets.flash()
     st.markdown(words.plain(runs.verdict(study)))
     _lead(study, trials)
-    widgets.follow(study)
+    widgets.follow(study, asking.spread_out(study))
     widgets.ended(name, "ask")
     widgets.ended(name, "run")
     if not len(study.history()):
         _empty(study)
         return
+    if state.jobs().active(name, "ask") is not None and not trials:
+        _waiting()
     if trials:
-        _cards(study, trials[:6])
+        _cards(study, trials[:CARDS])
+    _interrupted(study)
     _plan(study, trials)
     _history(study)
 
@@ -51,7 +57,7 @@ def _lead(study: Study, trials: list[Trial]) -> None:
 
 
 def _actions(study: Study) -> None:
-    if st.button("Paste from Excel", icon=":material/content_paste:", key="paste"):
+    if widgets.action(study, "Paste from Excel", icon=":material/content_paste:", key="paste"):
         dialogs.paste(study)
     if st.button("Print sheet", icon=":material/print:", key="print"):
         dialogs.print_sheet(study)
@@ -66,26 +72,51 @@ def _empty(study: Study) -> None:
     )  # fmt: skip
     with st.container(horizontal=True, horizontal_alignment="center"):
         first = min(32, max(4, 2 * study.space.width))
-        st.button(f"Suggest {first} first runs", type="primary", key="suggest", icon=":material/star:",
-                  on_click=_suggest, args=(study, first))  # fmt: skip
-        if st.button("Paste old runs", key="paste_old", icon=":material/content_paste:"):
+        widgets.action(study, f"Suggest {first} first runs", type="primary", key="suggest", icon=":material/star:",
+                       on_click=_suggest, args=(study, first))  # fmt: skip
+        if widgets.action(study, "Paste old runs", key="paste_old", icon=":material/content_paste:"):
             dialogs.paste(study)
 
 
 def _suggest(study: Study, n: int, near: int | None = None) -> None:
-    asking.suggest(study, n, near=near)
+    if not state.again("suggest"):
+        asking.suggest(study, n, near=near)
+
+
+def _waiting() -> None:
+    """The cards that are being thought about, at their size."""
+    for place in _places(3):
+        place.skeleton(230)
+
+
+def _places(n: int) -> list[Any]:
+    """Where n cards go: three across, one across where it is narrow."""
+    if state.narrow():
+        return [st.container() for _ in range(n)]
+    rows = [st.columns(ACROSS, gap="small") for _ in range(-(-n // ACROSS))]
+    return [column for row in rows for column in row][:n]
+
+
+def _interrupted(study: Study) -> None:
+    left = runs.interrupted(study)
+    if left:
+        runs_ = f"Run {left[0]} was" if len(left) == 1 else f"Runs {', '.join(map(str, left))} were"
+        st.info(f"{runs_} interrupted. The next start of the work on the Overview page goes on with it.",
+                icon=":material/pause_circle:")  # fmt: skip
 
 
 def _cards(study: Study, trials: list[Trial]) -> None:
-    row = st.container(horizontal=True, gap="small", key="cards")  # three across, one across where it is narrow
-    for card in runs.cards(study, trials):
-        with row.container(border=True, width=CARD, height="stretch", gap="small", key=f"card_{card.run}"):
+    made = runs.cards(study, trials)
+    shared = [text for text in made[0].warnings if all(text in card.warnings for card in made)]
+    for text in shared:
+        st.caption(f":yellow[:material/warning:] {words.plain(text[:1].upper() + text[1:])}.")
+    for card, place in zip(made, _places(len(made)), strict=True):
+        with place.container(border=True, height="stretch", gap="small", key=f"card_{card.run}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"#### :violet[:material/star:] Run {card.run}", width="content")
-                st.space("stretch")
-                if st.button("Reject…", key=f"reject_{card.run}", icon=":material/close:", type="tertiary"):
-                    dialogs.reject(study, card.run)
             st.markdown(f"**{words.plain(card.knobs)}**")
+            if card.edited:
+                st.caption(f":material/edit: {words.plain(card.edited)}")
             if card.rows:
                 st.caption("expected, ± 1 sd")
                 for goal, said in card.rows:
@@ -93,13 +124,36 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                         st.text(goal, width=110)
                         st.markdown(f"**{words.plain(said)}**", width="content")
             if card.why:
-                st.text(card.why)
+                st.text(card.why[:1].upper() + card.why[1:])
             for said in believing.card(study, study.trial(card.run)):
                 st.markdown(words.plain(said))
             if card.nearest:
                 st.caption(words.plain(card.nearest))
             for warning in card.warnings:
-                st.caption(f":yellow[:material/warning:] {words.plain(warning)}")
+                if warning not in shared:
+                    st.caption(f":yellow[:material/warning:] {words.plain(warning)}")
+            st.space("stretch")
+            _decide(study, card)
+    if len(trials) == CARDS:
+        st.caption("Further suggestions stand in the table below.")
+
+
+def _decide(study: Study, card: runs.Card) -> None:
+    with st.container(horizontal=True, gap="xsmall"):
+        widgets.action(study, "Accepted" if card.accepted else "Accept", key=f"accept_{card.run}", on_click=_accept,
+                       args=(study, card.run, not card.accepted), help="Tell everybody that this run will be done",
+                       icon=":material/check_circle:" if card.accepted else ":material/check:")  # fmt: skip
+        if widgets.action(study, "Edit…", key=f"edit_{card.run}", icon=":material/edit:"):
+            dialogs.edit(study, card.run)
+        if widgets.action(study, "Reject…", key=f"reject_{card.run}", icon=":material/close:"):
+            dialogs.reject(study, card.run)
+
+
+def _accept(study: Study, number: int, accepted: bool) -> None:
+    try:
+        runs.accept(study, number, accepted=accepted)
+    except WorkbenchError as error:
+        state.say(str(error), "error")
 
 
 def _plan(study: Study, trials: list[Trial]) -> None:
@@ -114,17 +168,22 @@ def _plan(study: Study, trials: list[Trial]) -> None:
     drafts: dict[int, dict[str, str]] = {}
     if trials:
         # The table is built once for a set of runs: were its data to change, what is being typed would go.
-        mark = f"plan {study.name} {[trial.number for trial in trials]} {state.get(state.NONCE, 0)}"
+        changed = {trial.number: edited for trial in trials if (edited := runs.edits(trial))}
+        mark = f"plan {study.name} {[trial.number for trial in trials]} {changed}"
         if mark not in st.session_state:
             st.session_state[mark] = runs.plan(study, trials, kept)
         frame = st.session_state[mark]
         knobs = runs.knob_fields(study)
         shaded = [runs.RUN, *(column.id for column in knobs)]
-        ground = "#1D232A" if widgets.dark() else "#F3F5F7"
+        ground, edited_ground = ("#1D232A", "#321E2B") if widgets.dark() else ("#F3F5F7", "#F9ECF3")
+        looks = frame.style.set_properties(subset=shaded, **{"background-color": ground})
+        for i, trial in enumerate(trials):
+            own = [column.id for column in knobs if column.name in changed.get(trial.number, {})]
+            looks = looks.set_properties(subset=([i], own), **{"background-color": edited_ground})
         # Above the table, where its toolbar may cover it: it must not lie over the buttons.
         st.caption("Type results in the open cells; shaded cells are the plan. A run that is done needs every result.")
         edited = st.data_editor(
-            frame.style.set_properties(subset=shaded, **{"background-color": ground}),
+            looks,
             key=f"editor {mark}", hide_index=True, disabled=shaded, placeholder="–", row_height=31,
             column_config=widgets.config(knobs, results, open_cells=True),
             alt="The runs to do, with open cells for their results",
@@ -140,8 +199,9 @@ def _plan(study: Study, trials: list[Trial]) -> None:
         asking.lock_button(study)
         asking.suggest_button(study, primary=not trials, disabled=busy)
         if trials:
-            st.button(f"Record {words.count(len(ready), 'run')}", type="primary", key="record", disabled=not ready,
-                      on_click=_record, args=(study, ready), shortcut="Ctrl+Enter")  # fmt: skip
+            widgets.action(study, f"Record {words.count(len(ready), 'run')}", type="primary", key="record",
+                           disabled=not ready, on_click=_record, args=(study, ready),
+                           shortcut="Ctrl+Enter")  # fmt: skip
     if wrong:
         cells = "1 cell needs" if len(wrong) == 1 else f"{len(wrong)} cells need"
         lines = "  \n".join(words.plain(str(cell)) for cell in wrong[:8])
@@ -187,25 +247,17 @@ def _record(study: Study, ready: list[runs.Tell]) -> None:
 
 def _history(study: Study) -> None:
     page = int(state.get(state.PAGE, 0))
-    counted = runs.past(study, list(words.GROUPS), 0).counts
-    chosen = state.get(state.GROUPS, ["Done", "Over a limit", "Failed"])
-    past = runs.past(study, chosen, page)
+    past = runs.past(study, state.shown(), page)
     head = st.container(horizontal=True, vertical_alignment="bottom")
-    st.pills(
-        "Show runs", list(words.GROUPS), selection_mode="multi", default=chosen, key="groups",
-        format_func=lambda group: f"{group} {counted[group]:,}", label_visibility="collapsed", on_change=_filter,
-    )  # fmt: skip
     picked: list[int] = []
     if past.numbers:
-        knobs, results = runs.knob_fields(study), runs.result_fields(study)
-        event = st.dataframe(
-            past.frame, hide_index=True, key="history", on_select="rerun", selection_mode="multi-row", row_height=31,
-            column_config=widgets.config(knobs, results, open_cells=False), alt="The runs so far, newest first",
-            placeholder="–",
+        event = widgets.past(
+            study, past, key="history", alt="The runs so far, newest first", on_select="rerun",
+            selection_mode="multi-row",
         )  # fmt: skip
         picked = [past.numbers[row] for row in event.selection.rows if row < len(past.numbers)]
     else:
-        st.caption("No runs here. Choose other groups above." if len(study.history()) else "No runs yet.")
+        st.caption("No runs here. Choose other ones under “Show runs” on the left.")
     if past.total > runs.PAGE:
         pages = -(-past.total // runs.PAGE)
         st.number_input(f"Page, of {pages}: {runs.PAGE} of {past.total:,} runs each", 1, pages, page + 1, key="page",
@@ -215,19 +267,17 @@ def _history(study: Study) -> None:
         st.markdown("### History", width="content")
         st.caption(f"{words.count(past.total, 'run')}, newest first." + (f" {len(picked)} selected" if picked else ""))
         st.space("stretch")
-        if st.button("Amend…", icon=":material/edit:", disabled=one is None, key="amend") and one is not None:
+        no_one = one is None
+        if widgets.action(study, "Amend…", icon=":material/edit:", disabled=no_one, key="amend") and one is not None:
             dialogs.amend(study, one)
-        if st.button("Void…", icon=":material/block:", disabled=not picked, key="void"):
+        if widgets.action(study, "Note…", icon=":material/sell:", disabled=not picked, key="annotate"):
+            dialogs.annotate(study, picked)
+        if widgets.action(study, "Void…", icon=":material/block:", disabled=not picked, key="void"):
             dialogs.void(study, picked)
-        st.button("Repeat", icon=":material/replay:", disabled=one is None, key="repeat",
-                  on_click=_repeat, args=(study, one))  # fmt: skip
-        st.button("Suggest near", icon=":material/near_me:", disabled=one is None, key="near",
-                  on_click=_suggest, args=(study, 1, one))  # fmt: skip
-
-
-def _filter() -> None:
-    state.put(state.GROUPS, st.session_state["groups"])
-    state.put(state.PAGE, 0)
+        widgets.action(study, "Repeat", icon=":material/replay:", disabled=no_one, key="repeat",
+                       on_click=_repeat, args=(study, one))  # fmt: skip
+        widgets.action(study, "Suggest near", icon=":material/near_me:", disabled=no_one, key="near",
+                       on_click=_suggest, args=(study, 1, one))  # fmt: skip
 
 
 def _turn() -> None:
@@ -235,6 +285,8 @@ def _turn() -> None:
 
 
 def _repeat(study: Study, number: int) -> None:
+    if state.again("repeat"):
+        return
     try:
         made = study.enqueue(study.trial(number).params)
     except WorkbenchError as error:

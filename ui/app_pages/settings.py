@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 
 import streamlit as st
 from sqlalchemy import make_url
@@ -11,7 +12,10 @@ from sqlalchemy import make_url
 import workbench as wb
 from ui import state, widgets
 from ui.presenters import exporting, words
+from workbench.errors import WorkbenchError
 from workbench.study import Study
+
+NAME = 255  # characters of a name that every database takes
 
 
 def draw() -> None:
@@ -45,7 +49,8 @@ def _study(study: Study) -> None:
             st.download_button(label, make, exporting.file_name(study, ending), mime, icon=":material/download:",
                                key=f"get_{ending.replace('.', '_')}", on_click="ignore")  # fmt: skip
     st.markdown("### Continue in Python")
-    st.code(exporting.script(study, state.storage_url()), language="python")
+    st.code(exporting.script(study, state.storage_url()), language=None)
+    _manage(study)
     log = st.expander("Log of changes", key="log", on_change="rerun")
     if log.open:
         entries = state.storage().audit(state.storage().study(study.name).id)
@@ -54,6 +59,35 @@ def _study(study: Study) -> None:
               "Before": e.before or "", "After": e.after or ""} for e in reversed(entries[-500:])],
             hide_index=True, alt="What was amended, voided and rejected, and why",
         )  # fmt: skip
+
+
+def _manage(study: Study) -> None:
+    st.markdown("### Name and state")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Name", study.name, key=f"name of {study.name}", max_chars=NAME)
+        if widgets.action(study, "Rename", key="rename", disabled=name.strip() in ("", study.name)):
+            _changed(lambda: study.rename(name.strip()), "The study has its new name.")
+            state.choose(study.name)
+            st.rerun()
+        st.space("stretch")
+        if study.frozen:
+            if st.button("Thaw", icon=":material/lock_open:", key="thaw"):
+                _changed(study.thaw, "The study is open again.")
+                st.rerun()
+        elif st.button("Freeze", icon=":material/lock:", key="freeze"):
+            _changed(study.freeze, "The study is frozen.")
+            st.rerun()
+    st.caption("A frozen study can be read, exported and compared; whatever would change it is refused, here and in "
+               "Python. A study is deleted in the list of studies.")  # fmt: skip
+
+
+def _changed(do: Callable[[], None], said: str) -> None:
+    try:
+        do()
+    except WorkbenchError as error:
+        state.say(str(error), "error")
+        return
+    state.say(said)
 
 
 def _app() -> None:

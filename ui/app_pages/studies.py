@@ -12,6 +12,7 @@ from ui import state, widgets
 from ui.presenters import examples, studies, words
 from workbench.build import delete_study, import_study, list_studies
 from workbench.errors import WorkbenchError
+from workbench.storage import StudySummary
 
 
 @st.dialog("Delete a study")
@@ -71,7 +72,7 @@ def draw() -> None:
             _import()
     widgets.flash()
     if summaries:
-        _list(studies.lines(summaries, state.study, find or ""))
+        _list(summaries, find or "")
     else:
         widgets.empty(
             "folder_open", "No studies yet", "Begin below: with your spreadsheet, from scratch, or an example."
@@ -79,10 +80,14 @@ def draw() -> None:
     _begin()
 
 
-def _list(found: list[studies.Line]) -> None:
-    hidden = sum(line.archived for line in found)
+def _list(summaries: list[StudySummary], find: str) -> None:
     archived = st.session_state.get("archived", False)
-    shown = [line for line in found if archived or not line.archived]
+    every = studies.found(summaries, find, archived=True)
+    found = studies.found(summaries, find, archived=archived)
+    hidden = len(every) - len(studies.found(summaries, find))
+    pages = max(1, -(-len(found) // studies.PAGE))
+    page = min(int(st.session_state.get("studies_page", 1)), pages)
+    shown = studies.lines(found[(page - 1) * studies.PAGE : page * studies.PAGE], state.study)
     frame = pd.DataFrame(
         {
             "name": [line.name for line in shown], "goals": [line.goals for line in shown],
@@ -105,6 +110,9 @@ def _list(found: list[studies.Line]) -> None:
         frame, hide_index=True, column_config=config, on_select="rerun", selection_mode="multi-row", key="list",
         row_height=31, alt="The studies with their goals, runs and best values",
     )  # fmt: skip
+    if pages > 1:
+        st.number_input(f"Page, of {pages}: {studies.PAGE} of {len(found):,} studies each", 1, pages, page,
+                        key="studies_page", width=320)  # fmt: skip
     picked = [shown[row].name for row in event.selection.rows if row < len(shown)]
     with st.container(horizontal=True, vertical_alignment="center"):
         one = picked[0] if len(picked) == 1 else shown[0].name if len(shown) == 1 else None
@@ -127,7 +135,7 @@ def _list(found: list[studies.Line]) -> None:
             st.session_state["compared"] = picked
             widgets.go("compare")
         st.space("stretch")
-        st.caption(f"{words.count(len(found), 'study').replace('studys', 'studies')}.")
+        st.caption("1 study." if len(found) == 1 else f"{len(found):,} studies.")
         if hidden:
             st.toggle(f"Show {hidden} archived", key="archived")
 

@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ui.presenters.settling import Doubt, doubtful
 from workbench.build import create_study
-from workbench.errors import InvalidValueError, TableError, WorkbenchError
-from workbench.interchange import check_table, parse_table, read_table
+from workbench.errors import CellError, InvalidValueError, TableError, WorkbenchError
+from workbench.interchange import check_table, read_table
 from workbench.interchange.numbers import Fault, detect, number
 from workbench.interchange.table import Percent, Table
+from workbench.markup import wording
 from workbench.problem import Constraint, Objective
 from workbench.space import Bool, Categorical, Float, Int, Parameter, Space
 from workbench.storage import Storage
@@ -33,19 +35,22 @@ _LOW = re.compile(r"cost|price|eur|€|\$|loss|error|impur|waste|defect|noise", 
 _BOUNDED = re.compile(r"ppm|residue|residual", re.I)
 _LABEL = re.compile(r"^(exp|run|id|nr|no|#|sample|experiment|trial|number|date|operator|who|comment|note)s?\b", re.I)
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """One cell of the form that is wrong: its row from 1, the column, and the sentence."""
+    """One cell of the form that is wrong: its row from 1 (0: no row), the column, and the sentence."""
 
     row: int
     column: str
     problem: str
 
     def __str__(self) -> str:
-        return f"Row {self.row}, {self.column}: {self.problem}"
+        return f"Row {self.row}, {self.column}: {self.problem}" if self.row else f"{self.column}: {self.problem}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,9 @@ class Design:
     objectives: list[Objective]
     constraints: list[Constraint]
     titles: dict[str, str | None]
+
+
+RULES = "Rules between knobs"
 
 
 def blank() -> list[Row]:
@@ -150,8 +158,12 @@ def _tidy(value: float) -> float:
     return float(f"{value:.10g}")
 
 
-def design(rows: Sequence[Row]) -> tuple[Design | None, list[Wrong]]:
-    """What the rows describe, or every cell that is wrong."""
+def design(rows: Sequence[Row], rules: str = "") -> tuple[Design | None, list[Wrong]]:
+    """What the rows describe, or every cell that is wrong.
+
+    Args:
+        rules: Conditions that every run keeps, such as "x + 2*depth <= 12", one a line.
+    """
     wrong: list[Wrong] = []
     parameters: list[Parameter] = []
     objectives: list[Objective] = []
@@ -193,10 +205,13 @@ def design(rows: Sequence[Row]) -> tuple[Design | None, list[Wrong]]:
         wrong.append(Wrong(len(rows), "It is a…", f"there is no {lacks}."))
     if wrong:
         return None, wrong
+    conditions = [line.strip() for line in rules.splitlines() if line.strip()]
     try:
-        return Design(Space(parameters), objectives, constraints, titles), []
+        space = Space(parameters, constraints=conditions)
+        space.check_reachable()
+        return Design(space, objectives, constraints, titles), []
     except WorkbenchError as error:
-        return None, [Wrong(1, "Knobs", str(error))]
+        return None, [Wrong(0, RULES if conditions else "Knobs", str(error))]
 
 
 class _Cell(Exception):
@@ -272,12 +287,20 @@ def summary(made: Design, runs: int) -> str:
     return f"A study with {said}" + (f", and your {_many(runs, 'run')} as its history." if runs else ".")
 
 
+def preview(made: Design, n: int = 5) -> pd.DataFrame:
+    """Points spread over the knobs, in words."""
+    import pandas as pd
+
+    points = made.space.decode(made.space.sobol(n, seed=0))
+    return pd.DataFrame([{name: wording(point.get(name, "–")) for name in made.space.names} for point in points])
+
+
 def _many(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def create(
-    storage: Storage, name: str, made: Design, *, source: str | bytes | None = None, budget: int | None = None,
+    storage: Storage, name: str, made: Design, *, table: Table | None = None, budget: int | None = None,
     sampler: str = "auto",
 ) -> Study:  # fmt: skip
     """Make the study, with the rows of a spreadsheet as its runs: all of it, or nothing.
@@ -286,30 +309,36 @@ def create(
         TableError: naming every cell that cannot be read; there is no study then.
         WorkbenchError: if the name is taken, or the design cannot be.
     """
-    if source is not None:
-        cells = check(made, source)
+    if table is not None:
+        cells = check(made, table)
         if cells:
-            raise TableError("\n".join(cells))
+            raise TableError("\n".join(map(str, cells)))
     study = create_study(
         name, made.space, made.objectives, made.constraints, storage=storage, budget=budget, sampler=sampler
     )
-    if source is not None:
+    if table is not None:
         try:
-            read_table(study, source, columns=_columns(made, parse_table(source)))
+            read_table(study, table, columns=_columns(made, table))
         except WorkbenchError:
             storage.delete_study(name)
             raise
     return study
 
 
-def check(made: Design, source: str | bytes) -> list[str]:
-    """Every cell of the spreadsheet that this design cannot take, in sentences; nothing is written."""
+def check(made: Design, table: Table) -> list[Doubt | str]:
+    """Every cell of the spreadsheet that this design cannot take; nothing is written."""
     trial = create_study("check", made.space, made.objectives, made.constraints, storage=None, seed=0)
+
+    def wrong(tried: Table) -> list[CellError]:
+        return check_table(trial, tried, columns=_columns(made, tried))[1]
+
     try:
-        table = parse_table(source)
-        return [str(cell) for cell in check_table(trial, table, columns=_columns(made, table))[1]]
+        cells = wrong(table)
+        doubts = doubtful(table, cells, wrong)
     except (TableError, InvalidValueError) as error:
         return [str(error)]
+    settled = {(doubt.column, line) for doubt in doubts for line in doubt.lines}
+    return [*doubts, *(str(cell) for cell in cells if (cell.column, cell.row) not in settled)]
 
 
 def _columns(made: Design, table: Table) -> dict[str, str | None]:

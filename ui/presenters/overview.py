@@ -34,7 +34,7 @@ class Standing:
 def standing(study: Study) -> Standing:
     """Everything that the overview says of a study, from its record."""
     history = study.history()
-    states = Counter(_SAID[TrialState(row.state)] for row in history.rows)
+    states = Counter(words.going(row) if row.state in _GOING else _SAID[TrialState(row.state)] for row in history.rows)
     finished = int(history.finished.sum())
     said = [(row.error or row.reason or "no reason given").strip().splitlines()[-1][:120]
             for row in history.rows if row.state in (TrialState.FAILED, TrialState.INFEASIBLE)]  # fmt: skip
@@ -42,8 +42,9 @@ def standing(study: Study) -> Standing:
     return Standing(dict(states), _verdicts(study), Counter(said).most_common(20), used)
 
 
+_GOING = (TrialState.RUNNING, TrialState.WAITING)
 _SAID = {
-    TrialState.COMPLETE: "Done", TrialState.RUNNING: "To do", TrialState.WAITING: "Waiting",
+    TrialState.COMPLETE: "Done",
     TrialState.FAILED: "Failed", TrialState.INFEASIBLE: "Infeasible", TrialState.PRUNED: "Ended early",
     TrialState.REJECTED: "Rejected", TrialState.VOID: "Void",
 }  # fmt: skip
@@ -61,7 +62,7 @@ def _verdicts(study: Study) -> list[tuple[str, str]]:
     over = int((history.complete & ~history.feasible).sum())
     if over:
         level = "yellow" if 2 * over > done else "green"
-        found.append((level, f"{words.count(over, 'run')} of {done:,} broke a limit."))
+        found.append((level, f"{over:,} of {words.count(done, 'run')} broke a limit."))
     failed = int(history.failed.sum())
     if failed:
         found.append(("yellow" if failed > 1 else "green", f"{words.count(failed, 'run')} failed; see why below."))

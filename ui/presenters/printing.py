@@ -57,7 +57,7 @@ def sheet(study: Study, trials: Sequence[Trial]) -> str:
 
 
 def _cell(field: runs.Field, trial: Trial) -> str:
-    value = field.of(trial.params)
+    value = field.of(runs.settings(trial))
     if value is None:
         return "–"
     return f"{value:.{field.digits}f}" if field.number and field.digits is not None else wording(value)

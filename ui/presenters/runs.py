@@ -1,7 +1,8 @@
 """The run sheet: the plan with its open cells, the history, the cards, and what was typed as tells.
 
-A `Sheet` is built from one `Study` at one revision. Its tables are pandas frames whose columns carry
-neutral ids ("knob 0", "result 1"); titles come from `Field.title`, so that no name of a study collides.
+Tables are pandas frames whose columns carry neutral ids ("knob 0", "result 1"); titles come from
+`Field.title`, so that no name of a study collides. What a person changed in a suggestion stands in the
+attribute `EDITED` of its trial until the run is recorded, and is then told as what was really set.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ui.presenters import words
+from ui.presenters.filtering import Filter
 from workbench.interchange.numbers import Fault, detect, number
 from workbench.markup import head, wording
-from workbench.trial import TrialState
+from workbench.trial import TrialState, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from workbench.trial import History, Trial
 
 RUN, OUTCOME, NOTE = "run", "outcome", "note"
+EDITED, ACCEPTED = "edited", "accepted"
+"""An attribute of a trial: values that a person put in place of the suggested ones; a tag: somebody will do it."""
 PAGE = 200  # rows of history that a page shows; the rest is on further pages
 _OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -41,6 +45,7 @@ class Field:
         digits: Decimals to show; None for text and for logarithmic knobs.
         number: Whether its cells are numbers.
         part: Name of a mixture's part.
+        unit: Unit, if it has one.
     """
 
     id: str
@@ -49,6 +54,18 @@ class Field:
     digits: int | None = None
     number: bool = True
     part: str | None = None
+    unit: str | None = None
+
+    @property
+    def name_only(self) -> str:
+        """The title without its unit."""
+        return self.name if self.part is None else self.part
+
+    def say(self, value: Any) -> str:
+        """A value of this column in words, with the decimals of the table and its unit."""
+        exact = self.number and self.digits is not None
+        said = f"{value:.{self.digits}f}" if exact else wording(value)
+        return f"{said} {self.unit}" if self.unit else said
 
     def of(self, params: Mapping[str, Any]) -> Any:
         """The cell of this knob."""
@@ -87,12 +104,16 @@ class Card:
     """One suggestion in words.
 
     Args:
+        accepted: Has somebody said that it will be done?
+        edited: What a person changed, in words; "" if nothing.
         rows: Goal, expected value with its standard deviation, both in words.
         nearest: The nearest run that was tried, and how it differs; "" without one.
     """
 
     run: int
+    accepted: bool
     knobs: str
+    edited: str
     why: str
     rows: list[tuple[str, str]]
     nearest: str
@@ -108,7 +129,7 @@ def knob_fields(study: Study) -> list[Field]:
             title = head(part if part is not None else parameter.name, unit)
             numeric = parameter.kind in ("float", "int", "simplex")
             digits = _digits(parameter) if numeric else None
-            made.append(Field(f"knob {len(made)}", title, parameter.name, digits, numeric, part))
+            made.append(Field(f"knob {len(made)}", title, parameter.name, digits, numeric, part, unit))
     return made
 
 
@@ -119,14 +140,70 @@ def result_fields(study: Study) -> list[Field]:
 
 
 def open_trials(study: Study, *, shuffled: bool = False) -> list[Trial]:
-    """The runs to do, by number, or in an order that is random but stays the same for the same runs."""
-    history = study.history()
-    trials = [study.trial(int(n)) for n in history.numbers[history.in_state(*_OPEN)]]
+    """The runs for people to do, by number, or in an order that is random but stays the same for the same runs.
+
+    Runs that a process works at are not among them.
+    """
+    wanted = open_numbers(study)
+    few = len(wanted) <= 20  # each look reads the database; one look at all of them is quicker for many
+    trials = [study.trial(n) for n in wanted] if few else [t for t in study.trials if t.number in wanted]
     if not shuffled or len(trials) < 2:
         return trials
     rng = np.random.default_rng([study.seed, trials[0].number])
     keys = {trial.number: key for trial, key in zip(trials, rng.permutation(len(trials)), strict=True)}
     return sorted(trials, key=lambda trial: int(keys[trial.number]))
+
+
+def open_numbers(study: Study) -> list[int]:
+    """Numbers of the runs for people to do."""
+    history = study.history()
+    open_ = [history.rows[i] for i in np.flatnonzero(history.in_state(*_OPEN)).tolist()]
+    return [row.number for row in open_ if row.expires is None]
+
+
+def interrupted(study: Study) -> list[int]:
+    """Runs whose process was stopped or died; the next start goes on with them."""
+    history = study.history()
+    pending = [history.rows[i] for i in np.flatnonzero(history.pending).tolist()]
+    return [row.number for row in pending if words.going(row) == "Interrupted"]
+
+
+def edits(trial: Trial) -> dict[str, Any]:
+    """What a person put in place of suggested values."""
+    return {name: value for name, value in trial.attrs.get(EDITED, {}).items() if value != trial.params.get(name)}
+
+
+def settings(trial: Trial) -> dict[str, Any]:
+    """The values that a run is done at: what was really set, else what a person wants, else what was suggested."""
+    return {**trial.params, **edits(trial), **trial.actual}
+
+
+def editable(study: Study, trial: Trial) -> list[Field]:
+    """The knobs of a run that a person may change: numbers and choices that no other knob hangs on."""
+    ruling = {name for parameter in study.space for name in parameter.when or {}}
+    kinds = ("float", "int", "categorical", "ordinal", "bool")
+    return [
+        column for column in knob_fields(study)
+        if study.space[column.name].kind in kinds and column.name in trial.params and column.name not in ruling
+    ]  # fmt: skip
+
+
+def edit(study: Study, number: int, changed: Mapping[str, Any]) -> None:
+    """Put values in place of suggested ones; what equals the suggestion is taken back.
+
+    Raises:
+        InvalidValueError: if a value does not belong to its knob.
+    """
+    params = study.trial(number).params
+    checked = {name: study.space[name].check(value) for name, value in changed.items()}
+    plain = {name: study.space[name].plain(value) for name, value in checked.items() if value != params[name]}
+    study.annotate(number, attrs={EDITED: plain})
+
+
+def accept(study: Study, number: int, *, accepted: bool) -> None:
+    """Say that somebody will do a run, or take that back."""
+    tags = [tag for tag in study.trial(number).tags if tag != ACCEPTED]
+    study.annotate(number, tags=[*tags, ACCEPTED] if accepted else tags)
 
 
 def plan(study: Study, trials: Sequence[Trial], drafts: Mapping[int, Mapping[str, str]]) -> pd.DataFrame:
@@ -140,7 +217,7 @@ def plan(study: Study, trials: Sequence[Trial], drafts: Mapping[int, Mapping[str
     knobs, results = knob_fields(study), result_fields(study)
     frame: dict[str, list[Any]] = {RUN: [trial.number for trial in trials]}
     for column in knobs:
-        frame[column.id] = [column.of(trial.params) for trial in trials]
+        frame[column.id] = [column.of(settings(trial)) for trial in trials]
     for column in results:
         told = [trial.values.get(column.name) for trial in trials]
         typed = [drafts.get(trial.number, {}).get(column.id) for trial in trials]
@@ -227,14 +304,16 @@ def record(study: Study, tell: Tell) -> None:
     Raises:
         AlreadyTold: if somebody recorded something else; nothing is changed.
     """
+    trial = study.trial(tell.run)
+    actual = edits(trial) if trial.state in _OPEN else None
     if tell.state == TrialState.COMPLETE:
-        study.tell(tell.run, tell.values)
+        study.tell(tell.run, tell.values, actual=actual)
         if tell.note and study.trial(tell.run).note != tell.note:
             study.annotate(tell.run, note=tell.note)
     elif tell.state == TrialState.FAILED:
-        study.tell(tell.run, tell.values or None, state="failed", error=tell.note)
+        study.tell(tell.run, tell.values or None, actual=actual, state="failed", error=tell.note)
     else:
-        study.tell(tell.run, tell.values or None, state="infeasible", reason=tell.note)
+        study.tell(tell.run, tell.values or None, actual=actual, state="infeasible", reason=tell.note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,37 +324,54 @@ class Past:
         frame: Columns run, knobs, results, outcome, note.
         numbers: The run of each row.
         total: Runs that pass the filter.
-        counts: How many runs there are of each group of `words.GROUPS`.
+        digits: Decimals of the columns of results, by id, where a fixed number suits.
     """
 
     frame: pd.DataFrame
     numbers: list[int]
     total: int
-    counts: dict[str, int]
+    digits: dict[str, int]
 
 
-def past(study: Study, groups: Sequence[str], page: int = 0) -> Past:
-    """What was run, newest first, of the groups that are shown."""
+def past(study: Study, shown: Filter, page: int = 0) -> Past:
+    """What was run, newest first, as far as it is shown."""
     import pandas as pd
 
     history = study.history()
-    said = np.array(words.outcomes(history), dtype=object)
-    counts = {name: int(np.isin(said, members).sum()) for name, members in words.GROUPS.items()}
-    shown = [word for group in groups for word in words.GROUPS[group]]
-    rows = np.flatnonzero(np.isin(said, shown))[::-1] if len(said) else np.empty(0, dtype=int)
+    said = words.outcomes(history)
+    rows = np.flatnonzero(shown.mask(history, said) & ~history.pending)[::-1]
     here = rows[page * PAGE : (page + 1) * PAGE].tolist()
-    trials = [study.trial(int(history.numbers[i])) for i in here]
+    shown_rows = [history.rows[i] for i in here]
     knobs, results = knob_fields(study), result_fields(study)
-    frame: dict[str, list[Any]] = {RUN: [trial.number for trial in trials]}
-    params = [{**trial.params, **trial.actual} for trial in trials]
+    frame: dict[str, list[Any]] = {RUN: [row.number for row in shown_rows]}
+    params = [{**history.params(i), **loads(history.rows[i].actual, {})} for i in here]
+    told = [loads(row.outcomes, {}) for row in shown_rows]
     for column in knobs:
         frame[column.id] = [column.of(point) for point in params]
     for column in results:
-        frame[column.id] = [trial.values.get(column.name) for trial in trials]
-    frame[OUTCOME] = [str(said[i]) for i in here]
-    frame[NOTE] = [". ".join(filter(None, [t.reason or _last_line(t.error), t.note])) for t in trials]
+        frame[column.id] = [values.get(column.name) for values in told]
+    frame[OUTCOME] = [f"{words.sign(said[i])} {said[i]}" for i in here]
+    frame[NOTE] = [". ".join(filter(None, [row.reason or _last_line(row.error), row.note])) for row in shown_rows]
     made = pd.DataFrame(frame).astype({column.id: "float64" for column in results})
-    return Past(made, [trial.number for trial in trials], len(rows), counts)
+    digits = {column.id: n for column in results if (n := _decimals(frame[column.id])) is not None}
+    return Past(made, [row.number for row in shown_rows], len(rows), digits)
+
+
+def recent(study: Study, most: int) -> Past:
+    """The last runs that were finished, whatever became of them."""
+    page = past(study, Filter(groups=tuple(words.GROUPS)), 0)
+    return Past(page.frame.head(most), page.numbers[:most], page.total, page.digits)
+
+
+def _decimals(values: Sequence[float | None]) -> int | None:
+    """As many decimals as the values have, but no more than make five digits; None for very large or small ones."""
+    held = np.array([value for value in values if value is not None], dtype=float)
+    held = held[np.isfinite(held)]
+    largest = float(np.abs(held).max(initial=0.0))
+    if not held.size or not (largest == 0 or 1e-3 <= largest < 1e7):
+        return None
+    most = max(0, 4 - math.floor(math.log10(largest))) if largest else 0
+    return next((n for n in range(most) if np.allclose(held, held.round(n), rtol=0, atol=1e-9)), most)
 
 
 def cards(study: Study, trials: Sequence[Trial]) -> list[Card]:
@@ -294,8 +390,8 @@ def cards(study: Study, trials: Sequence[Trial]) -> list[Card]:
         ]
         made.append(
             Card(
-                trial.number, _knobs(knobs, trial), trial.why, rows, _nearest(history, trial, units),
-                trial.warnings,
+                trial.number, ACCEPTED in trial.tags, _knobs(knobs, settings(trial)), _edited(knobs, trial), trial.why,
+                rows, _nearest(history, trial, units), trial.warnings,
             )
         )  # fmt: skip
     return made
@@ -354,17 +450,30 @@ def _nearest(history: History, trial: Trial, units: Mapping[str, str]) -> str:
     return f"Nearest tried: run {number_}, with {said}." if said else f"A repeat of run {number_}."
 
 
-def _knobs(knobs: Sequence[Field], trial: Trial) -> str:
-    """The knobs of a run in one line, with the decimals of the table."""
+def _knobs(knobs: Sequence[Field], values: Mapping[str, Any]) -> str:
+    """The knobs of a run in one line, with the decimals of the table.
+
+    A unit, or being the only choice, says which knob it is: the name is left out, as in "85 °C, 2.7 mol%, iPrOH".
+    """
+    units = [column.unit for column in knobs]
+    texts = sum(not column.number for column in knobs)
     said = []
     for column in knobs:
-        value = column.of(trial.params)
+        value = column.of(values)
         if value is not None:
-            exact = column.number and column.digits is not None
-            name, bracket, unit = column.title.rpartition(" [")
-            number_ = f"{value:.{column.digits}f}" if exact else wording(value)
-            said.append(f"{name} {number_} {unit.rstrip(']')}" if bracket else f"{column.title} {number_}")
+            alone = units.count(column.unit) == 1 if column.unit else not column.number and texts == 1
+            known = alone and not isinstance(values[column.name], bool)
+            said.append(column.say(value) if known else f"{column.name_only} {column.say(value)}")
     return ", ".join(said)
+
+
+def _edited(knobs: Sequence[Field], trial: Trial) -> str:
+    changed = edits(trial)
+    return ", ".join(
+        f"{column.name_only} {column.say(column.of(changed))} instead of {column.say(column.of(trial.params))}"
+        for column in knobs
+        if column.name in changed
+    )
 
 
 def _digits(parameter: Parameter) -> int | None:

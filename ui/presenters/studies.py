@@ -10,12 +10,15 @@ import orjson
 
 from ui.presenters import runs, words
 from workbench.plots.history import history_table
+from workbench.plots.hypervolume import hypervolume_table
 from workbench.problem import objective_from_json
 from workbench.storage import StudySummary
 from workbench.study import Study
-from workbench.trial import loads
+from workbench.trial import History, loads
 
+PAGE = 50  # studies that the list shows at once
 READ = 2_000  # runs of a record that is still read for its line in the list
+VOLUMES = 4  # goals whose hypervolume takes no time
 DRAWN = 60  # points of the small curve
 ARCHIVED = "archived"
 _FINISHED = ("complete", "pruned", "failed", "infeasible")
@@ -27,7 +30,7 @@ class Line:
 
     Args:
         share: Finished runs of the budget, 0 to 1; None without a budget.
-        curve: Best value so far, at most 60 points; empty for several goals and for huge records.
+        curve: Best value so far, of several goals the hypervolume, at most 60 points; empty for huge records.
     """
 
     name: str
@@ -38,21 +41,27 @@ class Line:
     best: str
     now: str
     changed: float
-    archived: bool
 
 
-def lines(summaries: list[StudySummary], load: Callable[[str], Study], find: str = "") -> list[Line]:
-    """The studies whose name or tags hold every word that is looked for, the last changed first.
+def found(summaries: list[StudySummary], find: str = "", *, archived: bool = False) -> list[StudySummary]:
+    """The studies whose name or tags hold every word that is looked for, the last changed first."""
+    wanted = find.casefold().split()
+    shown = []
+    for one in sorted(summaries, key=lambda one: -one.updated):
+        tags = loads(one.tags, [])
+        text = f"{one.name} {' '.join(tags)}".casefold()
+        if all(word in text for word in wanted) and (archived or ARCHIVED not in tags):
+            shown.append(one)
+    return shown
+
+
+def lines(summaries: list[StudySummary], load: Callable[[str], Study]) -> list[Line]:
+    """A line for each study.
 
     Args:
         load: Opens a study by name.
     """
-    wanted = find.casefold().split()
-    found = [
-        one for one in summaries
-        if all(word in f"{one.name} {' '.join(loads(one.tags, []))}".casefold() for word in wanted)
-    ]  # fmt: skip
-    return [_line(one, load) for one in sorted(found, key=lambda one: -one.updated)]
+    return [_line(one, load) for one in summaries]
 
 
 def _line(summary: StudySummary, load: Callable[[str], Study]) -> Line:
@@ -65,10 +74,7 @@ def _line(summary: StudySummary, load: Callable[[str], Study]) -> Line:
         study = load(summary.name)
         history = study.history()
         best = runs.best_words(history).removesuffix(".") if history.complete.any() else "No results yet"
-        if len(history.measured) == 1:
-            column = list(history_table(history).values())[-1]
-            held = np.array([value for value in column if value is not None], dtype=float)
-            curve = held[np.unique(np.linspace(0, len(held) - 1, DRAWN).astype(int))].tolist() if len(held) else []
+        curve = _curve(history)
         now = _now(summary, finished, runs.since_gain(history))
     else:
         best, now = "Open it to see", _now(summary, finished, 0)
@@ -76,8 +82,18 @@ def _line(summary: StudySummary, load: Callable[[str], Study]) -> Line:
     return Line(
         summary.name, "  ".join(map(words.arrow, goals)), f"{finished:,} of {budget:,}" if budget else f"{finished:,}",
         min(1.0, finished / budget) if budget else None, curve, best, now, summary.updated,
-        ARCHIVED in loads(summary.tags, []),
     )  # fmt: skip
+
+
+def _curve(history: History) -> list[float]:
+    """The best value so far, or of several goals the hypervolume each time that it grew."""
+    goals = len(history.measured)
+    if not 1 <= goals <= VOLUMES:
+        return []
+    column = history_table(history).values() if goals == 1 else hypervolume_table(history).values()
+    held = np.array([value for value in list(column)[-1] if value is not None], dtype=float)
+    drawn: list[float] = held[np.unique(np.linspace(0, len(held) - 1, DRAWN).astype(int))].tolist() if len(held) else []
+    return drawn
 
 
 def _now(summary: StudySummary, finished: int, gain: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from workbench.markup import wording
 from workbench.plots.panels import fronts
 from workbench.problem import Constraint, Objective, Preference
-from workbench.trial import History, TrialState
+from workbench.trial import History, TrialRow, TrialState
 
 _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
 _SHORTCODE = re.compile(r":(?=[\w/+-]+:)")
@@ -35,11 +35,22 @@ def count(number: int, noun: str) -> str:
 def outcomes(history: History) -> list[str]:
     """What became of each run, in the words of the pages; as long as the record."""
     words = np.array([_STATES[TrialState(row.state)] for row in history.rows], dtype=object)
+    for i in np.flatnonzero(history.pending).tolist():
+        words[i] = going(history.rows[i])
     words[history.complete & ~history.feasible] = "Over a limit"
     words[history.complete & history.feasible & ~history.counted] = "Done, outside"
     best = "Done, best" if len(history.measured) == 1 else "Done, front"
     words[fronts(history) & history.complete] = best
     return [str(word) for word in words]
+
+
+def going(row: TrialRow) -> str:
+    """What a run that is not finished waits for: a person, or the process that works at it, or a new start of one."""
+    if row.state == TrialState.WAITING:
+        return "Waiting"
+    if row.expires is None:
+        return "To do"
+    return "Interrupted" if row.orphaned(time.time()) else "Running"
 
 
 _STATES = {
@@ -52,6 +63,14 @@ _STATES = {
     TrialState.REJECTED: "Rejected",
     TrialState.VOID: "Void",
 }
+_SIGNS = {"Done, best": "●", "Done, front": "●", "Done": "·", "Over a limit": "✕", "Infeasible": "✕", "Failed": "❘"}
+
+
+def sign(outcome: str) -> str:
+    """The shape that figures give to runs of this outcome."""
+    return _SIGNS.get(outcome, "◇" if outcome in ("To do", "Waiting", "Running", "Interrupted") else "○")
+
+
 GROUPS = {
     "Done": ("Done", "Done, best", "Done, front", "Done, outside", "Ended early"),
     "Over a limit": ("Over a limit", "Infeasible"),
@@ -59,6 +78,12 @@ GROUPS = {
     "Void": ("Void", "Rejected"),
 }
 """The outcomes that a person filters by, each with the words that belong to it."""
+
+
+def tally(history: History) -> dict[str, int]:
+    """How many runs there are of each of `GROUPS`."""
+    said = np.array(outcomes(history), dtype=object)
+    return {name: int(np.isin(said, members).sum()) for name, members in GROUPS.items()}
 
 
 def arrow(goal: Objective | Preference) -> str:

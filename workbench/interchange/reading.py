@@ -28,7 +28,7 @@ _SAID_WITH = {"error": ("failed",), "reason": ("infeasible", "pruned", "failed")
 
 def read_table(
     study: Study,
-    path: str | Path | bytes,
+    path: str | Path | bytes | Table,
     *,
     columns: Mapping[str, str | None] | None = None,
     decimal: str | None = None,
@@ -43,14 +43,14 @@ def read_table(
     "pruned". Points outside the bounds are kept as data.
 
     Args:
-        path: A path, or what else `parse_table` takes.
+        path: A path, or what else `parse_table` takes, or what it gave.
         columns: Title in the file -> one of the names above; None leaves the column out.
         decimal: "." or ","; None finds out by the file, and refuses what may be either.
         sheet: Sheet of a workbook; by default the only visible one that holds anything.
     Raises:
         TableError: listing every bad cell with its row; nothing is written.
     """
-    table = parse_table(path, sheet=sheet)
+    table = path if isinstance(path, Table) else parse_table(path, sheet=sheet)
     runs, errors = check_table(study, table, columns=columns, decimal=decimal)
     if errors:
         raise TableError(_message(table, errors), errors)

@@ -7,6 +7,7 @@ from workbench.plots.compare import compare, compare_table
 from workbench.plots.contour import Ground, contour, contour_table
 from workbench.plots.edf import edf, edf_table
 from workbench.plots.history import history, history_table
+from workbench.plots.hypervolume import hypervolume, hypervolume_table
 from workbench.plots.importance import importance, importance_table
 from workbench.plots.panels import why_empty
 from workbench.plots.parallel import parallel, parallel_table
@@ -28,6 +29,8 @@ __all__ = [
     "edf_table",
     "history",
     "history_table",
+    "hypervolume",
+    "hypervolume_table",
     "importance",
     "importance_table",
     "parallel",

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, BindParameter, Connection, bindparam, delete, insert, select, update
 
-from workbench.errors import InvalidValueError, StorageError
+from workbench.errors import FrozenStudyError, InvalidValueError, StorageError
 from workbench.storage import reading
 from workbench.storage.engine import Database, is_memory, parse_url
 from workbench.storage.failures import ConflictError
@@ -18,13 +18,16 @@ from workbench.storage.records import AttachmentRow, AuditRow, Snapshot, StudyRo
 from workbench.storage.schema import studies, trials
 from workbench.storage.transaction import STUDY_FIELDS, Transaction, add_space, study_exists
 from workbench.storage.versions import prepare
-from workbench.trial import FeedbackRecord, Owner, QuestionRecord, Report, TrialRow, TrialState, now
+from workbench.trial import FeedbackRecord, Owner, QuestionRecord, Report, TrialRow, TrialState, loads, now
 
 _ID: BindParameter[int] = bindparam("the_study")
 _FENCE: BindParameter[int] = bindparam("the_fence")
+FROZEN = "frozen"  # in the settings of a study that nothing may change
 
 _STUDY_ID = select(studies.c.id).where(studies.c.name == bindparam("the_name"))
-_LEASE = select(studies.c.lease_owner, studies.c.lease_expires, studies.c.lease_fence).where(studies.c.id == _ID)
+_LEASE = select(
+    studies.c.name, studies.c.settings, studies.c.lease_owner, studies.c.lease_expires, studies.c.lease_fence
+).where(studies.c.id == _ID)
 _TAKE_LEASE = (
     update(studies)
     .where(studies.c.id == _ID, studies.c.lease_fence == _FENCE)
@@ -229,9 +232,13 @@ class Storage:
         Other writers wait meanwhile: no model is fitted and no user is asked inside.
 
         Args:
-            label: What the change is, for `on_point`.
+            label: What the change is, for `on_point`; "thaw" alone may change a frozen study.
+        Raises:
+            FrozenStudyError: if the study is frozen.
         """
         with self._write(label) as connection, self._changing(connection, study_id) as transaction:
+            if label != "thaw" and transaction.settings.get(FROZEN):
+                raise _frozen(reading.study_by_id(connection, study_id).name)
             yield transaction
 
     @staticmethod
@@ -308,10 +315,16 @@ def _free_lease(connection: Connection, study_id: int) -> int | None:
     found = connection.execute(_LEASE, {"the_study": study_id}).first()
     if found is None:
         raise reading.study_gone()
+    if loads(found.settings, {}).get(FROZEN):
+        raise _frozen(found.name)
     held = found.lease_owner is not None and found.lease_expires > now()
     if held and not Owner.from_json(found.lease_owner).known_dead():
         return None
     return int(found.lease_fence)
+
+
+def _frozen(name: str) -> FrozenStudyError:
+    return FrozenStudyError(f"study {name!r} is frozen: nothing of it changes. Use study.thaw() to go on with it")
 
 
 def _check_exists(url: URL) -> None:

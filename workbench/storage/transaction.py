@@ -49,7 +49,7 @@ from workbench.storage.schema import (
     studies,
     trials,
 )
-from workbench.trial import FeedbackRecord, QuestionRecord, Report, TrialRow, TrialState, dumps, now
+from workbench.trial import FeedbackRecord, QuestionRecord, Report, TrialRow, TrialState, dumps, loads, now
 
 _ID: BindParameter[int] = bindparam("the_study")
 _NUMBER: BindParameter[int] = bindparam("the_number")
@@ -59,7 +59,7 @@ _BEGIN = (
     update(studies).where(studies.c.id == _ID).values(revision=studies.c.revision + 1, updated=bindparam("the_time"))
 )
 _BEGUN = select(
-    studies.c.revision, studies.c.space_version, studies.c.lease_owner, studies.c.lease_fence
+    studies.c.revision, studies.c.space_version, studies.c.lease_owner, studies.c.lease_fence, studies.c.settings
 ).where(studies.c.id == _ID)  # fmt: skip
 _REPORTED = select(reports.c.objective, reports.c.value).where(
     reports.c.study_id == _ID, reports.c.number == _NUMBER, reports.c.step == bindparam("the_step")
@@ -111,13 +111,18 @@ class Transaction:
         if begun is None:
             raise reading.study_gone()
         self.revision: int
-        self.revision, self._space_version, self._lease_owner, self._lease_fence = begun
+        self.revision, self._space_version, self._lease_owner, self._lease_fence, self._settings = begun
 
     @property
     def space_version(self) -> int:
         """The number of the newest space."""
         version: int = self._space_version
         return version
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the study keeps about itself as this transaction found it."""
+        return dict(loads(self._settings, {}))
 
     def end(self) -> None:
         """Refuse everything from now on."""

@@ -12,6 +12,7 @@ import orjson
 from workbench.errors import InvalidValueError, SpaceError
 from workbench.problem import check_apart
 from workbench.space import Space
+from workbench.storage.core import FROZEN
 from workbench.trial import Spaces, dumps, loads, not_json
 
 if TYPE_CHECKING:
@@ -102,6 +103,34 @@ def _news(history: History, before: History) -> list[str]:
     if rules:
         news.append(f"rules of rejected trials speak of what is there no more and shut nothing: {sorted(rules)}")
     return news
+
+
+def rename(record: Record, name: str) -> None:
+    """Give the study another name; its id, and so all of its record, stays.
+
+    Raises:
+        StudyExistsError: if the name is taken.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidValueError(f"a study needs a name, got {name!r}")
+    with record.transaction("rename") as tx:
+        tx.update_study(name=name)
+        tx.audit("rename", before={"name": record.name}, after={"name": name})
+    record.name = name
+
+
+def is_frozen(record: Record) -> bool:
+    """Is the study closed to every change?"""
+    return bool(loads(record.storage.study_by_id(record.id).settings, {}).get(FROZEN))
+
+
+def freeze(record: Record, frozen: bool) -> None:
+    """Refuse every change of the study from now on, or allow them again."""
+    if is_frozen(record) == frozen:
+        return
+    with record.transaction("freeze" if frozen else "thaw") as tx:
+        tx.update_study(settings=dumps(tx.settings | {FROZEN: frozen}))
+        tx.audit("freeze" if frozen else "thaw")
 
 
 def annotate(

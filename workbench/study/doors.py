@@ -161,6 +161,12 @@ class Plot:
 
         return plots.pareto(self._study.history(), objectives)
 
+    def hypervolume(self) -> Figure:
+        """The volume that the front dominates, by trial; of a study with two measured objectives or more."""
+        from workbench import plots
+
+        return plots.hypervolume(self._study.history())
+
     def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
         """The share of trials at or below each value, with other studies beside this one.
 

@@ -164,16 +164,30 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
         alive: Trials of this run, which are no orphans even if a suspended machine let them expire.
     """
     history, at = record.history(), now()
-    orphans = [row for row in _running(history) if row.number not in alive and _orphaned(row, at)]
+    orphans = [row for row in _running(history) if row.number not in alive and row.orphaned(at)]
     if not orphans:
         return None
     with record.transaction("takeover") as tx:
         for candidate in orphans:
             row = tx.row(candidate.number)
-            if row.state == TrialState.RUNNING and _orphaned(row, at):
+            if row.state == TrialState.RUNNING and row.orphaned(at):
                 owner = Owner.current().to_json()
                 return tx.update(row.number, owner=owner, attempt=row.attempt + 1, expires=at + EXPIRY, started=at)
     return None
+
+
+def give_back(record: Record) -> list[int]:
+    """End the leases of running trials whose optimising process is dead, and say so by a new revision.
+
+    The next run takes them over without this too; but whoever has read the record learns of it only now.
+    """
+    dead = [row.number for row in _running(record.history()) if row.orphaned(now()) and row.expires]
+    if dead:
+        with record.transaction("release") as tx:
+            for row in map(tx.row, dead):
+                if row.state == TrialState.RUNNING and row.expires and row.orphaned(now()):
+                    tx.update(row.number, expires=0.0)
+    return dead
 
 
 def _is_number(value: object) -> bool:
@@ -182,12 +196,6 @@ def _is_number(value: object) -> bool:
 
 def _running(history: History) -> list[TrialRow]:
     return [history.rows[i] for i in np.flatnonzero(history.in_state(TrialState.RUNNING)).tolist()]
-
-
-def _orphaned(row: TrialRow, at: float) -> bool:
-    if row.expires is None:  # a plain ask: its experiment may run for days
-        return False
-    return row.expires <= at or (row.owner is not None and Owner.from_json(row.owner).known_dead())
 
 
 # -- one trial ---------------------------------------------------------------------------------

@@ -123,6 +123,11 @@ class Study:
         """User attributes of the study."""
         return dict(loads(self._row().attrs, {}))
 
+    @property
+    def frozen(self) -> bool:
+        """Is the study closed to every change? See `freeze`."""
+        return changing.is_frozen(self._record)
+
     def _row(self) -> StudyRow:
         return self._record.storage.study_by_id(self._record.id)
 
@@ -390,6 +395,22 @@ class Study:
         if trial is not None and row is not None:
             self._renewed(trial, row)
 
+    def rename(self, name: str) -> None:
+        """Give the study another name; nothing else of its record changes.
+
+        Raises:
+            StudyExistsError: if the name is taken.
+        """
+        changing.rename(self._record, name)
+
+    def freeze(self) -> None:
+        """Refuse every change from now on, by whomever, with `FrozenStudyError`; reading goes on. `thaw` ends it."""
+        changing.freeze(self._record, True)
+
+    def thaw(self) -> None:
+        """Allow changes again."""
+        changing.freeze(self._record, False)
+
     def change_space(self, space: Space, *, defaults: Mapping[str, Any] | None = None) -> None:
         """Propose in another space from now on; the record is encoded anew and nothing of it is lost.
 
@@ -454,6 +475,10 @@ class Study:
                 optimizing.optimize(self, self._record, plan, stopped)
         finally:
             self._runs.discard(stopped)
+
+    def give_back(self) -> list[int]:
+        """Let go of the trials whose `optimize` has died on this host; the next one takes them over. Their numbers."""
+        return optimizing.give_back(self._record)
 
     def stop(self) -> None:
         """End every running `optimize` of this object after the trials in flight."""

@@ -158,6 +158,27 @@ def attach(record: Record, params: Mapping[str, Any], seen: Observation) -> Tria
     return row
 
 
+def tell_all(record: Record, told: Mapping[int, Run], attached: Sequence[Run] = ()) -> list[TrialRow]:
+    """Finish trials and add others that were run elsewhere: all of it or nothing, in one transaction.
+
+    Args:
+        told: What became of running trials, by number; of a `Run`, its observation, state, texts and note.
+        attached: Trials that were run elsewhere.
+    Raises:
+        AlreadyTold: if something else was told before; nothing is changed.
+    """
+    drafts = [_attached(record, run) for run in attached]
+    with record.transaction("tell") as tx:
+        rows = []
+        for number, run in told.items():
+            row = _tell(tx, record, number, run.seen, run.state, True, run.error, run.reason)
+            rows.append(row if run.note in (None, row.note) else tx.update(number, note=run.note))
+        rows += tx.insert(drafts)
+    for row in rows:
+        announce(record, row)
+    return rows
+
+
 def attach_all(record: Record, runs: Sequence[Run]) -> list[TrialRow]:
     """Add trials that were run elsewhere, all or none of them, and log one line."""
     rows = _attach(record, runs)
