@@ -39,9 +39,8 @@ def draw() -> None:
     found = believing.findings(study)
     fresh = believing.fresh(study, found)
     badge = [modelling.state_of(found, fresh)] if found is not None else []
-    widgets.title(study, badge, lambda: _pick(found))
+    widgets.title(study, badge, lambda: _pick(found), "What the model believes")
     widgets.flash()
-    st.markdown("### What the model believes")
     widgets.follow(study, kinds=("analysis",))
     widgets.ended(name, "analysis")
     if not study.history().measured:
