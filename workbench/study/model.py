@@ -204,7 +204,8 @@ class Model:
 
         Args:
             trial: The trial or its number.
-            others: Names of samplers; by default some that are quick. Each is asked again on the record as it was.
+            others: Names of samplers; by default some that are quick and serve the study. Each is asked again on the
+                record as it was.
         Raises:
             InvalidValueError: for a number that the record does not have.
         """
@@ -219,6 +220,8 @@ class Model:
         before = self._before(earlier) if asked else None
         names = self.rivals if others is None else others
         proposals = [self._would(name, earlier, number) for name in names if asked]
+        if others is None:  # those that nobody named are left out where they cannot serve the study
+            proposals = [one for one in proposals if one[1] is not None]
         return explain(belief, number, before=before, others=proposals)
 
     def verdicts(self) -> list[Verdict]:
