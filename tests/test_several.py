@@ -285,7 +285,7 @@ def test_an_inferred_reference_is_kept_for_good_in_the_record(tmp_path):
 def test_the_reference_of_a_proposal_is_kept_too():
     s = study()
     trial = s.ask()
-    reference = np.array(trial.meta["reference"])
+    reference = np.array(trial.meta["reference_point"])
     s.attach({"a": 0.5, "b": 0.5}, {"f": 90.0, "g": 7.0})
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()
