@@ -154,8 +154,8 @@ DECLARATIONS: dict[str, Case] = {
     "seed of text": (made(seed="7"), wb.InvalidValueError, ["whole number", "got '7'"]),
     "seed beyond the database": (made(seed=2**64), wb.InvalidValueError, ["whole number from 0 to", str(2**64)]),
     "budget of nothing": (made(budget=0), wb.InvalidValueError, ["from 1", "got 0"]),
-    "unknown sampler": (made(sampler="soobol"), wb.UnsupportedError, ["auto, gibbon, gp, grid", "'soobol'", "did you mean 'sobol'"]),
-    "no sampler": (made(sampler=None), wb.UnsupportedError, ["auto, gibbon, gp, grid", "got None", "wb.GPSampler()"]),
+    "unknown sampler": (made(sampler="soobol"), wb.UnsupportedError, ["auto, cmaes, de, ehvi, evolutionary", "'soobol'", "did you mean 'sobol'"]),
+    "no sampler": (made(sampler=None), wb.UnsupportedError, ["auto, cmaes, de, ehvi, evolutionary", "got None", "wb.GPSampler()"]),
     "unknown option": (made(sampler={"name": "grid", "options": {"level": 3}}), wb.UnsupportedError, ["'grid'", "'level'"]),
     "short direction": (lambda s: wb.Objective("a", "min"), wb.ProblemError, ["'minimize' or 'maximize'", "'min'"]),  # type: ignore[arg-type]
     "target and direction": (lambda s: wb.Objective("a", "minimize", target=1), wb.ProblemError, ["a target and a direction", "alone"]),
@@ -183,8 +183,8 @@ ASKS: dict[str, Case] = {
     "prefer a stranger": (lambda s: s.ask(prefer={"los": 1}), wb.InvalidValueError, ["['loss', 'speed']", "'los'"]),
     "prefer less than nothing": (lambda s: s.ask(prefer={"loss": -1}), wb.InvalidValueError, [">= 0", "-1"]),
     "prefer text": (lambda s: s.ask(prefer={"loss": "a"}), wb.InvalidValueError, ["a number", "'a'"]),  # type: ignore[dict-item]
-    "unknown sampler": (lambda s: s.ask(sampler="bo"), wb.UnsupportedError, ["auto, gibbon, gp, grid", "'bo'"]),
-    "sampler for another kind": (lambda s: s.ask(2, sampler="gp"), wb.UnsupportedError, ["'gp' cannot serve", "2 objectives", "Use sampler='auto'"]),
+    "unknown sampler": (lambda s: s.ask(sampler="bo"), wb.UnsupportedError, ["auto, cmaes, de, ehvi, evolutionary", "'bo'"]),
+    "sampler for another kind": (lambda s: s.ask(2, sampler="cmaes"), wb.UnsupportedError, ["'evolutionary' cannot serve", "'mix' (Simplex)", "Use sampler='auto'"]),
     "enqueue a stranger": (lambda s: s.enqueue({"z": 1}), wb.InvalidValueError, ["a parameter of the space", "'z'", "names are"]),
     "enqueue outside": (lambda s: s.enqueue({"x": 11}), wb.InvalidValueError, ["from 0 to 10", "11.0", "within the bounds"]),
     "enqueue between steps": (lambda s: s.enqueue({"t": 20.3}), wb.InvalidValueError, ["steps of 0.5", "20.3", "nearest value is 20.5"]),
