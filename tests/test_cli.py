@@ -66,7 +66,7 @@ def two():
 
 @dataclass(frozen=True)
 class Wide(Parabola):
-    space = wb.Space([*Parabola.space, wb.Vector("v", 65), wb.Simplex("m", 3)])  # nothing here learns on it
+    space = wb.Space([*Parabola.space, wb.Vector("v", 65), wb.Simplex("m", parts=3)])  # nothing here learns on it
 
 
 def wide():

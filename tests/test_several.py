@@ -92,6 +92,16 @@ def test_noise_is_averaged_out():
     assert front.probability[on].mean() < 1.0
 
 
+@pytest.mark.parametrize("noise", [0.1, "none"])
+def test_the_search_goes_on_while_nothing_reaches_the_reference_point(noise):
+    goals = (wb.Objective("f", noise=noise, reference=-3.0), wb.Objective("g", "maximize", noise=noise, reference=2.0))
+    s = study(goals, n=10)
+    trial = s.ask()
+    assert trial.meta["acquisition"] in ("ehvi", "nehvi")
+    assert s.hypervolume() == 0.0
+    assert "hypervolume" in trial.why
+
+
 @pytest.mark.parametrize(("prefer", "high"), [({"g": 0.95, "f": 0.05}, True), ({"g": 0.05, "f": 0.95}, False)])
 def test_prefer_leads_to_its_end_of_the_front(prefer, high):
     s = study(n=12)
@@ -285,7 +295,7 @@ def test_an_inferred_reference_is_kept_for_good_in_the_record(tmp_path):
 def test_the_reference_of_a_proposal_is_kept_too():
     s = study()
     trial = s.ask()
-    reference = np.array(trial.meta["reference"])
+    reference = np.array(trial.meta["reference_point"])
     s.attach({"a": 0.5, "b": 0.5}, {"f": 90.0, "g": 7.0})
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()

@@ -782,8 +782,8 @@ class History:
         """The inferred reference point that is in the record already, shape (m,)."""
         if self.stored_reference is not None:
             return np.array(self.stored_reference)
-        row = next((i for i, row in enumerate(self.rows) if row.meta and '"reference":' in row.meta), None)
-        return None if row is None else np.array(self.meta(row)["reference"])
+        row = next((i for i, row in enumerate(self.rows) if row.meta and '"reference_point":' in row.meta), None)
+        return None if row is None else np.array(self.meta(row)["reference_point"])
 
     def inferred_reference(self) -> NDArray[np.float64]:
         """A reference point from the trials as they are now, shape (m,); NaN without one that has every value."""

@@ -120,18 +120,18 @@ def outcomes(
     """
     draws = [_points(source, base, flying) for source in sources]
     sizes = [len(points) for points in draws]
-    if not any(sizes):
-        measured = [source.measured for source in sources if source.measured is not None]
-        exact = np.stack(measured, axis=1)[None]
-        return Outcomes(tuple(s.posterior for s in sources), tuple(s.marginal for s in sources), exact)
+    if not any(sizes):  # under noise only where no measured point is of interest
+        exact = [np.empty(len(base)) if source.measured is None else source.measured for source in sources]
+        known = np.stack(exact, axis=1)[None]
+        return Outcomes(tuple(s.posterior for s in sources), tuple(s.marginal for s in sources), known)
     uniform = qmc.Sobol(sum(sizes) + 1, scramble=True, rng=rng).random(versions)
     normals = ndtri(np.clip(uniform[:, :-1], _TAIL, 1.0 - _TAIL))
-    posteriors, known, start = list[ExactPosterior](), list[Array](), 0
+    posteriors, worths, start = list[ExactPosterior](), list[Array](), 0
     for source, points in zip(sources, draws, strict=True):
         if len(points) == 0:
             assert source.measured is not None
             posteriors.append(source.posterior)
-            known.append(np.broadcast_to(source.measured, (versions, len(base))))
+            worths.append(np.broadcast_to(source.measured, (versions, len(base))))
             continue
         f = source.posterior.sample(points, normals[:, start : start + len(points)])  # (s, p)
         start += len(points)
@@ -139,8 +139,8 @@ def outcomes(
         worth = source.marginal.worth(f)
         if source.measured is not None:
             worth = np.concatenate([np.broadcast_to(source.measured, (versions, len(base))), worth], axis=1)
-        known.append(worth)
-    values = np.stack(known, axis=2)  # (s, p, m)
+        worths.append(worth)
+    values = np.stack(worths, axis=2)  # (s, p, m)
     if feasible is not None and len(flying):
         # one systematic draw for each point: over the versions it holds as often as is probable
         lots = (uniform[:, -1:] + rng.random(len(flying))) % 1.0

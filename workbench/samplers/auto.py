@@ -93,6 +93,7 @@ class AutoSampler(Sampler):
 
     def __init__(self, factories: Mapping[str, Factory]) -> None:
         self._factories = factories
+        self._made: dict[str, Sampler] = {}  # some keep in memory what they would have to work out again
 
     def choose(self, request: AskRequest) -> tuple[Rule, Sampler, str]:
         """The rule that applies, its sampler, and the warning that goes with it ("" for none).
@@ -101,7 +102,9 @@ class AutoSampler(Sampler):
             UnsupportedError: if no rule applies.
         """
         for rule in TABLE:
-            sampler = self._factories[rule.sampler]()
+            if rule.sampler not in self._made:
+                self._made[rule.sampler] = self._factories[rule.sampler]()
+            sampler = self._made[rule.sampler]
             goals = {feature: what for feature, what in request.needs.items() if feature in _GOALS}
             unlearnt = goals.keys() - rule.learns
             if (

@@ -394,7 +394,7 @@ def _explained(
     meta: dict[str, Any] = {"acquisition": name, "value": found.value, "fit": surrogate.pace}
     meta["gp"] = surrogate.memory.to_json()
     if len(goals) > 1:
-        meta |= {"reason": reason, "reference": history.reference.tolist()}
+        meta |= {"reason": reason, "reference_point": history.reference.tolist()}
     late = found.late or surrogate.late
     return Proposal(
         found.x,
