@@ -42,6 +42,8 @@ _SAMPLERS: dict[str, Callable[..., Sampler]] = {
 }
 # An acquisition function is a sampler name too: the sampler with that acquisition.
 _ACQUISITIONS = dict.fromkeys(ACQUISITIONS, "gp") | dict.fromkeys(QUESTIONS, "preference")
+# What a trial is compared with when it is explained: quick ones that choose in different ways.
+_RIVALS = ("log_ei", "ucb", "thompson", "sobol")
 
 
 def sampler_names() -> list[str]:
@@ -152,7 +154,7 @@ def create_study(
         if not load_if_exists:
             raise
         row = _existing(store, name, fields, seed is not None)
-    return Study(store, row, chosen, make_sampler, _functions(space))
+    return Study(store, row, chosen, make_sampler, _functions(space), _RIVALS)
 
 
 def load_study(
@@ -184,7 +186,7 @@ def load_study(
         raise UnsupportedError(
             f"study {name!r} was made with a sampler that is not registered here; hand one over with sampler= ({error})"
         ) from error
-    study = Study(store, row, chosen, make_sampler, functions)
+    study = Study(store, row, chosen, make_sampler, functions, _RIVALS)
     rules = study.space.with_functions(functions or {}).functions  # refuses a name that is none of them
     missing = [rule.name for rule in rules if rule.function is None]
     if missing:

@@ -184,7 +184,7 @@ def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
         },
         hovermode="closest",
         modebar={"bgcolor": CLEAR, "color": STRONG, "activecolor": TEXT},
-        meta={"alt": alt, "caption": caption},
+        meta={"title": title, "alt": alt, "caption": caption},
     )  # fmt: skip
     return figure
 
