@@ -24,6 +24,7 @@ SLOW_EXAMPLES = {
     "prune_network.py",
     "rank_policy.py",
     "rank_emblems.py",
+    "tradeoffs.py",
 }  # more than 5 s
 _LIMIT = 240  # seconds; several times what the slowest takes on a busy machine
 

@@ -18,6 +18,7 @@ from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
+from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
 from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
 from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
@@ -34,6 +35,7 @@ Spec = str | Mapping[str, Any] | Sampler
 
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
+    "evolutionary": EvolutionarySampler,
     "preference": PreferenceSampler,
     "rank_sgd": RankSGDSampler,
     "sobol": SobolSampler,
@@ -48,7 +50,7 @@ _RIVALS = ("log_ei", "ucb", "thompson", "sobol")
 
 def sampler_names() -> list[str]:
     """Every name that `make_sampler` knows."""
-    return sorted(["auto", *_SAMPLERS, *_ACQUISITIONS])
+    return sorted(["auto", *_SAMPLERS, *_ACQUISITIONS, *ALGORITHMS])
 
 
 def make_sampler(spec: Spec) -> Sampler:
@@ -68,6 +70,8 @@ def make_sampler(spec: Spec) -> Sampler:
         return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
         name, options = _ACQUISITIONS[name], {**options, "acquisition": name}
+    if name in ALGORITHMS:  # and so is an evolutionary algorithm
+        name, options = "evolutionary", {**options, "algorithm": name}
     if name not in _SAMPLERS:
         near = difflib.get_close_matches(str(name), sampler_names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.models.curves import finals
 from workbench.models.exact import NOISELESS, Data
+from workbench.trial import TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +76,7 @@ class Observed:
 
 
 def objectives(history: History) -> list[Observed]:
-    """The measured objectives: complete trials as measured, pruned ones as foretold."""
+    """The measured objectives: complete and running trials as far as they are told, pruned ones as foretold."""
     return [_objective(history, j, goal) for j, goal in enumerate(history.measured)]
 
 
@@ -100,7 +101,8 @@ def _columns(history: History) -> Iterator[tuple[Constraint, int]]:
 
 
 def _objective(history: History, j: int, goal: Objective) -> Observed:
-    rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y[:, j]))
+    measured = history.complete | history.in_state(TrialState.RUNNING)  # of a running one what was told so far
+    rows = np.flatnonzero(measured & history.placed & ~np.isnan(history.Y[:, j]))
     y = history.Y[rows, j]
     variance = _variances(goal.noise_sd, history.sem[rows, j])
     doubt = np.zeros(rows.size)

@@ -28,6 +28,7 @@ class Rule:
         warning: What the user has to know when features in `beyond` are present.
         learns: Features of the goals that this sampler learns from; with a preference among them, the rule is for
             studies with one.
+        several: Is it for several objectives only?
         most: Complete trials up to which the sampler answers in reasonable time.
     """
 
@@ -36,6 +37,7 @@ class Rule:
     beyond: frozenset[str] = frozenset()
     warning: str = ""
     learns: frozenset[str] = frozenset()
+    several: bool = False
     most: float = math.inf
 
 
@@ -51,6 +53,12 @@ TABLE: tuple[Rule, ...] = (
         "measured objectives, and a space that a Gaussian process models",
         learns=frozenset({"objectives", "constraints"}),
         most=20_000,
+    ),
+    Rule(
+        "evolutionary",
+        "several objectives, and no model for a space of this kind or size: ranks lead, in generations",
+        learns=frozenset({"objectives", "constraints"}),
+        several=True,
     ),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
@@ -99,6 +107,7 @@ class AutoSampler(Sampler):
             if (
                 (unlearnt and not rule.beyond)
                 or (rule.learns == _JUDGED and "preference" not in goals)
+                or (rule.several and len(request.history.measured) < 2)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):

@@ -373,6 +373,20 @@ class Study:
         telling.announce(self._record, row)
         return self._renewed(trial, row)
 
+    def choose(self, trial: Named, *, reason: str) -> Trial:
+        """Decide for a trial, the last act of a study; the reason goes to the audit log. See `chosen`.
+
+        Raises:
+            TrialStateError: if the trial is not complete.
+        """
+        return self._record.trial(changing.choose(self._record, self._record.number(trial), reason))
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The trial that was decided for last; None while there is none."""
+        number = changing.chosen(self._record)
+        return None if number is None else self.trial(number)
+
     def annotate(
         self,
         trial: Named | None = None,
