@@ -184,7 +184,7 @@ ASKS: dict[str, Case] = {
     "prefer less than nothing": (lambda s: s.ask(prefer={"loss": -1}), wb.InvalidValueError, [">= 0", "-1"]),
     "prefer text": (lambda s: s.ask(prefer={"loss": "a"}), wb.InvalidValueError, ["a number", "'a'"]),  # type: ignore[dict-item]
     "unknown sampler": (lambda s: s.ask(sampler="bo"), wb.UnsupportedError, ["gibbon, gp, grid", "'bo'"]),
-    "sampler for another kind": (lambda s: s.ask(2, sampler="gp"), wb.UnsupportedError, ["'gp' cannot serve", "2 objectives", "Use sampler='auto'"]),
+    "sampler for another kind": (lambda s: s.ask(2, sampler="rank_sgd"), wb.UnsupportedError, ["'rank_sgd' cannot serve", "2 objectives", "Use sampler='auto'"]),
     "enqueue a stranger": (lambda s: s.enqueue({"z": 1}), wb.InvalidValueError, ["a parameter of the space", "'z'", "names are"]),
     "enqueue outside": (lambda s: s.enqueue({"x": 11}), wb.InvalidValueError, ["from 0 to 10", "11.0", "within the bounds"]),
     "enqueue between steps": (lambda s: s.enqueue({"t": 20.3}), wb.InvalidValueError, ["steps of 0.5", "20.3", "nearest value is 20.5"]),
