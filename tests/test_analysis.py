@@ -426,6 +426,20 @@ def test_an_explanation_tells_then_from_now_and_asks_the_others():
         s.model().explain(13)
 
 
+def test_only_samplers_that_serve_the_study_are_compared_with_unless_named():
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+    goals = [wb.Objective("y", noise="none"), wb.Objective("z", noise="none")]
+    s = study(space, lambda p: {"y": p["a"], "z": 1 - p["a"] + (p["b"] - 0.5) ** 2}, 12, goals, sampler="gp")
+    trial = s.ask()
+    found = s.model().explain(trial)
+    assert [one.sampler for one in found.others] == ["parego", "sobol"]
+    assert found.parts.best is None
+    assert found.parts.exploit + found.parts.explore + found.parts.risk == pytest.approx(1.0)
+    (named,) = s.model().explain(trial, others=["log_ei"]).others
+    assert named.params == {}
+    assert named.why
+
+
 def test_the_record_as_it_stood_at_an_ask():
     s = study(UNIT, straight, 10, sampler="gp")
     first, second = s.ask(2)
@@ -465,6 +479,7 @@ def test_one_trial_is_worth_the_largest_expected_improvement(monkeypatch):
     assert error < 0.6 * gains[top]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_gain_at_a_known_optimum():
     space = wb.Space([wb.Float("a", 0, 1)])
     s = study(space, lambda p: (p["a"] - 0.5) ** 2, 16)

@@ -30,6 +30,7 @@ def names(figure):
     return {one.name for one in figure.data}
 
 
+@pytest.mark.slow
 def test_bars_are_the_shares_with_their_intervals(studied):
     found = studied.model().importance("y")["y"]
     figure = studied.plot.importance()
@@ -59,7 +60,7 @@ def test_calibration_shows_each_trial_against_its_prediction(studied):
         studied.plot.calibration("z")
 
 
-@pytest.mark.parametrize("layer", ["mean", "sd", "acquisition", "feasibility"])
+@pytest.mark.parametrize("layer", ["mean", pytest.param("sd", marks=pytest.mark.slow), "acquisition", "feasibility"])
 def test_layers_of_a_contour_are_what_the_model_says(studied, layer):
     model, at = studied.model(), {"a": 0.5, "b": 0.5, "c": "q"}
     figure = studied.plot.contour("a", "b", "y", at=at, layer=layer)

@@ -22,9 +22,9 @@ SLOW_EXAMPLES = {
     "ask_tell.py",
     "optimize_digits.py",
     "prune_network.py",
+    "tradeoffs.py",
     "rank_policy.py",
     "rank_emblems.py",
-    "tradeoffs.py",
 }  # more than 5 s
 _LIMIT = 240  # seconds; several times what the slowest takes on a busy machine
 

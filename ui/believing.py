@@ -8,7 +8,7 @@ from ui.presenters.modelling import Findings
 from workbench.study import Study
 from workbench.trial import Trial
 
-ENOUGH = 5  # results from which the run sheet looks at the model by itself
+ENOUGH, MOST = 5, 2_000  # results from which, and up to which, the run sheet looks at the model by itself
 
 
 def look(study: Study) -> None:
@@ -34,10 +34,11 @@ def fresh(study: Study, found: Findings | None) -> bool:
 
 def lead(study: Study) -> str:
     """The model in one line for the top of the run sheet; "" while nothing is known. It keeps itself up to date."""
-    if int(study.history().complete.sum()) < ENOUGH:
+    done = int(study.history().complete.sum())
+    if done < ENOUGH:
         return ""
     found = findings(study)
-    if not fresh(study, found) and state.jobs().latest_state(study.name, "analysis") != "failed":
+    if done <= MOST and not fresh(study, found) and state.jobs().latest_state(study.name, "analysis") != "failed":
         look(study)
     return "" if found is None else modelling.lead(found)
 

@@ -21,6 +21,10 @@ def _always(_: Study) -> str:
     return ""
 
 
+def _measures_nothing(study: Study) -> str:
+    return "" if study.history().measured else "This study is judged by people: rank its runs instead."
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page.
@@ -56,7 +60,7 @@ class Page:
 PAGES = (
     Page("run", "Run sheet", "table_rows", "app_pages/run_sheet.py", of_study=True),
     Page("overview", "Overview", "monitoring", "app_pages/overview.py", of_study=True),
-    Page("model", "Model", "psychology", "app_pages/model.py", of_study=True),
+    Page("model", "Model", "psychology", "app_pages/model.py", of_study=True, closed=_measures_nothing),
     Page("studies", "Studies", "folder_open", "app_pages/studies.py"),
     Page("new", "New study", "add_circle", "app_pages/new_study.py"),
     Page("compare", "Compare", "compare_arrows", "app_pages/compare.py"),

@@ -143,19 +143,20 @@ def action(study: Study, label: str, *, disabled: bool = False, help: str | None
     return st.button(label, disabled=disabled or frozen, help=FROZEN if frozen else help, **options)
 
 
-def follow(study: Study, instead: Instead | None = None) -> None:
+def follow(study: Study, instead: Instead | None = None, kinds: Sequence[str] = ("ask", "run")) -> None:
     """Look for news of a study on a timer, and draw the page anew when there is some. One a page, never nested.
 
     Args:
         instead: What else to do than to wait for suggestions: the words of a button, and its callback, which gets
             the job.
+        kinds: Of jobs whose progress is shown.
     """
     name, seen = study.name, study.history().revision
 
     @st.fragment(run_every=REFRESH)
     def look() -> None:
         store = state.storage()
-        found = [one for one in (state.jobs().active(name, kind) for kind in ("ask", "run", "analysis")) if one]
+        found = [one for one in (state.jobs().active(name, kind) for kind in kinds) if one]
         row = store.study(name)
         marks = (row.revision, tuple((job.id, job.state) for job in state.jobs().of(name)))
         before = state.get(state.SEEN)

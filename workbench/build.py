@@ -45,7 +45,7 @@ _SAMPLERS: dict[str, Callable[..., Sampler]] = {
 # An acquisition function is a sampler name too: the sampler with that acquisition.
 _ACQUISITIONS = dict.fromkeys(ACQUISITIONS, "gp") | dict.fromkeys(QUESTIONS, "preference")
 # What a trial is compared with when it is explained: quick ones that choose in different ways.
-_RIVALS = ("log_ei", "ucb", "thompson", "sobol")
+_RIVALS = ("log_ei", "ucb", "thompson", "parego", "sobol")
 
 
 def sampler_names() -> list[str]:

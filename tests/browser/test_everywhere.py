@@ -104,7 +104,15 @@ def test_two_hundred_knobs_are_pasted_checked_and_made(storage: Storage, server:
     assert len(wb.load_study("wide", storage=storage).space.names) == 200
 
 
+def test_a_huge_record_has_a_model_of_its_best_part(huge: wb.Study, server: Server, browser: Browser) -> None:
+    browser.open(address(server, "model", huge.name))
+    browser.see("The model looks at 800 of 20,000 runs", 120)
+    browser.see("Predicts yield to ±")
+
+
 def test_going_round_and_round_leaks_nothing(example: str, server: Server, browser: Browser) -> None:
+    browser.open(address(server, "model", example))
+    browser.see("Up to date", 60)  # what the model says is kept, once for a study
     browser.open(address(server, "run", example))
 
     def rounds(times: int) -> float:

@@ -41,7 +41,7 @@ def draw() -> None:
     badge = [modelling.state_of(found, fresh)] if found is not None else []
     widgets.title(study, badge, lambda: _pick(found), "What the model believes")
     widgets.flash()
-    widgets.follow(study)
+    widgets.follow(study, kinds=("analysis",))
     widgets.ended(name, "analysis")
     if not study.history().measured:
         widgets.empty("thumbs_up_down", "Nothing is measured here",
@@ -198,11 +198,11 @@ def _contours(study: Study, found: Findings, quantity: str) -> None:
             layer = st.segmented_control("Layer", layers, default="mean", required=True, key="layer",
                                          format_func=_LAYERS.__getitem__)  # fmt: skip
         params, history = _moved(found, "contours", without=(x, y)), found.model.history
-        edge = found.model.feasibility if history.constraints else None
+        edge = found.model.chance if history.constraints else None
 
         def made() -> Figure:
             return plots.contour(
-                history, x, y, goal, lambda points: found.model.predict(points)[goal], params,
+                history, x, y, goal, found.model.along(goal), params,
                 ground=layer_of(found.model, goal, str(layer)), feasible=edge, most=MOST,
             )  # fmt: skip
 
@@ -298,7 +298,7 @@ def _slice(found: Findings, goal: str, name: str, at: Mapping[str, Any], *, smal
     history = found.model.history
 
     def made() -> Figure:
-        drawn = plots.slice(history, name, goal, lambda points: found.model.predict(points)[goal], at, most=MOST)
+        drawn = plots.slice(history, name, goal, found.model.along(goal), at, most=MOST)
         if small:
             drawn.update_layout(title=None, showlegend=False, height=300, margin={"l": 8, "r": 8, "t": 12, "b": 48})
         return drawn

@@ -31,6 +31,7 @@ _ORDER = (
     "duplicates",
 )  # fmt: skip
 _SURE = 0.5  # probability to be better, from which a card says it first
+_RISKY = 0.05  # probability to break a limit, from which a card says it
 _NAMED = 4  # knobs that a line names
 
 
@@ -145,12 +146,11 @@ def lead(found: Findings) -> str:
     said = f"Predicts {listed(good)}." if good else ""
     if bad:
         said += f" Cannot be trusted on {listed(bad)} yet."
-    found_shares = [model.importance(name)[name] for name in goals]
-    if all(one.shares for one in found_shares):
-        inert = [p.name for p in model.history.space if all(p.name in one.inert for one in found_shares)]
-        if inert:
-            names = listed([shorten(name) for name in inert[:_NAMED]])
-            said += f" {names} {'does' if len(inert) == 1 else 'do'} nothing you can measure."
+    idle = inert(found)
+    if idle:
+        names = [shorten(name) for name in idle[:_NAMED]]
+        names += [f"{len(idle) - _NAMED} more"] if len(idle) > _NAMED else []
+        said += f" {listed(names)} {'does' if len(idle) == 1 else 'do'} nothing you can measure."
     return said.strip()
 
 
@@ -183,10 +183,22 @@ def card(found: Findings, trial: Trial) -> list[str]:
     total = gain + learn
     if total > 0:
         said.append(f"Worth it to gain {100 * gain / total:.0f} %, to learn {100 * learn / total:.0f} %.")
-    if made.risk >= 0.005:
+    if made.risk >= _RISKY:
         chance = f"{100 * min(made.feasible, 0.99):.0f} %" if made.feasible >= 0.01 else "below 1 %"
         said.append(f"Holds every limit with a probability of {chance}.")
+    idle = [name for name in inert(found) if name in point]
+    if idle:
+        said.append(f"Any value will do for {listed([shorten(name) for name in idle[:_NAMED]])}.")
     return said
+
+
+def inert(found: Findings) -> list[str]:
+    """Knobs that do nothing measurable for any goal."""
+    model = found.model
+    shares = [model.importance(goal.name)[goal.name] for goal in model.history.measured]
+    if not all(one.shares for one in shares):
+        return []
+    return [p.name for p in model.history.space if all(p.name in one.inert for one in shares)]
 
 
 def _better(gap: float, sd: float) -> float:

@@ -17,6 +17,7 @@ from workbench.analysis.calibration import FEWEST, Calibration
 from workbench.analysis.verdict import Verdict, about, listed, numbered, plain, runs, unit_of, verdicts_html
 from workbench.errors import InvalidValueError
 from workbench.markup import wording
+from workbench.models.gp import LARGEST
 from workbench.pareto import non_dominated
 from workbench.space import Float, Int, Space
 from workbench.trial import History
@@ -94,6 +95,7 @@ def diagnose(history: History, belief: Belief | None, missing: str = "") -> Diag
     if belief is None:
         found.append(Verdict("model", "early", "There is no model yet.", f"{missing[:1].upper()}{missing[1:]}."))
     else:
+        found += _partial(history, belief)
         calibration = {one.name: Calibration.of(belief, one) for one in belief.quantities}
         found += [_predicts(one) for one in calibration.values()]
         found += [verdict for one in calibration.values() for verdict in _odd(one)]
@@ -103,6 +105,15 @@ def diagnose(history: History, belief: Belief | None, missing: str = "") -> Diag
 
 
 # -- of the model --------------------------------------------------------------------------------------
+
+
+def _partial(history: History, belief: Belief) -> list[Verdict]:
+    """That a large record is looked at in part."""
+    seen, complete = max(len(one.process.rows) for one in belief.quantities), int(history.complete.sum())
+    if complete <= LARGEST or seen >= complete:
+        return []
+    claim = f"The model looks at {seen:,} of {complete:,} runs: those nearest to the best one."
+    return [Verdict("model", "know", claim, "What it says holds around that run, and less and less further away.")]
 
 
 def _predicts(seen: Calibration) -> Verdict:

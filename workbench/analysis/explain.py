@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_DRAWS, _FEW = 128, 16  # of several objectives: for one point, and for each of many
+_DRAWS, _FEW = 128, 8  # of several objectives: for one point, and for each of many
 _SEED = 0xE7
 
 

@@ -20,6 +20,7 @@ Symbols: N points, d encoded columns, p parameters, s draws.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -162,7 +163,7 @@ class Importance:
         unsure = [one for one in self.shares if one.low < 0.5 * NOTHING and not one.nothing and one.moved > _STUCK]
         unsure = [one for one in unsure if one.share < 2.5 * NOTHING]
         if inert:
-            names, do = listed([one.parameter for one in inert]), "does" if len(inert) == 1 else "do"
+            names, do = _named(inert), "does" if len(inert) == 1 else "do"
             most = at_most(max(one.high for one in inert))
             each = "" if len(inert) == 1 else " each"
             return [
@@ -174,7 +175,7 @@ class Importance:
                 )
             ]  # fmt: skip
         if unsure:
-            names, seem = listed([one.parameter for one in unsure]), "seems" if len(unsure) == 1 else "seem"
+            names, seem = _named(unsure), "seems" if len(unsure) == 1 else "seem"
             could = "It" if len(unsure) == 1 else "Each"
             return [
                 Verdict(
@@ -191,6 +192,12 @@ class Importance:
         said = " ".join(map(str, self.verdicts()))
         note = f"{METHOD}; {self.draws} draws; at least {self.needed} runs."
         return markup.heading("What moves", self.quantity, said, note) + markup.table(self.table())
+
+
+def _named(shares: Sequence[Share], most: int = 6) -> str:
+    """The names of some parameters, the first of many."""
+    names = [one.parameter for one in shares]
+    return listed(names if len(names) <= most else [*names[:most], f"{len(names) - most} more"])
 
 
 def importance(belief: Belief, quantity: str | None = None) -> dict[str, Importance]:

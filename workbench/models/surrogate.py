@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from workbench.errors import UnsupportedError
 from workbench.models.embeddings import blocks
 from workbench.space import Structure
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from workbench.space import Space
@@ -90,15 +91,27 @@ class Surrogate(ABC):
 def fit(history: History, *, deadline: float | None = None) -> Surrogate:
     """Fit the default model of a record: a Gaussian process for each measured quantity.
 
+    Of a record with more trials than one process takes, those nearest to the best are learnt from.
+
     Args:
         history: The record, with at least two complete trials.
         deadline: `time.monotonic()` at which the search for hyperparameters stops.
     Raises:
         UnsupportedError: if a parameter is of a kind that it cannot model.
     """
-    from workbench.models.gp import GaussianProcesses
+    from workbench.models.gp import LARGEST, GaussianProcesses
 
     reasons = unmodelled(history.space)
     if reasons:
         raise UnsupportedError(f"no model for this space yet: {'; '.join(reasons)}")
-    return GaussianProcesses.fit(history, deadline=deadline)
+    many = np.count_nonzero(history.complete & history.placed) > LARGEST
+    return GaussianProcesses.fit(history, deadline=deadline, centre=_best(history) if many else None)
+
+
+def _best(history: History) -> Array:
+    """The encoded point of the best trial in the first objective, (d,): one that counts, else any."""
+    told = history.complete & history.placed & ~np.isnan(history.Y[:, 0])
+    rows = np.flatnonzero(history.counted & told)
+    rows = rows if rows.size else np.flatnonzero(told)
+    best: Array = history.X[rows[np.argmax(history.utility(history.Y[rows])[:, 0])]]
+    return best

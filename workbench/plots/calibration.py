@@ -82,7 +82,7 @@ def calibration(found: Predicted, most: int = theme.SVG_LIMIT) -> Figure:
     counts, (low, high) = found.histogram()
     bins = len(counts)
     places = (np.arange(bins) + 0.5) / bins
-    figure.add_hrect(low, high, line_width=0, fillcolor=theme.GOAL_LINE.band, layer="below", row=1, col=2)
+    figure.add_hrect(low, high, line_width=0, fillcolor=theme.DOMINATED, layer="below", row=1, col=2)
     figure.add_hline(n / bins, line=line, row=1, col=2)
     heights = go.Bar(
         x=places, y=counts, width=0.9 / bins, marker={"color": theme.FRONT.color, "opacity": 0.85}, name="results",

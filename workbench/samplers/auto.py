@@ -106,8 +106,8 @@ class AutoSampler(Sampler):
             unlearnt = goals.keys() - rule.learns
             if (
                 (unlearnt and not rule.beyond)
-                or (rule.learns == _JUDGED and "preference" not in goals)
                 or (rule.several and len(request.history.measured) < 2)
+                or (rule.learns == _JUDGED and "preference" not in goals)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):

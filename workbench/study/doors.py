@@ -107,7 +107,7 @@ class Plot:
         first = model.history.measured[0].name if model.history.measured else None
         belief = self._belief(model, objective or first)
         ground = None if belief is None else layer_of(model, objective or first or "", layer)
-        edge = model.feasibility if belief is not None and self._study.constraints else None
+        edge = model.chance if belief is not None and self._study.constraints else None
         return plots.contour(model.history, x, y, objective, belief, at, ground=ground, feasible=edge)
 
     def importance(self, quantity: str | None = None) -> Figure:
@@ -204,7 +204,7 @@ class Plot:
         name = objective if objective is not None else measured[0] if len(measured) == 1 else None
         if model.surrogate is None or name not in measured:
             return None
-        return lambda params: model.predict(params)[name]
+        return model.along(name)
 
 
 def layer_of(model: Model, objective: str, layer: str) -> Ground | None:
@@ -219,10 +219,10 @@ def layer_of(model: Model, objective: str, layer: str) -> Ground | None:
 
     unit = next(goal.unit for goal in model.history.measured if goal.name == objective)
     if layer == "sd":
-        return Ground("uncertainty (± 1 sd)", lambda points: model.predict(points)[objective][1], unit)
+        return Ground("uncertainty (± 1 sd)", lambda points: model.along(objective)(points)[1], unit)
     if layer == "acquisition":
         one = len(model.history.measured) == 1
-        return Ground("expected gain", model.acquisition, unit if one else "share", log=True)
+        return Ground("expected gain", model.gain, unit if one else "share", log=True)
     if layer == "feasibility":
-        return Ground("probability to hold every limit", model.feasibility, ends=(0.0, 1.0))
+        return Ground("probability to hold every limit", model.chance, ends=(0.0, 1.0))
     return None

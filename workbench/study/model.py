@@ -83,12 +83,41 @@ class Model:
         What draws suggestions, for looking at; they also count trials in flight. NaN while no trial counts.
         Of several objectives the gain is a share of the hypervolume of the front.
         """
+        return self._gained(self._encoded(params))
+
+    def _gained(self, X: Array) -> Array:
         from workbench.analysis import gained
 
-        belief, X = self.belief(), self._encoded(params)
+        belief = self.belief()
         if not belief.counted.size:
             return np.full(len(X), np.nan)
         return gained(belief, X)[0] * belief.gp.feasibility(X)
+
+    def along(self, quantity: str) -> Callable[[Sequence[Params]], tuple[Array, Array]]:
+        """Mean and sd of one quantity, as the figures want it: a function of points in canonical form, unchecked.
+
+        Args:
+            quantity: Name of an objective or a quantity with limits.
+        """
+        from workbench.models.gp import alone
+
+        belief = self.belief()
+        (chosen,) = belief.chosen(quantity)
+
+        def moments(points: Sequence[Params]) -> tuple[Array, Array]:
+            Z = belief.gp.inputs.model_points(self.history.space.encode(points))
+            with alone():
+                return chosen.told(*chosen.process.posterior.mean_sd(Z))
+
+        return moments
+
+    def chance(self, points: Sequence[Params]) -> Array:
+        """`feasibility` of points in canonical form, unchecked, shape (n,)."""
+        return self._needed().feasibility(self.history.space.encode(points))
+
+    def gain(self, points: Sequence[Params]) -> Array:
+        """`acquisition` of points in canonical form, unchecked, shape (n,)."""
+        return self._gained(self.history.space.encode(points))
 
     def predictor(self) -> Any:
         """`predict` as the figures want it, None where there is no model."""
@@ -106,8 +135,11 @@ class Model:
         from workbench.models.taste import learn
         from workbench.study.utility import Utility
 
-        found: Utility = self._once(("utility", rater), lambda: Utility(learn(self.history, rater=rater)))
-        return found
+        key = ("utility", rater)
+        if key not in self._made:
+            self._made[key] = Utility(learn(self.history, rater=rater))
+        made: Utility = self._made[key]
+        return made
 
     # -- what follows ------------------------------------------------------------------------------
 
@@ -197,7 +229,8 @@ class Model:
 
         Args:
             trial: The trial or its number.
-            others: Names of samplers; by default some that are quick. Each is asked again on the record as it was.
+            others: Names of samplers; by default some that are quick and serve the study. Each is asked again on the
+                record as it was.
         Raises:
             InvalidValueError: for a number that the record does not have.
         """
@@ -212,6 +245,8 @@ class Model:
         before = self._before(earlier) if asked else None
         names = self.rivals if others is None else others
         proposals = [self._would(name, earlier, number) for name in names if asked]
+        if others is None:  # those that nobody named are left out where they cannot serve the study
+            proposals = [one for one in proposals if one[1] is not None]
         return explain(belief, number, before=before, others=proposals)
 
     def verdicts(self) -> list[Verdict]:
