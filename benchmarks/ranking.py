@@ -463,7 +463,7 @@ def pictures(seeds: int) -> dict[str, Any]:
             found.setdefault(name, []).append(path)
         print(
             seed,
-            {name: [round(v, 4) for v in np.mean(paths, axis=0)[[0, 4, 9]]] for name, paths in found.items()},
+            {name: [round(float(v), 4) for v in np.mean(paths, axis=0)[[0, 4, 9]]] for name, paths in found.items()},
             flush=True,
         )
         _keep("pictures", {"rounds": rounds, "of": k, "seeds": seed + 1, **_gains(found)})

@@ -11,6 +11,7 @@ import workbench as wb
 from problems.raters import Exact, Noisy, answer
 from workbench.samplers.preferential import ACQUISITIONS, PreferenceSampler
 from workbench.study import Study
+from workbench.study.utility import Favourite
 
 TASTE = wb.Preference("taste")
 
@@ -69,7 +70,11 @@ def test_utility_says_who_is_liked_and_recommends_something_better() -> None:
     truth = [liking(study.trial(int(n)).params) for n in utility.numbers]
     assert np.corrcoef(utility.mean, truth)[0, 1] > 0.8
     assert sum(utility.favourite.values()) == pytest.approx(1.0)
-    found = utility.recommend()
+    found = study.model().recommend()
+    assert isinstance(found, Favourite)
+    assert found == utility.recommend()
+    with pytest.raises(wb.UnsupportedError, match="without risk="):
+        study.model().recommend(risk=1.0)
     assert liking(found.params) > max(truth) - 0.1
     assert found.mean >= utility.mean.max() - 1e-9
     assert found.nearest in utility.numbers

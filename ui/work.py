@@ -91,6 +91,7 @@ class Analyse:
 def analyse(order: Analyse, channel: Channel) -> Findings:
     """Fit the model and find out what it says; each step is said."""
     from ui.presenters.modelling import Findings, mark
+    from workbench.analysis import Recommendation
     from workbench.build import load_study
 
     channel.send(Progress(0.05, "Reading the record and fitting the model."))
@@ -107,6 +108,7 @@ def analyse(order: Analyse, channel: Channel) -> Findings:
         model.importance()
         channel.send(Progress(0.7, "Playing through the next runs."))
         with suppress(WorkbenchError):  # a context that only an ask knows
-            best = model.recommend()
+            found = model.recommend()
+            best = found if isinstance(found, Recommendation) else None
     verdicts = model.verdicts()
     return Findings(mark(model.history), max(done, default=None), len(done), model, verdicts, best)

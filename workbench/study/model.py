@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Worth,
     )
     from workbench.models.surrogate import Surrogate
-    from workbench.study.utility import Utility
+    from workbench.study.utility import Favourite, Utility
     from workbench.trial import History
 
     Array = NDArray[np.float64]
@@ -150,8 +150,10 @@ class Model:
         sure: float = 0.9,
         prefer: Mapping[str, float] | None = None,
         fixed: Params | None = None,
-    ) -> Recommendation:
+    ) -> Recommendation | Favourite:
         """The best point anywhere as the model sees it, and why it is not the best trial.
+
+        In a study that only people judge: the point of largest mean utility, and none of the arguments is served.
 
         Args:
             risk: Standard deviations to subtract from what is expected: 1 prefers what is well known.
@@ -163,6 +165,10 @@ class Model:
         """
         from workbench.analysis import recommend
 
+        if not self.history.measured:
+            if risk or sure != 0.9 or prefer is not None or fixed is not None:
+                raise UnsupportedError("what people judge is recommended without risk=, sure=, prefer= and fixed=")
+            return self.utility().recommend()
         allows = Screen(self.history).allows
         return recommend(self.belief(), risk=risk, sure=sure, prefer=prefer, fixed=fixed, allows=allows)
 
