@@ -52,7 +52,10 @@ _TREND = 1.0  # variance of the slopes of a plane
 _PLANE = 5.0  # nats that it has to gain: with none to gain it left 1.4 decades more regret on Branin (4 seeds)
 _STEP = 1e-3  # of theta between slopes, where curvatures are wanted
 _CANDIDATES = 4
-_COLD, _WARM = 100, 30  # most iterations from the prior's mode, and from the last hyperparameters
+_COLD, _WARM = (
+    100,
+    15,
+)  # most iterations from the prior's mode, and from the last hyperparameters: 0.2 nats are left there
 
 
 @dataclass(frozen=True)
@@ -388,13 +391,11 @@ def curvature(data: Data, settings: Settings, prior: Prior, part: slice = slice(
     In units of the prior's standard deviations, so that the prior alone has the identity, shape (p, p).
     """
     rows, slopes = range(*part.indices(data.size)), []
+    here = log_posterior(data, settings, prior)[1][part]
     for row in rows:
-        ends = []
-        for step in (_STEP, -_STEP):
-            theta = settings.theta.copy()
-            theta[row] += step
-            ends.append(log_posterior(data, replace(settings, theta=theta), prior)[1][part])
-        slopes.append((ends[1] - ends[0]) / (2 * _STEP))
+        theta = settings.theta.copy()
+        theta[row] += _STEP
+        slopes.append((here - log_posterior(data, replace(settings, theta=theta), prior)[1][part]) / _STEP)
     H = np.array(slopes).reshape(len(rows), len(rows)) * np.outer(prior.sd[part], prior.sd[part])
     return 0.5 * (H + H.T)
 

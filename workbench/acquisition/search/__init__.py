@@ -16,7 +16,7 @@ import numpy as np
 
 from workbench.acquisition.search.climbing import Climbers, polished
 from workbench.acquisition.search.objective import Objective
-from workbench.acquisition.search.points import existing, screening_points, start_rows
+from workbench.acquisition.search.points import existing, screening_points, settled, start_rows
 from workbench.acquisition.search.region import Candidate, Region, Vicinity
 from workbench.errors import DeadlineReached
 
@@ -70,10 +70,10 @@ def maximize(
         ends = existing(region, climbers.X)
         pool = np.concatenate([ends, pool])  # first, so that an end wins against an equal start
         values = np.concatenate([objective.values(ends, timed=False), values])
-    best, shut = _best_admitted(region, pool, values)
-    if best is None:
+    found, shut = _best_admitted(region, pool, values)
+    if found is None:
         return None
-    x, value = pool[best], float(values[best])
+    x, value = found
     if not late and (region.curved or shut):
         try:
             x, value = polished(objective, region, rng, x, value)
@@ -82,13 +82,16 @@ def maximize(
     return Candidate(x, value, late)
 
 
-def _best_admitted(region: Region, pool: Array, values: Array) -> tuple[int | None, bool]:
-    """The number of the best point of a pool (n, d) that may be proposed, and whether a better one may not."""
+def _best_admitted(region: Region, pool: Array, values: Array) -> tuple[tuple[Array, float] | None, bool]:
+    """The best point of a pool (n, d) that may be proposed, with its value, and whether a better one may not."""
     order = np.argsort(-values, kind="stable")[: int(np.isfinite(values).sum())]
     for i in range(0, len(order), _ASKED):
-        admitted = np.flatnonzero(region.admits(pool[order[i : i + _ASKED]]))
+        block = order[i : i + _ASKED]
+        P = settled(region, pool[block]) if region.plain else pool[block]
+        admitted = np.flatnonzero(region.admits(P))
         if admitted.size:
-            return int(order[i + admitted[0]]), bool(i + admitted[0] > 0)
+            first = admitted[0]
+            return (P[first], float(values[block[first]])), bool(i + first > 0)
     return None, True
 
 

@@ -68,7 +68,12 @@ def _spray(region: Region, rng: np.random.Generator, around: Array, n: int) -> A
 
 
 def existing(region: Region, X: Array) -> Array:
-    """The points that exist next to X (n, d): rounded, inactive columns NaN; infeasible ones dropped."""
+    """The points that exist next to X (n, d): rounded, inactive columns NaN; infeasible ones dropped.
+
+    In a plain region rounding waits until one is chosen: it changes no value.
+    """
+    if region.plain:
+        return X
     X = settled(region, X)
     return X[region.space.feasible(X)] if region.space.constrained else X
 

@@ -111,6 +111,14 @@ class Region:
         return held
 
     @cached_property
+    def plain(self) -> bool:
+        """Is every point of the box as good as one that exists, next to it by rounding?"""
+        free = not (self.held or self.space.constrained or self.near is not None)
+        return free and all(
+            p.cardinality is None and not p.when and not isinstance(p, Simplex | Structure) for p in self.space
+        )
+
+    @cached_property
     def levels(self) -> dict[int, Array]:
         """Columns that are moved level by level, and their levels in increasing order."""
         low, high = self.bounds
