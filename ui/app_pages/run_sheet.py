@@ -38,7 +38,7 @@ def draw() -> None:
     if state.jobs().active(name, "ask") is not None and not trials:
         _waiting()
     if trials:
-        _cards(study, trials[:CARDS])
+        _cards(study, trials)
     _interrupted(study)
     _plan(study, trials)
     _history(study)
@@ -94,7 +94,7 @@ def _interrupted(study: Study) -> None:
 
 
 def _cards(study: Study, trials: list[Trial]) -> None:
-    made = runs.cards(study, trials)
+    made = runs.cards(study, trials[:CARDS])
     shared = [text for text in made[0].warnings if all(text in card.warnings for card in made)]
     for text in shared:
         st.caption(f":yellow[:material/warning:] {words.plain(text[:1].upper() + text[1:])}.")
@@ -120,8 +120,8 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                     st.caption(f":yellow[:material/warning:] {words.plain(warning)}")
             st.space("stretch")
             _decide(study, card)
-    if len(trials) == CARDS:
-        st.caption("Further suggestions stand in the table below.")
+    if len(trials) > CARDS:
+        st.caption(f"{words.count(len(trials) - CARDS, 'further suggestion')} in the table below.")
 
 
 def _decide(study: Study, card: runs.Card) -> None:
