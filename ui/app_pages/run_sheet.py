@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from ui import asking, dialogs, state, widgets
@@ -12,7 +10,6 @@ from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
 from workbench.trial import Trial
 
-ACROSS = 3  # cards
 CARDS = 6  # suggestions with a card; all of them stand in the table
 
 
@@ -73,16 +70,8 @@ def _suggest(study: Study, n: int, near: int | None = None) -> None:
 
 def _waiting() -> None:
     """The cards that are being thought about, at their size."""
-    for place in _places(3):
+    for place in widgets.places(3):
         place.skeleton(230)
-
-
-def _places(n: int) -> list[Any]:
-    """Where n cards go: three across, one across where it is narrow."""
-    if state.narrow():
-        return [st.container() for _ in range(n)]
-    rows = [st.columns(ACROSS, gap="small") for _ in range(-(-n // ACROSS))]
-    return [column for row in rows for column in row][:n]
 
 
 def _interrupted(study: Study) -> None:
@@ -98,7 +87,7 @@ def _cards(study: Study, trials: list[Trial]) -> None:
     shared = [text for text in made[0].warnings if all(text in card.warnings for card in made)]
     for text in shared:
         st.caption(f":yellow[:material/warning:] {words.plain(text[:1].upper() + text[1:])}.")
-    for card, place in zip(made, _places(len(made)), strict=True):
+    for card, place in zip(made, widgets.places(len(made)), strict=True):
         with place.container(border=True, height="stretch", gap="small", key=f"card_{card.run}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"#### :violet[:material/star:] Run {card.run}", width="content")

@@ -142,7 +142,7 @@ def _list(summaries: list[StudySummary], find: str) -> None:
 
 def _begin() -> None:
     st.markdown("### Start something new")
-    cards = st.columns(3, gap="small")
+    cards = widgets.places(3)
     with cards[0].container(border=True, height="stretch"):
         st.markdown("#### :material/content_paste: Start from my spreadsheet")
         st.caption("Paste or drop your old runs. You get the next runs to do in about a minute.")
