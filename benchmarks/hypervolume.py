@@ -4,6 +4,7 @@
     python benchmarks/hypervolume.py peers [--cases …] [--names …] [--seeds 5]   # make them, or go on making them
     python benchmarks/hypervolume.py ours  [--cases …] [--seeds 15] [--into FOLDER] [--out FILE]
     python benchmarks/hypervolume.py read  [--into FOLDER]         # no runs, only the figures of what is on record
+    python benchmarks/hypervolume.py times                         # seconds of an ask at 100 trials, exact and noisy
 
 A figure is log10 of what is missing to the largest hypervolume that is known, at the reference point of the problem,
 over the true values of all points evaluated so far that hold the limits; clipped at 1e-6 of that largest one. For each
@@ -15,11 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import workbench as wb
 from problems import engineering, multiobjective
 from problems.multiobjective import VectorProblem
 from workbench.bench import Case, Contestant, Order, Run, read_runs, run
@@ -119,10 +123,35 @@ def seconds(runs: list[Run]) -> dict[str, dict[str, float]]:
     return {case: {n: round(float(np.median(s)), 4) for n, s in names.items()} for case, names in listed.items()}
 
 
+def times(asks: int = 7) -> dict[str, dict[str, float]]:
+    """Median seconds of an ask at 100 trials of DTLZ2, by objectives and noise: on the wall and of the processor."""
+    found: dict[str, dict[str, float]] = {}
+    for m, dim in ((2, 6), (3, 6), (4, 7), (6, 9)):
+        for noise in (0.0, 0.05):
+            problem = multiobjective.dtlz2(dim, m)
+            names, references = [g.name for g in problem.objectives], [1.1] * m
+            problem = replace(problem, objectives=multiobjective.goals(names, references, [noise] * m))
+            study = wb.create_study("times", problem.space, problem.objectives, sampler="gp", seed=0)
+            rng = np.random.default_rng(0)
+            for params in problem.space.decode(problem.space.sobol(100 - asks, 0)):
+                study.attach(params, problem.evaluate(params, rng))
+            wall, cpu = [], []
+            for _ in range(asks + 1):
+                began = time.perf_counter(), time.process_time()
+                trial = study.ask()
+                wall.append(time.perf_counter() - began[0])
+                cpu.append(time.process_time() - began[1])
+                study.tell(trial, problem.evaluate(trial.params, rng))
+            key = f"m={m}" + (", noisy" if noise else "")
+            found[key] = {"wall": round(float(np.median(wall[1:])), 3), "cpu": round(float(np.median(cpu[1:])), 3)}
+            print(key, found[key], trial.meta["acquisition"], flush=True)
+    return found
+
+
 def main() -> None:
     """Run ours or theirs, and say who is ahead."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("peers", "ours", "read"))
+    parser.add_argument("what", choices=("peers", "ours", "read", "times"))
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
     parser.add_argument("--names", nargs="*", default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=5)
@@ -130,6 +159,9 @@ def main() -> None:
     parser.add_argument("--into", type=Path)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.what == "times":
+        print(json.dumps(times()))
+        return
     cases = tuple(case for case in CASES if case.name in arguments.cases)
     if len(cases) < len(arguments.cases):
         parser.error(f"cases are {', '.join(case.name for case in CASES)}; got {arguments.cases}")

@@ -1,4 +1,4 @@
-"""Tuning real classifiers of handwritten digits: the accuracy that cross-validation estimates.
+"""Tuning real classifiers of handwritten digits: accuracy, and what it costs.
 
 The images ship with scikit-learn. A classifier learns from few images and is judged on all
 others, so that its settings matter; the splits are fixed, so the same settings always score
@@ -8,6 +8,7 @@ the same.
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _SOURCE = (
     "1,797 images of 8 x 8 pixels, sklearn.datasets.load_digits"
 )
 _SEED = 0
+_NODE = 64  # bytes of a node of a tree as scikit-learn keeps it
 _MOST_STEPS = 20_000  # of the SVM solver: bounds one evaluation where C and gamma are hopeless
 
 
@@ -78,6 +80,69 @@ class DigitsProblem:
             warnings.simplefilter("ignore", ConvergenceWarning)
             scores = cross_val_score(classifier, images, digits, cv=splits, error_score="raise")
         return {"accuracy": float(scores.mean())}
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsTradeoff:
+    """A forest that reads digits: how well, how fast and how large; good settings for one are bad for another.
+
+    Args:
+        name: Name of the problem.
+        space: Settings of the forest.
+        learned: Images that it learns from; it is judged on all others.
+        timings: Predictions of the unseen images of which the fastest counts.
+        source: Where the data comes from.
+        optimum: None: there are several objectives.
+    """
+
+    name: str
+    space: Space
+    learned: int
+    timings: int
+    source: str = _SOURCE
+    optimum: float | None = None
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """Share of digits read correctly; microseconds an image, as measured, so noisy; size, exact."""
+        return (
+            Objective("accuracy", "maximize", noise="none", reference=0.5),
+            Objective("latency", "minimize", unit="us", noise="unknown", reference=100.0),
+            Objective("size", "minimize", unit="KiB", noise="none", reference=2000.0),
+        )
+
+    @property
+    def constraints(self) -> Sequence[Constraint]:
+        """None."""
+        return ()
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        """Train one forest, judge it, time it and weigh its trees: nodes of 64 bytes each."""
+        from threadpoolctl import threadpool_limits
+
+        images, digits = _digits()
+        train, rest = _splits(self.learned, 1)[0]
+        active = self.space.active(params)
+        forest = _forest({name: value for name, value in params.items() if name in active})
+        with threadpool_limits(1):
+            forest.fit(images[train], digits[train])
+            read = forest.predict(images[rest])
+            seconds = []
+            for _ in range(self.timings):
+                began = time.perf_counter()
+                forest.predict(images[rest])
+                seconds.append(time.perf_counter() - began)
+        nodes = sum(tree.tree_.node_count for tree in forest.estimators_)
+        return {
+            "accuracy": float((read == digits[rest]).mean()),
+            "latency": 1e6 * min(seconds) / len(rest),
+            "size": nodes * _NODE / 1024,
+        }
+
+
+def digits_tradeoff() -> DigitsTradeoff:
+    """Accuracy against latency against size of a random forest; about 0.2 s an evaluation."""
+    return DigitsTradeoff("digits_tradeoff", digits_forest().space, learned=400, timings=3)
 
 
 def digits_svm() -> DigitsProblem:

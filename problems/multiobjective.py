@@ -54,7 +54,7 @@ class VectorProblem:
     source: str
     hypervolume: float | None = None
     constraints: tuple[Constraint, ...] = ()
-    pareto: Callable[[int], Array] | None = field(default=None, hash=False)
+    pareto: Callable[[int], Array] | None = field(default=None, compare=False)
     optimum: float | None = None
 
     def evaluate(self, params: Mapping[str, Any], rng: np.random.Generator | None = None) -> dict[str, float]:
@@ -302,12 +302,20 @@ def zdt2(dim: int = 6) -> VectorProblem:
 
 
 def zdt3(dim: int = 6) -> VectorProblem:
-    """A front in five pieces."""
-    return _zdt(3, dim, 128.77811613069076)
+    """A front in five pieces; from pymoo.
+
+    The class of that name in BoTorch 0.18 leaves out a factor g: it has this front, and other values beside it.
+    """
+    twin = _zdt(3, dim, 128.77811613069076)
+    formula = PymooFunctions("zdt3", twin.space.names, ("f1", "f2"), (("n_var", dim),))
+    return replace(twin, formula=formula, source=f"{_ZDT}; pymoo.problems.multi.zdt")
 
 
 def c2_dtlz2(dim: int = 6) -> VectorProblem:
-    """`dtlz2` with two objectives, of whose front a measured constraint leaves three patches."""
+    """`dtlz2` with two objectives, of whose front a measured constraint leaves three patches.
+
+    As in BoTorch: the middle patch has the radius 0.2 sqrt 2, where the paper has 0.2.
+    """
     _check_sizes("c2_dtlz2", dim, 2)
     return _of_botorch(
         f"c2_dtlz2-{dim}", "C2DTLZ2", [(0.0, 1.0)] * dim, (1.1, 1.1),

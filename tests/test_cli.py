@@ -64,6 +64,15 @@ def two():
     return Parabola("two", goals=(wb.Objective("y"), wb.Objective("z", "maximize")))
 
 
+@dataclass(frozen=True)
+class Wide(Parabola):
+    space = wb.Space([*Parabola.space, wb.Vector("v", 65), wb.Simplex("m", 3)])  # nothing here learns on it
+
+
+def wide():
+    return Wide("wide", goals=two().goals)
+
+
 def limited():
     return Parabola("limited", constraints=(wb.Constraint("z", upper=-1.0),))
 """
@@ -202,7 +211,7 @@ def test_another_problem_is_refused_under_a_taken_name() -> None:
 
 
 def test_a_warning_of_the_workbench_is_a_sentence() -> None:
-    done = call("run", "my_problems:two", "--trials", 2, "--storage", "t.db")
+    done = call("run", "my_problems:wide", "--trials", 2, "--storage", "t.db")
     assert done.exit_code == 0, done.output
     assert re.search(r"^Warning: no sampler here learns from 2 objectives", done.stderr, re.MULTILINE)
 

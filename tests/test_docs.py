@@ -18,7 +18,7 @@ from workbench.study import Feedback, Model, Plot
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-SLOW_EXAMPLES = {"ask_tell.py", "optimize_digits.py", "prune_network.py"}  # more than 5 s
+SLOW_EXAMPLES = {"tradeoffs.py", "ask_tell.py", "optimize_digits.py", "prune_network.py"}  # more than 5 s
 _LIMIT = 240  # seconds; several times what the slowest takes on a busy machine
 
 

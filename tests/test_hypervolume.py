@@ -18,10 +18,12 @@ from botorch.utils.multi_objective.box_decompositions.non_dominated import FastN
 from scipy.stats import norm
 from test_acquisition_improvement import DenseGP
 
-from workbench.acquisition import several
+from workbench.acquisition import hypervolume_knowledge, several
 from workbench.acquisition.base import LOG_ZERO
 from workbench.acquisition.hypervolume import LogEHVI
+from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.acquisition.improvement import LogEI, TargetEI
+from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Plain, Targeted
 from workbench.acquisition.outcomes import Outcomes, Source, contenders, outcomes
 from workbench.acquisition.scalarised import LogParEGO
@@ -29,9 +31,14 @@ from workbench.errors import InvalidValueError
 from workbench.models.botorch import as_botorch
 from workbench.models.exact import Data, ExactPosterior, Settings
 from workbench.models.outcomes import Bend, Outcome
-from workbench.pareto import free_boxes
+from workbench.pareto import free_boxes, hypervolume, non_dominated
 
 D = 3
+
+
+def slow(m):
+    """A number of objectives that is left to the slow tests."""
+    return pytest.param(m, marks=pytest.mark.slow)
 
 
 def process(values, X, noise=1e-4):
@@ -138,7 +145,7 @@ def test_probability_of_a_target_is_that_of_an_interval():
 # -- expected hypervolume improvement ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3, 4])
+@pytest.mark.parametrize("m", [2, 3, slow(4)])
 def test_is_that_of_botorch_with_the_same_processes(m):
     _X, Y, processes = record(m)
     reference = Y.min(axis=0) - 0.1
@@ -302,7 +309,7 @@ def test_contenders_are_those_that_may_add_to_the_front():
 # -- scalarised ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3, 6])
+@pytest.mark.parametrize("m", [2, slow(3), slow(6)])
 def test_scalarised_improvement_is_that_of_many_draws(m):
     _X, Y, processes = record(m)
     known = exact_outcomes([p for _, _, p in processes], Y)
@@ -360,9 +367,9 @@ def load(**changes):
         ({"q": 1}, "nehvi"),
         ({"preferred": True}, "parego"),
         ({"m": 6, "boxes": math.inf}, "parego"),
-        ({"m": 4, "boxes": 3000}, "ehvi"),
-        ({"m": 4, "boxes": 3000, "exact": False}, "parego"),
-        ({"m": 4, "boxes": 3000, "seconds": 0.05}, "parego"),
+        ({"m": 4, "boxes": 5000}, "ehvi"),
+        ({"m": 4, "boxes": 5000, "exact": False}, "parego"),
+        ({"m": 4, "boxes": 5000, "seconds": 0.05}, "parego"),
     ],
 )
 def test_the_table_decides_by_objectives_noise_trials_in_flight_and_time(changes, acquisition):
@@ -374,7 +381,7 @@ def test_the_table_decides_by_objectives_noise_trials_in_flight_and_time(changes
 
 def test_fewer_versions_where_time_is_short_and_none_where_it_is_too_short():
     assert load(exact=False).versions == 16
-    counts = [load(exact=False, boxes=boxes).versions for boxes in (400, 700, 1500, 4000)]
+    counts = [load(exact=False, boxes=boxes).versions for boxes in (800, 1500, 3000, 8000)]
     assert counts == [16, 8, 4, 0]
     assert load(boxes=several.MOST_BOXES * 20).versions == 0
 
@@ -384,3 +391,98 @@ def test_the_dense_posterior_of_the_other_tests_fits_the_protocol():
     gp.versions = 1
     ours = LogEHVI(exact_outcomes([gp, gp], np.zeros((1, 2))), np.array([-1.0, -1.0]))
     check_slope(ours, np.random.default_rng(2).random((4, D)))
+
+
+# -- the knowledge gradient of the hypervolume ---------------------------------------------------------------
+
+
+def test_volumes_of_sets_are_hypervolumes_and_have_their_slopes():
+    rng = np.random.default_rng(0)
+    for m in (2, 3):
+        U, reference = rng.normal(size=(12, 6, m)), np.full(m, -0.6)
+        volumes, slopes = hypervolume_knowledge._volumes(U, reference, True)
+        assert np.allclose(volumes, [hypervolume(one, reference) for one in U], rtol=1e-12)
+        for i, j in np.ndindex(6, m):
+            step = np.zeros((6, m))
+            step[i, j] = 1e-7
+            up, down = (hypervolume_knowledge._volumes(U + s * step, reference, False)[0] for s in (1, -1))
+            assert np.allclose(slopes[:, i, j], (up - down) / 2e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("m", [2, slow(3)])
+def test_knowledge_gradient_of_the_hypervolume_is_that_of_many_outcomes(m):
+    X, Y, processes = record(m, noise=0.05)
+    posteriors, A = [p for _, _, p in processes], X[:8]
+    reference, Z = Y.min(axis=0) - 0.2, np.random.default_rng(2).random((8, D))
+    ours = LogHVKG(posteriors, [Plain()] * m, A, reference)
+    check_slope(ours, Z[ours.value(Z) > -20])
+    best = Z[ours.value(Z).argmax()][None]
+    points = np.vstack([A, best])
+    means = np.stack([p.mean_sd(points)[0] for p in posteriors], axis=1)
+    slopes = np.stack([p.cross(best, points)[0] / math.sqrt(p.cross(best, best)[0, 0] + p.noise) for p in posteriors],
+                      axis=1)  # fmt: skip
+    rng = np.random.default_rng(3)
+    draws = rng.normal(size=(1500, m))
+    # in mirrored pairs, in which what is linear in z cancels
+    pairs = [
+        (hypervolume(means + slopes * z, reference) + hypervolume(means - slopes * z, reference)) / 2 for z in draws
+    ]
+    gain, error = np.mean(pairs) - hypervolume(means, reference), np.std(pairs) / math.sqrt(1500)
+    value = math.exp(ours.value(best)[0])
+    assert value > 5 * error
+    assert abs(value - gain) < 4 * error + 0.1 * gain
+
+
+def test_a_measurement_of_one_objective_teaches_less_and_costs_less():
+    X, Y, processes = record(2, noise=0.05)
+    posteriors, A = [p for _, _, p in processes], X[:8]
+    reference, Z = Y.min(axis=0) - 0.2, np.random.default_rng(2).random((30, D))
+    marginals = [Plain(), Plain()]
+
+    def gain(measured, cost=1.0):
+        return np.exp(LogHVKG(posteriors, marginals, A, reference, np.array(measured), cost).value(Z))
+
+    both, first, second = gain([True, True]), gain([True, False]), gain([False, True])
+    assert (both >= -1e-15).all()
+    assert both.max() > max(first.max(), second.max()) * 0.98  # grids of different nodes
+    assert np.allclose(gain([True, False], 4.0), first / 4.0)
+    with pytest.raises(InvalidValueError, match="cost above 0"):
+        LogHVKG(posteriors, marginals, A, reference, np.array([False, False]))
+
+
+# -- information about the front -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("m", [2, slow(3)])
+def test_joint_entropy_is_that_of_the_variances_of_draws_that_the_front_dominates(m):
+    _, _, processes = record(m, noise=0.01)
+    posteriors, rng = [p for _, _, p in processes], np.random.default_rng(0)
+    P, fronts = rng.random((40, D)), []
+    for _ in range(2):
+        f = np.stack([p.sample(P, rng.normal(size=(1, 40)))[0] for p in posteriors], axis=1)
+        on = np.flatnonzero(non_dominated(f))
+        fronts.append(DrawnFront(P[on], f[on]))
+    ours, Z = JES(posteriors, fronts), rng.random((8, D))
+    noise = np.array([p.noise for p in posteriors])
+    sds = np.stack([p.mean_sd(Z)[1] for p in posteriors], axis=1)
+    exact, seen = 0.5 * np.log(sds**2 + noise).sum(axis=1), np.ones(8, dtype=bool)
+    for front in fronts:
+        given = [p.condition(front.points, front.values[:, j][None], 1e-8).version(0) for j, p in enumerate(posteriors)]
+        for i, z in enumerate(Z):
+            U = np.stack(
+                [p.mean_sd(z[None])[0] + p.mean_sd(z[None])[1] * rng.normal(size=20_000) for p in given], axis=1
+            )
+            below = np.any(np.all(U[:, None] <= front.values, axis=2), axis=1)
+            seen[i] &= below.mean() > 0.2
+            if seen[i]:
+                exact[i] -= 0.5 * np.log(U[below].var(axis=0) + noise).sum() / 2
+    values, slopes = ours.value_and_grad(Z)
+    assert seen.sum() >= 4
+    assert np.allclose(values[seen], exact[seen], atol=0.02 * m)  # sd of half a log variance: 1 / sqrt(2 x 4000)
+    assert np.allclose(values, ours.value(Z), atol=1e-10)
+    for k in range(D):
+        step = np.eye(D)[k] * 1e-5
+        numeric = (ours.value(Z + step) - ours.value(Z - step)) / 2e-5
+        assert np.allclose(slopes[seen, k], numeric[seen], atol=2e-3 * np.abs(slopes).max())
+    with pytest.raises(InvalidValueError, match="drawn fronts"):
+        JES(posteriors, [])

@@ -24,7 +24,7 @@ from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
 from workbench.trial import History
 
-SAMPLERS = ["random", "sobol", "grid", "gp", "auto"]
+SAMPLERS = ["random", "sobol", "grid", "gp", "auto", "nsga2"]
 QUIET = wb.Objective("y", noise="none")
 
 KINDS = {
@@ -48,6 +48,7 @@ KINDS = {
 REFUSED = {
     "gp": {"sparse"},
     "grid": {"vector", "cube"},
+    "nsga2": {"simplex", "sparse"},
 }
 
 
@@ -341,6 +342,7 @@ def test_context_is_served_by_all_and_must_be_given():
         (wb.Space([wb.Permutation("p", 80)]), [QUIET], [], "sobol", False),
         (wb.Space([wb.Vector("z", 65)]), [QUIET], [], "sobol", False),
         (plane(), [QUIET, wb.Objective("z")], [], "gp", False),
+        (wb.Space([wb.Permutation("p", 80)]), [QUIET, wb.Objective("z")], [], "evolutionary", False),
         (plane(), [QUIET], [wb.Constraint("g", upper=0)], "gp", False),
         (plane(), [wb.Preference("taste")], [], "sobol", True),
         (plane(), [QUIET, wb.Preference("taste")], [], "sobol", True),

@@ -49,6 +49,7 @@ def test_several_objectives_are_learnt_from_by_default_and_why_says_of_what():
     assert "exact over boxes" in trial.meta["reason"]
 
 
+@pytest.mark.slow
 def test_hypervolume_grows_faster_than_by_sobol_points():
     def reached(sampler):
         s = study(sampler=sampler, n=6)
@@ -174,12 +175,81 @@ def test_six_objectives_are_scalarised_and_the_plan_says_why():
 
 
 def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
-    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego"):
+    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes, jes"):
         study(sampler="log_ei").ask()
     with pytest.raises(wb.UnsupportedError, match="take one of log_ei"):
         study([wb.Objective("f")], sampler="ehvi", fn=lambda t: {"f": t["a"]}).ask()
     assert study(sampler="parego").ask().meta["acquisition"] == "parego"
     assert study(sampler="nehvi").ask().meta["acquisition"] == "nehvi"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("acquisition", ["hvkg", "mes", "jes"])
+def test_other_acquisitions_by_name_find_the_front(acquisition):
+    s = study(sampler=acquisition, n=8)
+    for _ in range(3):
+        trial = s.ask()
+        assert trial.meta["acquisition"] == acquisition
+        s.tell(trial, values(trial))
+    assert min(abs(t["b"] - 0.5) for t in s.trials[8:]) < 0.2
+
+
+def test_a_cheap_objective_is_measured_alone_and_models_learn_from_it():
+    costs = {"f": 0.001, "g": 1.0}
+    sampler = {"name": "hvkg", "options": {"costs": costs, "restarts": 2, "raw_samples": 64}}
+    s = study(sampler=sampler, n=6)
+    asked = []
+    for _ in range(4):
+        trial = s.ask()
+        names = trial.measure or ("f", "g")
+        asked.append(names)
+        s.tell(trial, {name: values(trial)[name] for name in names})
+    assert ("f",) in asked
+    alone = next(t for t in s.trials[6:] if t.measure == ("f",))
+    assert "measure f only" in alone.why
+    assert alone not in s.pareto_trials  # it has no g
+    assert s.model().surrogate.outputs[0].data.X.shape[0] > s.model().surrogate.outputs[1].data.X.shape[0]
+    with pytest.raises(wb.UnsupportedError, match="must name each of the objectives"):
+        study(sampler={"name": "hvkg", "options": {"costs": {"f": 1.0}}}).ask()
+    with pytest.raises(wb.UnsupportedError, match="with acquisition='hvkg'"):
+        wb.GPSampler("ehvi", costs=costs)
+
+
+@pytest.mark.slow
+def test_an_open_trial_may_be_asked_for_again_to_measure_what_it_lacks():
+    sampler = {"name": "hvkg", "options": {"costs": {"f": 0.3, "g": 0.5}, "restarts": 2, "raw_samples": 64}}
+    s, again = study(sampler=sampler, n=6), []
+    for _ in range(12):
+        trial = s.ask()
+        before = trial.values
+        names = trial.measure or ("f", "g")
+        assert not set(names) & set(before)
+        done = s.tell(trial, {name: values(trial)[name] for name in names}, final=len(names) + len(before) == 2)
+        if before:
+            again.append(done)
+    assert again
+    for trial in again:
+        assert trial.state == "complete"
+        assert set(trial.values) == {"f", "g"}
+
+
+def test_units_and_offsets_of_the_objectives_change_nothing():
+    """Affine maps of both objectives, and a sign with the direction: the same point to the tolerance of the search."""
+    plain = study(n=10).ask()
+    goals = (wb.Objective("f", noise="none"), wb.Objective("g", noise="none"))
+
+    def mapped(trial):
+        found = values(trial)
+        return {"f": 4.0 * found["f"] + 16.0, "g": -0.5 * found["g"] + 2.0}
+
+    other = study(goals, n=10, fn=mapped).ask()
+    assert [other[name] for name in "ab"] == pytest.approx([plain[name] for name in "ab"], abs=1e-6)
+
+
+def test_asks_while_others_are_in_flight_never_repeat_a_point():
+    s = study(n=8)
+    points = {tuple(t.params.values()) for t in (*s.ask(3), *s.ask(2), s.ask())}
+    assert len(points) == 6
 
 
 # -- the reference point -----------------------------------------------------------------------------------
@@ -220,6 +290,29 @@ def test_the_reference_of_a_proposal_is_kept_too():
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()
     assert np.array_equal(s.history().reference, reference)
+
+
+def test_a_frozen_study_has_a_hypervolume_that_is_written_nowhere():
+    s = study(sampler="sobol")
+    s.freeze()
+    assert s.hypervolume() == s.hypervolume() > 0
+    s.thaw()
+
+
+def test_the_last_act_is_to_choose(tmp_path):
+    s = study(sampler="sobol", storage=tmp_path / "s.db")
+    assert s.chosen is None
+    assert s.choose(3, reason="the best compromise").number == 3
+    s.choose(s.trials[5], reason="cheaper")
+    assert wb.load_study("s", storage=tmp_path / "s.db").chosen.number == 5
+    entry = s._record.storage.audit(s._record.id)[-1]
+    assert (entry.action, entry.reason) == ("choose", "cheaper")
+    with pytest.raises(wb.TrialStateError, match="only a complete trial"):
+        s.choose(s.ask(), reason="no")
+    with pytest.raises(wb.InvalidValueError, match="reason in words"):
+        s.choose(2, reason=" ")
+    s.void(5, reason="wrong label")
+    assert s.chosen is None
 
 
 def test_a_record_without_values_has_no_reference():

@@ -150,6 +150,11 @@ class Jobs:
         """The newest job of a kind, whatever became of it."""
         return next((job for job in reversed(self.of(study)) if job.kind == kind), None)
 
+    def latest_state(self, study: str, kind: str) -> str:
+        """State of the newest job of a kind; "" without one."""
+        job = self.latest(study, kind)
+        return "" if job is None else job.state
+
     def position(self, job_id: int) -> int:
         """How many jobs are begun before this one; 0 once it runs."""
         with self._lock:

@@ -56,6 +56,7 @@ class Page:
 PAGES = (
     Page("run", "Run sheet", "table_rows", "app_pages/run_sheet.py", of_study=True),
     Page("overview", "Overview", "monitoring", "app_pages/overview.py", of_study=True),
+    Page("model", "Model", "psychology", "app_pages/model.py", of_study=True),
     Page("studies", "Studies", "folder_open", "app_pages/studies.py"),
     Page("new", "New study", "add_circle", "app_pages/new_study.py"),
     Page("compare", "Compare", "compare_arrows", "app_pages/compare.py"),

@@ -22,6 +22,7 @@ STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "liv
 TAB = "tab"
 DOUBLE = 0.8  # seconds within which a second click is part of the first one
 LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
+QUANTITY, HELD = "quantity", "held"
 
 
 # -- the tab's -------------------------------------------------------------------------

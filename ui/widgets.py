@@ -164,7 +164,7 @@ def follow(study: Study, instead: Instead | None = None) -> None:
     @st.fragment(run_every=REFRESH)
     def look() -> None:
         store = state.storage()
-        found = [one for one in (state.jobs().active(name, "ask"), state.jobs().active(name, "run")) if one]
+        found = [one for one in (state.jobs().active(name, kind) for kind in ("ask", "run", "analysis")) if one]
         row = store.study(name)
         marks = (row.revision, tuple((job.id, job.state) for job in state.jobs().of(name)))
         before = state.get(state.SEEN)
@@ -239,11 +239,17 @@ def no_study() -> None:
             go("new")
 
 
-def title(study: Study, badges: Sequence[tuple[str, str]], actions: Callable[[], None] | None = None) -> None:
-    """The title row of a page of a study: its name, badges, and buttons to the right."""
+def title(
+    study: Study,
+    badges: Sequence[tuple[str, str]],
+    actions: Callable[[], None] | None = None,
+    heading: str | None = None,
+) -> None:
+    """The title row of a page of a study: its name, or a heading, badges, and buttons to the right."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="title_row"):
-        shown = study.name if len(study.name) <= 60 else study.name[:59] + "…"
-        whole = words.plain(study.name) if shown != study.name else None
+        said = study.name if heading is None else heading
+        shown = said if len(said) <= 60 else said[:59] + "…"
+        whole = words.plain(said) if shown != said else None
         st.markdown(f"# {words.plain(shown)}", width="content", help=whole)
         for label, color in [*badges, *([("frozen", "gray")] if study.frozen else [])]:
             st.badge(label, color=color)  # type: ignore[arg-type]  # one of the theme's names

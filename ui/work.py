@@ -1,14 +1,19 @@
-"""What worker processes do: ask for runs, and run a problem that a person named on the command line."""
+"""What worker processes do: ask for runs, look at the model, run a problem that the command line named."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ui.jobs import Progress
+from workbench.errors import WorkbenchError
 from workbench.executor import Channel
+
+if TYPE_CHECKING:
+    from ui.presenters.modelling import Findings
 
 CHEAP = frozenset({"sobol", "random", "grid"})
 """Samplers whose ask takes milliseconds: they answer in the page."""
@@ -73,3 +78,35 @@ def run_problem(order: RunProblem, channel: Channel) -> int:
         catch=Exception,
     )  # fmt: skip
     return int(study.history().finished.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Analyse:
+    """An order to look at the model of a study."""
+
+    storage: str
+    study: str
+
+
+def analyse(order: Analyse, channel: Channel) -> Findings:
+    """Fit the model and find out what it says; each step is said."""
+    from ui.presenters.modelling import Findings, mark
+    from workbench.build import load_study
+
+    channel.send(Progress(0.05, "Reading the record and fitting the model."))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # constraints that are functions: an ask says so
+        study = load_study(order.study, storage=order.storage)
+    model = study.model()
+    done = [row.number for row, gone in zip(model.history.rows, model.history.finished, strict=True) if gone]
+    best = None
+    if model.surrogate is not None:
+        channel.send(Progress(0.2, "Predicting each run from all others."))
+        model.diagnose()
+        channel.send(Progress(0.3, "Drawing functions to see which knobs matter."))
+        model.importance()
+        channel.send(Progress(0.7, "Playing through the next runs."))
+        with suppress(WorkbenchError):  # a context that only an ask knows
+            best = model.recommend()
+    verdicts = model.verdicts()
+    return Findings(mark(model.history), max(done, default=None), len(done), model, verdicts, best)

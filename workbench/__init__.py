@@ -18,6 +18,7 @@ _HOMES = {
     "workbench.trial": "History Observation Trial TrialState",
     "workbench.samplers.base": "AskRequest Proposal Sampler",
     "workbench.samplers.bayesian": "GPSampler",
+    "workbench.samplers.evolutionary": "EvolutionarySampler",
     "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
     "workbench.executor": "Processes",
     "workbench.storage": "Storage",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from workbench.samplers.base import Proposal as Proposal
     from workbench.samplers.base import Sampler as Sampler
     from workbench.samplers.bayesian import GPSampler as GPSampler
+    from workbench.samplers.evolutionary import EvolutionarySampler as EvolutionarySampler
     from workbench.samplers.quasirandom import GridSampler as GridSampler
     from workbench.samplers.quasirandom import RandomSampler as RandomSampler
     from workbench.samplers.quasirandom import SobolSampler as SobolSampler

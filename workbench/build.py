@@ -18,6 +18,7 @@ from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
+from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
 from workbench.space import Float, Space
 from workbench.space.functions import Function
@@ -31,17 +32,20 @@ Spec = str | Mapping[str, Any] | Sampler
 
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
+    "evolutionary": EvolutionarySampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,
 }
 # An acquisition function is a sampler name too: the GP sampler with that acquisition.
 _ACQUISITIONS = frozenset(ACQUISITIONS)
+# What a trial is compared with when it is explained: quick ones that choose in different ways.
+_RIVALS = ("log_ei", "ucb", "thompson", "sobol")
 
 
 def sampler_names() -> list[str]:
     """Every name that `make_sampler` knows."""
-    return sorted(["auto", *_SAMPLERS, *_ACQUISITIONS])
+    return sorted(["auto", *_SAMPLERS, *_ACQUISITIONS, *ALGORITHMS])
 
 
 def make_sampler(spec: Spec) -> Sampler:
@@ -61,6 +65,8 @@ def make_sampler(spec: Spec) -> Sampler:
         return AutoSampler(_SAMPLERS)
     if name in _ACQUISITIONS:
         name, options = "gp", {**options, "acquisition": name}
+    if name in ALGORITHMS:  # and so is an evolutionary algorithm
+        name, options = "evolutionary", {**options, "algorithm": name}
     if name not in _SAMPLERS:
         near = difflib.get_close_matches(str(name), sampler_names(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -147,7 +153,7 @@ def create_study(
         if not load_if_exists:
             raise
         row = _existing(store, name, fields, seed is not None)
-    return Study(store, row, chosen, make_sampler, _functions(space))
+    return Study(store, row, chosen, make_sampler, _functions(space), _RIVALS)
 
 
 def load_study(
@@ -179,7 +185,7 @@ def load_study(
         raise UnsupportedError(
             f"study {name!r} was made with a sampler that is not registered here; hand one over with sampler= ({error})"
         ) from error
-    study = Study(store, row, chosen, make_sampler, functions)
+    study = Study(store, row, chosen, make_sampler, functions, _RIVALS)
     rules = study.space.with_functions(functions or {}).functions  # refuses a name that is none of them
     missing = [rule.name for rule in rules if rule.function is None]
     if missing:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from workbench import markup, plots
+from workbench.analysis import LEVELS
 from workbench.plots import theme
 from workbench.plots.digest import best_rows, settings, trial_columns, wanted
 from workbench.plots.digest import headline as headline  # noqa: PLC0414  # the shell says it, too
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from workbench.problem import Objective, Preference
     from workbench.space import Space
+    from workbench.study import Model
 
 Belief = Callable[[list[dict[str, Any]]], Mapping[str, tuple[Any, Any]]]
 """Parameters of n points -> {objective: (means (n,), standard deviations (n,))}, user units."""
@@ -58,6 +60,7 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     predict: Belief | None = None,
+    model: Model | None = None,
     continue_with: str | None = None,
 ) -> Path:
     """Write a study as one self-contained HTML file.
@@ -66,6 +69,8 @@ def write_report(
         study: The study; it is read once.
         path: Where to write. An older file is replaced in one step, or left as it is on an error.
         predict: The model's belief, drawn in the slices.
+        model: The whole model, such as `study.model()`: what it says, what matters, whether its promises are kept; and
+            the belief, where `predict` is not given. It is read as it is at its own revision.
         continue_with: How to go on, as Python or shell text.
     Returns:
         The path.
@@ -73,7 +78,7 @@ def write_report(
         InvalidValueError: if `predict` gives something else than described.
         OSError: if the folder cannot be written.
     """
-    page = render(study, predict=predict, continue_with=continue_with)
+    page = render(study, predict=predict, model=model, continue_with=continue_with)
     target = Path(path)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
     try:
@@ -84,14 +89,19 @@ def write_report(
     return target
 
 
-def render(study: Reportable, *, predict: Belief | None = None, continue_with: str | None = None) -> str:
+def render(
+    study: Reportable, *, predict: Belief | None = None, model: Model | None = None, continue_with: str | None = None
+) -> str:
     """The text of the file that `write_report` writes."""
     from plotly.offline import get_plotlyjs
 
     history = study.history()
+    if model is not None and predict is None:
+        predict = model.predictor()
     sections = [
         _opening(study.name, history),
         _section("How it went", _history(history)),
+        _section("What the model says", "" if model is None else _said(model)),
         _section("One parameter at a time", _slices(history, predict)),
         _section(*_best_table(history)),
         _section("Failed and infeasible trials", _troubles(history)),
@@ -182,6 +192,25 @@ def _small(history: History, name: str, goal: Objective, predict: Belief | None,
         title=None, showlegend=False, height=280, margin={"l": 56, "r": 12, "t": 12, "b": 48},
     )  # fmt: skip
     return _figure(figure, identity, caption)
+
+
+def _said(model: Model) -> str:
+    """The verdicts, then what moves each quantity and how well it is predicted."""
+    verdicts = "\n".join(
+        f'<li><span class="count">{LEVELS[one.level]}.</span> {html.escape(str(one))}</li>' for one in model.verdicts()
+    )
+    parts = [f'<ul class="verdicts">{verdicts}</ul>']
+    if model.surrogate is not None:
+        seen = model.diagnose().calibration
+        for i, (name, found) in enumerate(list(model.importance().items())[:_GOALS]):
+            for kind, figure in (
+                ("importance", plots.importance(found)),
+                ("calibration", plots.calibration(seen[name])),
+            ):
+                caption, height = figure.layout.meta.get("caption", ""), figure.layout.height - figure.layout.margin.t
+                figure.update_layout(margin_t=40, height=height + 40, title={"subtitle": {"text": ""}})
+                parts.append(_figure(figure, f"{kind}-{i}", caption))
+    return "".join(parts)
 
 
 def _figure(figure: Figure, identity: str, caption: str = "") -> str:
@@ -305,6 +334,7 @@ h3 { font-size: 16px; margin: 20px 0 6px; }
 .counts { list-style: none; display: flex; flex-wrap: wrap; gap: 8px; padding: 0; margin: 0 0 8px; }
 .counts li { border: 1px solid var(--line); border-radius: 6px; padding: 3px 10px; font-size: 14px;
   color: var(--muted); }
+.verdicts { padding-left: 1.2em; } .verdicts li { margin: 6px 0; overflow-wrap: anywhere; }
 .count { color: var(--text); font-weight: 600; }
 figure { margin: 0; min-width: 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 15px; }

@@ -14,7 +14,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -822,6 +822,25 @@ class History:
                     column = self.space.slices[name]
                     G[i, j, column] = goal.sign * dy * slope(self.space[name], self.X[i, column])
         return G
+
+    def as_of(self, number: int) -> History:
+        """The record as it stood when a trial was asked for: those before it, still running if they ended later.
+
+        What was amended or voided since is as it is now; the baseline keeps its measured values.
+        """
+        begun = self.rows[number].started
+        rows = [
+            row._replace(state=TrialState.RUNNING.value, outcomes=None, sem=None, gradient=None, finished=None)
+            if begun is not None and row.finished is not None and row.finished > begun
+            else row
+            for row in self.rows[:number]
+        ]
+        earlier = History.of(
+            self.space, self.objectives, self.constraints, rows, spaces=self.spaces, feedback=self.feedback,
+            reports=[report for report in self.reports if report.number < number], seed=self.seed, budget=self.budget,
+            revision=self.revision,
+        )  # fmt: skip
+        return replace(earlier, baseline=self.baseline)
 
     def meta(self, i: int) -> dict[str, Any]:
         """What the sampler wrote down with row i."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import asking, dialogs, state, widgets
+from ui import asking, believing, dialogs, state, widgets
 from ui.presenters import runs, words
 from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
@@ -26,6 +26,7 @@ def draw() -> None:
     widgets.title(study, badges, lambda: _actions(study))
     widgets.flash()
     st.markdown(words.plain(runs.verdict(study)))
+    _lead(study, trials)
     widgets.follow(study, asking.spread_out(study))
     widgets.ended(name, "ask")
     widgets.ended(name, "run")
@@ -39,6 +40,17 @@ def draw() -> None:
     _interrupted(study)
     _plan(study, trials)
     _history(study)
+
+
+def _lead(study: Study, trials: list[Trial]) -> None:
+    """What the model says in one line, and the way to its proof."""
+    said = believing.lead(study)
+    if said:
+        after = f" Run these {len(trials)} next." if len(trials) > 1 else " Run this one next." if trials else ""
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{words.plain(said + after)}**", width="content")
+            if st.button("How sure is that?", type="tertiary", key="to_model"):
+                widgets.go("model")
 
 
 def _actions(study: Study) -> None:
@@ -102,6 +114,8 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                         st.markdown(f"**{words.plain(said)}**", width="content")
             if card.why:
                 st.text(card.why[:1].upper() + card.why[1:])
+            for said in believing.card(study, study.trial(card.run)):
+                st.markdown(words.plain(said))
             if card.nearest:
                 st.caption(words.plain(card.nearest))
             for warning in card.warnings:

@@ -59,6 +59,8 @@ class Setting:
         prefer: Weights of several objectives by name.
         drawn: The process of the only objective at several hyperparameters, over which acquisition functions are
             averaged; none for the most probable ones alone.
+        measure: Which of several objectives the next trial is to measure; all when empty.
+        cost: Of that.
     """
 
     history: History
@@ -70,6 +72,8 @@ class Setting:
     climb: Callable[[Acquisition], Array]
     prefer: Mapping[str, float] = field(default_factory=dict)
     drawn: Sequence[ExactPosterior] = ()
+    measure: tuple[str, ...] = ()
+    cost: float = 1.0
 
     def observed(self) -> Array:
         """Model inputs of the counted trials in the present context; of all complete ones if none counts."""

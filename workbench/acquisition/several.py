@@ -15,12 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.acquisition.base import Acquisition
+from workbench.acquisition.combined import Averaged
+from workbench.acquisition.entropy import MES, max_value_samples
 from workbench.acquisition.feasibility import LogFeasibility
 from workbench.acquisition.hypervolume import LogEHVI
+from workbench.acquisition.hypervolume_knowledge import LogHVKG
+from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Marginal, Plain, Targeted
 from workbench.acquisition.outcomes import VERSIONS, Outcomes, Source, contenders, outcomes
 from workbench.acquisition.scalarised import LogParEGO
-from workbench.pareto import extent, free_boxes, infer_reference
+from workbench.acquisition.thompson import draw
+from workbench.models.exact import NOISELESS, ExactPosterior
+from workbench.pareto import extent, free_boxes, hypervolume_contributions, infer_reference, non_dominated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,10 +41,14 @@ if TYPE_CHECKING:
 MOST_BOXES = 20_000
 _REACH = 2.5  # sd of optimism with which a measured point may still be on the front
 _MOST_POINTS = 64  # measured points whose noise-free values are drawn
+_MAXIMA = 16
+_FRONTS = 8  # drawn, of the joint entropy search
+_ON_FRONT = 10  # points of a front that is conditioned on, or that the hypervolume knowledge gradient looks at
+_EVEN = math.log(0.5)
 _FEWEST = 4  # versions
 _SHARED = 0.45  # different sides along an objective, of the boxes
 _LOOKS = 1000  # points at which a search evaluates, those with gradients counted several times
-_PATIENCE = 0.4  # seconds that a search may take where none are stated
+_PATIENCE = 0.8  # seconds that a search may take where none are stated
 _BYTES, _ROOM = 256 * 8 * 4, 2**29  # of a box in a search, and what there may be of it
 
 
@@ -264,8 +274,69 @@ def _parego(setting: Setting, seconds: float) -> Acquisition:
     return LogParEGO(known.outcomes(), weights, nadir, ideal)
 
 
+def _hvkg(setting: Setting, seconds: float) -> Acquisition:
+    """Over the points whose means make up most of the front, of the trials and all over the space."""
+    known, history, gp = Known(setting), setting.history, setting.gp
+    X = np.concatenate([history.X[history.complete & history.placed], setting.candidates])
+    Z = gp.inputs.model_points(X)
+    if setting.limits:
+        likely = LogFeasibility(gp.limits).value(Z) > _EVEN
+        Z = Z[likely] if likely.any() else Z
+    P = gp.inputs.model_points(setting.pending)
+    posteriors = [_believing(posterior, P) for posterior in setting.posteriors]
+    U = np.stack([m.worth(p.mean_sd(Z)[0]) for m, p in zip(known.marginals, posteriors, strict=True)], axis=1)
+    U = np.where(np.all(known.reference < U, axis=1, keepdims=True), U, np.nan)
+    front = np.flatnonzero(non_dominated(U))
+    if front.size == 0:  # nothing is beyond the reference point yet
+        front = np.argsort(-np.nan_to_num(U, nan=-1e300).min(axis=1), kind="stable")[:_ON_FRONT]
+    gains = hypervolume_contributions(U[front], known.reference)
+    A = Z[front[np.argsort(-gains, kind="stable")[:_ON_FRONT]]]
+    names = [goal.name for goal in history.measured]
+    measured = np.array([not setting.measure or name in setting.measure for name in names])
+    return LogHVKG(posteriors, known.marginals, A, known.reference, measured, setting.cost)
+
+
+def _mes(setting: Setting, seconds: float) -> Acquisition:
+    """Information about the largest value of each objective, added up.
+
+    The largest values over the front of a drawn function are the largest values of its objectives, so the sum is the
+    output-space entropy search of Belakaria, Deshwal, Doppa 2019 (MESMO), eq. 4.9.
+    """
+    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
+    P = setting.gp.inputs.model_points(setting.pending)
+    parts = []
+    for posterior in (_believing(posterior, P) for posterior in setting.posteriors):
+        parts.append(MES(posterior, max_value_samples(posterior, points, _MAXIMA, setting.rng)))
+    return Averaged(parts)
+
+
+def _jes(setting: Setting, seconds: float) -> Acquisition:
+    """Fronts of drawn functions, looked for among points spread over the space and the trials."""
+    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
+    P = setting.gp.inputs.model_points(setting.pending)
+    posteriors = [_believing(posterior, P) for posterior in setting.posteriors]
+    levels = setting.levels()
+    fronts = []
+    for _ in range(_FRONTS):
+        values = np.stack([draw(posterior, setting.rng, levels).value(points) for posterior in posteriors], axis=1)
+        on = np.flatnonzero(non_dominated(values))
+        gains = hypervolume_contributions(values[on], infer_reference(values))
+        on = on[np.argsort(-gains, kind="stable")[:_ON_FRONT]]
+        fronts.append(DrawnFront(points[on], values[on]))
+    return JES(posteriors, fronts)
+
+
+def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
+    if len(P) == 0:
+        return posterior
+    return posterior.condition(P, posterior.mean_sd(P)[0][None], max(posterior.noise, NOISELESS)).version(0)
+
+
 MAKERS: Mapping[str, Callable[[Setting, float], Acquisition]] = {
     "ehvi": _ehvi,
     "nehvi": _ehvi,
     "parego": _parego,
+    "hvkg": _hvkg,
+    "mes": _mes,
+    "jes": _jes,
 }

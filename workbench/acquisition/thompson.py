@@ -67,11 +67,18 @@ class Draw:
         return values, posterior.pulled_back(Z, slopes)
 
     def prior(self, Z: Array) -> Array:
-        """The draw of the prior without its mean, shape (b,), at Z (b, d)."""
-        P = self.posterior.placed(Z)
-        cos, sin = self._waves(P)
-        plane = self.posterior.kernel.tilted(P) @ self.slopes
-        values: Array = plane + cos @ self.weights[0] + sin @ self.weights[1]
+        """The draw of the prior without its mean, shape (b,), at Z (b, d).
+
+        a cos + b sin as one cosine, at half the cost.
+        """
+        P, kernel = self.posterior.placed(Z), self.posterior.kernel
+        height, shift = np.hypot(*self.weights), np.arctan2(self.weights[1], self.weights[0])  # (f,) each
+        waves = self._phases(P)
+        waves -= shift
+        np.cos(waves, out=waves)
+        for column, signs in zip(kernel.choices, self.signs, strict=True):
+            waves *= signs[P[:, column].astype(np.int64)]
+        values: Array = kernel.tilted(P) @ self.slopes + waves @ height
         return values
 
     @property
@@ -79,12 +86,17 @@ class Draw:
         """Frequencies of the ordered columns."""
         return self.omega[:, : len(self.posterior.kernel.ordered)]
 
+    def _phases(self, P: Array) -> Array:
+        """Angles (b, f) at placed inputs (b, d)."""
+        kernel = self.posterior.kernel
+        phases: Array = P[:, kernel.ordered] @ self._own.T
+        if kernel.blocks:
+            phases += P[:, kernel.features[0]] @ self.omega[:, len(kernel.ordered) :].T
+        return phases
+
     def _waves(self, P: Array) -> tuple[Array, Array]:
         """Cosines and sines (b, f) at placed inputs (b, d)."""
-        kernel = self.posterior.kernel
-        phase = P[:, kernel.ordered] @ self._own.T
-        if kernel.blocks:
-            phase += P[:, kernel.features[0]] @ self.omega[:, len(kernel.ordered) :].T
+        kernel, phase = self.posterior.kernel, self._phases(P)
         cos, sin = np.cos(phase), np.sin(phase)
         for column, signs in zip(kernel.choices, self.signs, strict=True):
             sign = signs[P[:, column].astype(np.int64)]

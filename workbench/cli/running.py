@@ -257,7 +257,7 @@ def _write_report(study: Study, path: Path, continue_with: str) -> Path:
     from workbench.report import write_report
 
     try:
-        return write_report(study, path, predict=study.model().predictor(), continue_with=continue_with)
+        return write_report(study, path, model=study.model(), continue_with=continue_with)
     except OSError as error:
         raise StorageError(
             f"the report could not be written to {str(path)!r}: {error.strerror or error}; all trials "

@@ -529,6 +529,20 @@ class ExactPosterior:
         """C^-1 (y - m - values), shape (n,), for values (n,) at the measurements."""
         return self._factor.weights - solve(self._factor.L, values[:, None])[:, 0]
 
+    def left_out(self) -> tuple[Array, Array]:
+        """Each measurement less its mean given all others, and the standard deviation of that, noise included: (n,).
+
+        a_i / P_ii and 1 / [C^-1]_ii with P = C^-1 - C^-1 1 1^T C^-1 / (1^T C^-1 1): hyperparameters held, the constant
+        mean estimated anew without the measurement.
+        Source: Rasmussen and Williams 2006, eq. 5.12; Dubrule 1983, Cross validation of kriging in a unique
+        neighborhood, for P.
+        """
+        inverse, _ = dpotri(self._factor.L, lower=1)
+        diagonal = np.diag(inverse)
+        ones = solve(self._factor.L, np.ones((len(self._X), 1)))[:, 0]
+        P = np.maximum(diagonal - ones**2 / ones.sum(), 1e-300)
+        return self._factor.weights / P, 1.0 / np.sqrt(diagonal)
+
     def mean_sd(self, Z: Array) -> tuple[Array, Array]:
         """Mean (b,), or (b, s) of a posterior of s versions, and standard deviation (b,) at Z (b, d)."""
         f = self._factor

@@ -88,9 +88,14 @@ def _controller() -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """One quantity: its values as z, and the process of z given the data."""
+    """One quantity: its values as z, and the process of z given the data.
+
+    Args:
+        rows: Of the history, one for each value, shape (n,).
+    """
 
     name: str
+    rows: Rows
     outcome: Outcome
     data: Data
     settings: Settings
@@ -287,7 +292,7 @@ def _fitted(
         if pace == "cold" and inputs.bendable and len(data.y) <= _BENT and not found.late:
             data, found = _bent(data, found, replace(data, bent=inputs.bendable), warm, deadline)
     posterior = ExactPosterior.of(data, found.settings)
-    return GaussianProcess(seen.name, outcome, data, found.settings, posterior, found.late)
+    return GaussianProcess(seen.name, seen.rows, outcome, data, found.settings, posterior, found.late)
 
 
 def _plausibility(data: Data, found: Fit) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.models.curves import finals
 from workbench.models.exact import NOISELESS, Data
+from workbench.trial import TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
     Array = NDArray[np.float64]
+    Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Observed:
 
     Args:
         name: Of the quantity.
+        rows: Of the history, shape (n,).
         X: Encoded inputs, shape (n, d).
         y: Values, shape (n,).
         variance: Noise variances, shape (n,), NaN where inferred.
@@ -40,6 +43,7 @@ class Observed:
     """
 
     name: str
+    rows: Rows
     X: Array
     y: Array
     variance: Array
@@ -57,8 +61,9 @@ class Observed:
         if len(self.y) <= most:
             return self
         gaps, features = inputs.apart(self.X, centre)
-        rows = np.sort(np.argsort((gaps**2).sum(axis=1) + features, kind="stable")[:most])
-        return replace(self, X=self.X[rows], y=self.y[rows], variance=self.variance[rows], doubt=self.doubt[rows])
+        near = np.sort(np.argsort((gaps**2).sum(axis=1) + features, kind="stable")[:most])
+        kept = {name: getattr(self, name)[near] for name in ("rows", "X", "y", "variance", "doubt")}
+        return replace(self, **kept)
 
     def data(self, inputs: Inputs, outcome: Outcome) -> Data:
         """The same in model inputs and standardised values."""
@@ -71,7 +76,7 @@ class Observed:
 
 
 def objectives(history: History) -> list[Observed]:
-    """The measured objectives: complete trials as measured, pruned ones as foretold."""
+    """The measured objectives: complete and running trials as far as they are told, pruned ones as foretold."""
     return [_objective(history, j, goal) for j, goal in enumerate(history.measured)]
 
 
@@ -96,7 +101,8 @@ def _columns(history: History) -> Iterator[tuple[Constraint, int]]:
 
 
 def _objective(history: History, j: int, goal: Objective) -> Observed:
-    rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y[:, j]))
+    measured = history.complete | history.in_state(TrialState.RUNNING)  # of a running one what was told so far
+    rows = np.flatnonzero(measured & history.placed & ~np.isnan(history.Y[:, j]))
     y = history.Y[rows, j]
     variance = _variances(goal.noise_sd, history.sem[rows, j])
     doubt = np.zeros(rows.size)
@@ -105,7 +111,7 @@ def _objective(history: History, j: int, goal: Objective) -> Observed:
         rows, y = np.concatenate([rows, pruned.rows]), np.concatenate([y, pruned.values])
         variance = np.concatenate([variance, np.full(pruned.rows.size, variance.mean())])
         doubt = np.concatenate([doubt, pruned.variances])
-    return Observed(goal.name, history.X[rows], y, variance, doubt, linear=goal.target is not None)
+    return Observed(goal.name, rows, history.X[rows], y, variance, doubt, linear=goal.target is not None)
 
 
 def _limit(history: History, limit: Constraint, column: int) -> Observed:
@@ -113,7 +119,7 @@ def _limit(history: History, limit: Constraint, column: int) -> Observed:
     y = limit.bounds[0].sign * history.limited[rows, column]
     variance = _variances(limit.noise_sd, history.C_sem[rows, column])
     focus = next((end for end in ends(history, limit) if np.isfinite(end)), None)
-    return Observed(limit.name, history.X[rows], y, variance, np.zeros(rows.size), focus=focus)
+    return Observed(limit.name, rows, history.X[rows], y, variance, np.zeros(rows.size), focus=focus)
 
 
 def _variances(stated: float | None, told: Array) -> Array:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from workbench.plots.calibration import calibration, calibration_table
 from workbench.plots.compare import compare, compare_table
-from workbench.plots.contour import contour, contour_table
+from workbench.plots.contour import Ground, contour, contour_table
 from workbench.plots.edf import edf, edf_table
 from workbench.plots.history import history, history_table
 from workbench.plots.hypervolume import hypervolume, hypervolume_table
+from workbench.plots.importance import importance, importance_table
 from workbench.plots.panels import why_empty
 from workbench.plots.parallel import parallel, parallel_table
 from workbench.plots.pareto import pareto, pareto_table
@@ -15,6 +17,9 @@ from workbench.plots.slice import slice, slice_table
 from workbench.plots.timeline import timeline, timeline_table
 
 __all__ = [
+    "Ground",
+    "calibration",
+    "calibration_table",
     "can_slice",
     "compare",
     "compare_table",
@@ -26,6 +31,8 @@ __all__ = [
     "history_table",
     "hypervolume",
     "hypervolume_table",
+    "importance",
+    "importance_table",
     "parallel",
     "parallel_table",
     "pareto",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
+
+@dataclass(frozen=True)
+class Ground:
+    """What is drawn under the trials instead of the model's mean.
+
+    Args:
+        word: What it is, such as "uncertainty".
+        values: Parameters of b points -> values (b,), NaN where there is none.
+        unit: Its unit.
+        log: Draw its logarithm, as for what spans many sizes.
+        ends: Range of the colours; None for that of the values.
+    """
+
+    word: str
+    values: Callable[[list[dict[str, Any]]], Any]
+    unit: str | None = None
+    log: bool = False
+    ends: tuple[float, float] | None = None
+
+
 _GRID = 50  # points along each axis, so at most 2,500 calls of the model
+_DECADES = 6.0  # of a logarithmic ground
 _SMALLEST, _LARGEST = 6.0, 15.0  # px
 
 
@@ -30,6 +52,8 @@ def contour(
     predict: Predict | None = None,
     at: Mapping[str, Any] | None = None,
     *,
+    ground: Ground | None = None,
+    feasible: Callable[[list[dict[str, Any]]], Any] | None = None,
     most: int = theme.POINT_CAP,
 ) -> Figure:
     """Draw the trials over two parameters, coloured by value, on what a model believes if there is one.
@@ -44,6 +68,8 @@ def contour(
         objective: Name of a measured objective; None: the only one, or the first.
         predict: The model's belief about that objective.
         at: Where the other parameters are held; None: at the best trial in which x and y were active.
+        ground: What to draw under the trials instead of the mean of `predict`; trials are then not coloured by value.
+        feasible: Parameters of b points -> probability (b,) that the limits hold; a line is drawn at one half.
         most: About how many trials to draw of a huge record.
     Raises:
         InvalidValueError: for an unknown name, the same parameter twice, one without a single axis,
@@ -66,9 +92,16 @@ def contour(
     if predict is not None:
         notes.insert(0, held_note(held, (x, y)))
     if predict is not None and held is not None:
-        notes.insert(0, _add_field(figure, panel, rulers, predict, held))
+        plane = _Plane.of(panel, rulers, held)
+        notes.insert(0, _add_field(figure, plane, predict, ground))
         notes.insert(2, "Larger: closer to this plane.")
-    _add_trials(figure, panel, rulers, drawn, held if predict is not None else None)
+        if feasible is not None:
+            notes.insert(1, _add_edge(figure, plane, feasible))
+    _add_trials(figure, panel, rulers, drawn, held if predict is not None else None, plain=ground is not None)
+    if ground is not None:
+        title = f"{ground.word} of {theme.shorten(panel.goal.name)} over {title}"
+        caption = " ".join(filter(None, notes))
+        return theme.layout(figure, title, f"{title} in {theme.count(int(drawn.sum()), 'trial')}. {caption}", caption)
     return _say(figure, panel, title, int(drawn.sum()), notes)
 
 
@@ -112,6 +145,8 @@ def _add_trials(
     rulers: tuple[Ruler, Ruler],
     drawn: NDArray[np.bool_],
     held: Mapping[str, Any] | None,
+    *,
+    plain: bool = False,
 ) -> None:
     history, few = panel.history, int(drawn.sum()) <= theme.SVG_LIMIT
     closeness = panel.rank if held is None else _nearness(history, rulers, held)
@@ -121,7 +156,7 @@ def _add_trials(
         if not rows.size:
             continue
         trace = trial_trace(history, word, mark, rows, (rulers[0].x[rows], rulers[1].x[rows]), few=few)
-        if mark in (theme.FRONT, theme.BEATEN):
+        if mark in (theme.FRONT, theme.BEATEN) and not plain:
             edge = (theme.FRONT.color, 2.5) if mark is theme.FRONT else (theme.ON_FIELD if held else mark.outline, 1.0)
             trace.marker = {
                 "color": panel.values[rows], "coloraxis": "coloraxis", "size": sizes[rows], "symbol": mark.symbol,
@@ -156,42 +191,116 @@ def _nearness(history: History, rulers: tuple[Ruler, Ruler], held: Mapping[str, 
 # -- the belief -----------------------------------------------------------------------------
 
 
-def _add_field(
-    figure: Figure, panel: Panel, rulers: tuple[Ruler, Ruler], predict: Predict, held: Mapping[str, Any]
-) -> str:
-    """Draw the mean over a grid; say what it is and what it leaves blank."""
+@dataclass(frozen=True)
+class _Plane:
+    """The grid over two parameters: its points, which of them exist and are allowed (b,), and its axes."""
+
+    rulers: tuple[Ruler, Ruler]
+    points: list[dict[str, Any]]
+    allowed: NDArray[np.bool_]
+    across: list[Any]
+    up: list[Any]
+
+    @classmethod
+    def of(cls, panel: Panel, rulers: tuple[Ruler, Ruler], held: Mapping[str, Any]) -> _Plane:
+        """The plane through a point.
+
+        Raises:
+            InvalidValueError: if one of the parameters does not exist in it.
+        """
+        across, up = (ruler.grid(_GRID) for ruler in rulers)
+        names, space = (rulers[0].name, rulers[1].name), panel.history.space
+        whole = filled(space, held)
+        points = [existing(space, {**whole, names[0]: a, names[1]: b}) for b in up for a in across]
+        exists = np.array([all(name in point for name in names) for point in points])
+        if not exists.any():
+            raise InvalidValueError(
+                f"expected at= to be a point at which {names[0]!r} and {names[1]!r} are active, "
+                f"got {theme.shorten(str(dict(held)), 200)}; set their parents so that they exist"
+            )
+        return cls(rulers, points, exists & space.feasible(space.encode(points)), across, up)
+
+    def values(self, ask: Callable[[list[dict[str, Any]]], Any]) -> NDArray[np.float64]:
+        """What a function says of the allowed points, shape (rows, columns), NaN elsewhere."""
+        z = np.full(len(self.points), np.nan)
+        if self.allowed.any():
+            z[self.allowed] = ask([self.points[i] for i in np.flatnonzero(self.allowed).tolist()])
+        return z.reshape(len(self.up), len(self.across))
+
+    def places(self) -> dict[str, Any]:
+        """Where its columns and rows stand."""
+        return {"x": self.rulers[0].places(self.across), "y": self.rulers[1].places(self.up)}
+
+    @property
+    def smooth(self) -> bool:
+        """Are both parameters numbers?"""
+        return all(ruler.choices is None for ruler in self.rulers)
+
+
+def _add_field(figure: Figure, plane: _Plane, predict: Predict, ground: Ground | None) -> str:
+    """Draw the mean, or another ground, over a grid; say what it is and what it leaves blank."""
     import plotly.graph_objects as go
 
-    across, up = (ruler.grid(_GRID) for ruler in rulers)
-    names, space = (rulers[0].name, rulers[1].name), panel.history.space
-    whole = filled(space, held)
-    points = [existing(space, {**whole, names[0]: a, names[1]: b}) for b in up for a in across]
-    exists = np.array([all(name in point for name in names) for point in points])
-    allowed = exists & space.feasible(space.encode(points))
-    if not exists.any():
-        raise InvalidValueError(
-            f"expected at= to be a point at which {names[0]!r} and {names[1]!r} are active, "
-            f"got {theme.shorten(str(dict(held)), 200)}; set their parents so that they exist"
-        )
-    mean = np.full(len(points), np.nan)
-    if allowed.any():
-        mean[allowed], _ = asked(predict, [points[i] for i in np.flatnonzero(allowed).tolist()])
-    z = mean.reshape(len(up), len(across))
-    smooth = all(ruler.choices is None for ruler in rulers)
-    places = {"x": rulers[0].places(across), "y": rulers[1].places(up), "z": z, "coloraxis": "coloraxis"}
-    look: dict[str, Any] = {"name": "model", "hoverinfo": "text", "text": _words(z), "hovertext": _words(z)}
-    if smooth:
+    z = plane.values(lambda points: asked(predict, points)[0] if ground is None else ground.values(points))
+    words = _words(z, "model" if ground is None else ground.word)
+    look: dict[str, Any] = {"name": "model", "hoverinfo": "text", "text": words, "hovertext": words}
+    said = "Ground: the model's mean."
+    if ground is None:
+        look["coloraxis"] = "coloraxis"
+    else:
+        said = f"Ground: {ground.word}{', logarithmic' if ground.log else ''}."
+        unit, power = f" [{theme.shorten(ground.unit, 12)}]" if ground.unit else "", "log10 " if ground.log else ""
+        if ground.log:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                z = np.where(np.isnan(z), np.nan, np.log10(np.maximum(z, 0.0)))
+            top = float(np.max(z[np.isfinite(z)], initial=-np.inf))
+            z = np.where(np.isnan(z), np.nan, np.maximum(z, top - _DECADES))  # what is smaller is as good as nothing
+            z = np.where(np.isfinite(z), z, np.nan)
+        low, high = ground.ends if ground.ends is not None else (None, None)
+        look |= {
+            "colorscale": theme.scale(theme.FIELD), "reversescale": True, "zmin": low, "zmax": high,
+            "colorbar": {
+                "title": {"text": theme.literal(f"{power}{ground.word}{unit}"), "side": "right"},
+                "tickfont": {"color": theme.MUTED}, "outlinewidth": 0, "thickness": 12,
+            },
+        }  # fmt: skip
+    if plane.smooth:
         lines = {"coloring": "heatmap", "showlabels": True, "labelfont": {"color": theme.ON_FIELD, "size": 11}}
         edge = {"color": theme.ON_FIELD, "width": 0.7}
-        figure.add_trace(go.Contour(**places, **look, contours=lines, line=edge, ncontours=10))
+        figure.add_trace(go.Contour(**plane.places(), z=z, **look, contours=lines, line=edge, ncontours=10))
     else:
-        figure.add_trace(go.Heatmap(**places, **look | {"text": None}))
-    blank = " Blank: ruled out by the constraints, or one of them inactive." if not allowed.all() else ""
-    return f"Ground: the model's mean.{blank}"
+        figure.add_trace(go.Heatmap(**plane.places(), z=z, **look | {"text": None}))
+    blank = " Blank: ruled out by the constraints, or one of them inactive." if not plane.allowed.all() else ""
+    return said + blank
 
 
-def _words(z: NDArray[np.float64]) -> list[list[str]]:
-    return [["" if np.isnan(v) else f"model: {theme.wording(v)}" for v in row] for row in z.tolist()]
+def _add_edge(figure: Figure, plane: _Plane, feasible: Callable[[list[dict[str, Any]]], Any]) -> str:
+    """Draw where the limits hold as likely as not; say so."""
+    import plotly.graph_objects as go
+
+    chance = plane.values(feasible)
+    if not plane.smooth or not (np.nanmin(chance) < 0.5 < np.nanmax(chance)):
+        within = "hold" if np.nanmean(chance) >= 0.5 else "are broken"
+        return f"The limits most likely {within} on all of it." if plane.smooth else ""
+    at = {"start": 0.5, "end": 0.5, "size": 1, "coloring": "none"}
+    figure.add_trace(
+        go.Contour(
+            **plane.places(),
+            z=chance,
+            contours=at,
+            line={"color": theme.OVER.color, "width": 2, "dash": "dash"},
+            showscale=False,
+            hoverinfo="skip",
+            name="limits as likely to hold as not",
+            showlegend=True,
+        )
+    )
+    return "Dashed: the limits are as likely to hold as not."
+
+
+def _words(z: NDArray[np.float64], word: str) -> list[list[str]]:
+    said = theme.literal(word)
+    return [["" if np.isnan(v) else f"{said}: {theme.wording(v)}" for v in row] for row in z.tolist()]
 
 
 # -- the look -------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ class Rule:
         reason: Why this sampler, for the `why` of its proposals.
         warning: What the user has to know when features in `beyond` are present.
         learns: Features of the goals that this sampler learns from.
+        several: Is it for several objectives only?
         most: Complete trials up to which the sampler answers in reasonable time.
     """
 
@@ -35,6 +36,7 @@ class Rule:
     beyond: frozenset[str] = frozenset()
     warning: str = ""
     learns: frozenset[str] = frozenset()
+    several: bool = False
     most: float = math.inf
 
 
@@ -47,6 +49,12 @@ TABLE: tuple[Rule, ...] = (
         "measured objectives, and a space that a Gaussian process models",
         learns=frozenset({"objectives", "constraints"}),
         most=20_000,
+    ),
+    Rule(
+        "evolutionary",
+        "several objectives, and no model for a space of this kind or size: ranks lead, in generations",
+        learns=frozenset({"objectives", "constraints"}),
+        several=True,
     ),
     Rule(
         "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
@@ -94,6 +102,7 @@ class AutoSampler(Sampler):
             unlearnt = goals.keys() - rule.learns
             if (
                 (unlearnt and not rule.beyond)
+                or (rule.several and len(request.history.measured) < 2)
                 or request.history.complete.sum() > rule.most
                 or not _takes(sampler, request)
             ):

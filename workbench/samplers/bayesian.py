@@ -12,7 +12,7 @@ Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,12 @@ from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import MODELLED, dimension, unmodelled
 from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, spread_out
 from workbench.space import Simplex
+from workbench.trial import TrialState, loads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from workbench.acquisition import plan
     from workbench.acquisition.base import Acquisition
     from workbench.acquisition.search import Candidate, Region, Vicinity
     from workbench.models.gp import GaussianProcesses
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
-SEVERAL = ("ehvi", "nehvi", "parego")
-ACQUISITIONS = (*ONE, *SEVERAL)
+SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes", "jes")
+ACQUISITIONS = (*ONE, *(name for name in SEVERAL if name not in ONE))
 _BATCHES = ("greedy", "joint")
 _SMALL = 20  # trials from which on the most probable hyperparameters are good enough, and time is short
 _SWEEPS = 2  # over the points of a joint batch
@@ -67,6 +69,8 @@ _WORDS = {
     "ehvi": "highest expected gain of hypervolume",
     "nehvi": "highest expected gain of hypervolume, noise and trials in flight considered",
     "parego": "highest expected improvement of a weighted compromise",
+    "jes": "most information about the front, by a bound",
+    "hvkg": "highest expected gain of hypervolume of the means",
 }
 
 
@@ -75,7 +79,7 @@ class GPSampler(Sampler):
 
     Args:
         acquisition: For one objective "log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes" or "gibbon", for
-            several "ehvi", "nehvi" or "parego"; None takes what `acquisition.plan` says of the record.
+            several "ehvi", "nehvi", "parego", "hvkg", "mes" or "jes"; None takes what `acquisition.plan` says.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
         ensemble: Hyperparameters drawn from their posterior over which the acquisition function is averaged while
@@ -83,6 +87,9 @@ class GPSampler(Sampler):
             tried: 5 draws explore more, and left 0.3 decades more regret in the mean (4 seeds).
         batch: "greedy" chooses the points of `ask(n)` one after the other; "joint" then moves each in turn, given the
             others, for up to three times the time.
+        costs: With acquisition "hvkg", what measuring each objective alone costs, by name: each trial then measures one
+            of them, or all, by gain for its cost (`trial.measure`). Told with final=False it stays open, and may be
+            asked for again, to measure what it lacks.
     """
 
     name = "gp"
@@ -95,6 +102,7 @@ class GPSampler(Sampler):
         raw_samples: int = 512,
         batch: str = "greedy",
         ensemble: int = 0,
+        costs: Mapping[str, float] | None = None,
     ) -> None:
         if acquisition not in (None, *ACQUISITIONS):
             raise UnsupportedError(
@@ -108,6 +116,11 @@ class GPSampler(Sampler):
         if ensemble < 0:
             raise UnsupportedError(f"ensemble must be a number of draws, 0 or more, got {ensemble}")
         self._batch, self._ensemble = batch, ensemble
+        if costs is not None and (acquisition != "hvkg" or not costs or not all(c > 0 for c in costs.values())):
+            raise UnsupportedError(
+                f"costs are numbers above 0 by objective, with acquisition='hvkg', got {costs!r} with {acquisition!r}"
+            )
+        self._costs = None if costs is None else {name: float(cost) for name, cost in costs.items()}
 
     def options(self) -> dict[str, Any]:
         """Acquisition, effort of the search, and how batches are chosen."""
@@ -117,6 +130,7 @@ class GPSampler(Sampler):
             "raw_samples": self._raw_samples,
             "batch": self._batch,
             "ensemble": self._ensemble,
+            "costs": self._costs,
         }
 
     def check(self, request: AskRequest) -> None:
@@ -131,17 +145,25 @@ class GPSampler(Sampler):
                 f"sampler 'gp' cannot serve this space: {'; '.join(reasons)}. Use sampler='sobol', or 'random'"
             )
         several = len(history.measured) > 1
-        if self._acquisition is not None and (self._acquisition in SEVERAL) != several:
+        if self._acquisition is not None and self._acquisition not in (SEVERAL if several else ONE):
             raise UnsupportedError(
                 f"acquisition {self._acquisition!r} is for {'one objective' if several else 'several objectives'}; "
                 f"this study has {len(history.measured)}; take one of {', '.join(SEVERAL if several else ONE)}, or "
                 "sampler='gp', which chooses"
             )
+        names = [goal.name for goal in history.measured]
+        if self._costs is not None and sorted(self._costs) != sorted(names):
+            raise UnsupportedError(f"costs must name each of the objectives {names}, got {sorted(self._costs)}")
+        targets = any(goal.target is not None for goal in history.measured)
+        if self._acquisition in ("mes", "jes") and several and targets:
+            raise UnsupportedError(
+                f"acquisition {self._acquisition!r} cannot serve an objective with a target; use sampler='gp'"
+            )
         if request.prefer and not several:
             raise UnsupportedError(
                 "prefer= weighs several objectives against each other, this study has one; leave it out"
             )
-        if request.prefer and self._acquisition in ("ehvi", "nehvi"):
+        if request.prefer and self._acquisition not in (None, "parego"):
             raise UnsupportedError(
                 f"prefer= weighs objectives against each other, which acquisition {self._acquisition!r} does not; use "
                 "sampler='gp' or 'parego'"
@@ -251,13 +273,65 @@ class GPSampler(Sampler):
         if name in plan.SPREAD and not several:
             spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
             setting = replace(setting, candidates=spread)
-        chosen = plan.chosen(name, setting, seconds)
         around = _good(history) if present is None else np.vstack([present[None], _good(history)])
+        if name == "hvkg" and self._costs is not None and present is None:
+            return _cheapest(
+                history, setting, surrogate, self._costs, lambda a: maximize(a, region, rng, around, **effort)
+            )
+        chosen = plan.chosen(name, setting, seconds)
         found = maximize(chosen.acquisition, region, rng, around, **effort)
         if present is not None and found is not None:
             value = float(chosen.acquisition.value(surrogate.inputs.model_points(present[None]))[0])
             found = found if found.value > value + _GAIN else None
         return None if found is None else _explained(history, found, surrogate, name, reason, chosen.best)
+
+
+def _cheapest(
+    history: History,
+    setting: plan.Setting,
+    surrogate: GaussianProcesses,
+    costs: Mapping[str, float],
+    search: Callable[[Acquisition], Candidate | None],
+) -> Proposal | None:
+    """Where, and which objectives: each alone and all together, or what an open trial lacks, by log gain for cost."""
+    from workbench.acquisition import plan
+    from workbench.acquisition.search import Candidate
+
+    def function(names: tuple[str, ...], pending: Array) -> Acquisition:
+        cost = sum(costs[name] for name in names)
+        return plan.chosen("hvkg", replace(setting, measure=names, cost=cost, pending=pending)).acquisition
+
+    best: tuple[Candidate, tuple[str, ...], int | None] | None = None
+    for names in [*((name,) for name in costs), tuple(costs)]:
+        found = search(function(names, setting.pending))
+        if found is not None and (best is None or found.value > best[0].value):
+            best = found, names, None
+    for row, lacking in _open(history):
+        x = history.X[row]
+        others = setting.pending[(setting.pending != x).any(axis=1)]  # itself is not to be believed in
+        value = float(function(lacking, others).value(surrogate.inputs.model_points(x[None]))[0])
+        if best is None or value > best[0].value:
+            best = Candidate(x, value, False), lacking, int(history.numbers[row])
+    if best is None:
+        return None
+    found, names, number = best
+    reason = f"for its cost, measuring {' and '.join(names)} there is expected to gain most"
+    proposal = _explained(history, found, surrogate, "hvkg", reason, None)
+    if number is None and len(names) == len(costs):
+        return proposal
+    limits = tuple(limit.name for limit in history.constraints) if number is None else ()
+    why = f"{proposal.why}; measure {' and '.join(names)} only"
+    return replace(proposal, measure=(*names, *limits), why=why, trial=number)
+
+
+def _open(history: History) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Running trials that were told all that they were to measure, and not for good; and the objectives they lack."""
+    names = [goal.name for goal in history.measured]
+    for row in np.flatnonzero(history.in_state(TrialState.RUNNING) & history.placed).tolist():
+        asked = loads(history.rows[row].measure)
+        told = {name for j, name in enumerate(names) if not np.isnan(history.Y[row, j])}
+        if asked and told >= set(asked) & set(names) and len(told) < len(names):
+            yield row, tuple(name for name in names if name not in told)
 
 
 def _everywhere(X: Array) -> NDArray[np.bool_]:

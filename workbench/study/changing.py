@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from workbench.errors import InvalidValueError, SpaceError
+from workbench.errors import InvalidValueError, SpaceError, TrialStateError
 from workbench.problem import check_apart
 from workbench.space import Space
 from workbench.storage.core import FROZEN
-from workbench.trial import Spaces, dumps, loads, not_json
+from workbench.trial import Spaces, TrialState, dumps, loads, not_json
 
 if TYPE_CHECKING:
     from workbench.study.record import Record
     from workbench.trial import History, TrialRow
 
 log = logging.getLogger("workbench")
+
+CHOSEN = "chosen"  # in the settings of a study: the number of the trial that was decided for
 
 
 def change_space(record: Record, space: Space, defaults: Mapping[str, Any]) -> list[str]:
@@ -117,6 +119,31 @@ def rename(record: Record, name: str) -> None:
         tx.update_study(name=name)
         tx.audit("rename", before={"name": record.name}, after={"name": name})
     record.name = name
+
+
+def choose(record: Record, number: int, reason: str) -> TrialRow:
+    """Note which trial was decided for, and why; a later choice takes its place, and the audit log keeps both.
+
+    Raises:
+        TrialStateError: if the trial is not complete.
+    """
+    if not isinstance(reason, str) or not reason.strip():
+        raise InvalidValueError(f"give a reason in words for the audit log, got {reason!r}")
+    with record.transaction("choose") as tx:
+        row = tx.row(number)
+        if row.state != TrialState.COMPLETE:
+            raise TrialStateError(f"only a complete trial can be chosen; trial {number} is {row.state}. Tell it first")
+        before = tx.settings.get(CHOSEN)
+        tx.update_study(settings=dumps(tx.settings | {CHOSEN: number}))
+        tx.audit("choose", number, before=before and {"trial": before}, after={"trial": number}, reason=reason)
+    return row
+
+
+def chosen(record: Record) -> int | None:
+    """Number of the trial that was decided for; None before a choice, or after that trial was taken out."""
+    number = loads(record.storage.study_by_id(record.id).settings, {}).get(CHOSEN)
+    rows = record.history().rows
+    return number if number is not None and rows[number].state == TrialState.COMPLETE else None
 
 
 def is_frozen(record: Record) -> bool:

@@ -1,27 +1,26 @@
-"""What a study offers behind one more dot: files, figures, and the model."""
+"""What a study offers behind one more dot: files and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import InvalidValueError, TrialStateError
+from workbench.errors import InvalidValueError
 from workbench.trial import Trial
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from plotly.graph_objects import Figure
 
-    from workbench.analysis.front import ModelFront
-    from workbench.models.surrogate import Surrogate
+    from workbench.plots import Ground
     from workbench.plots.belief import Predict
     from workbench.storage import AttachmentRow
+    from workbench.study.model import Model
     from workbench.study.study import Study
     from workbench.trial import History
 
 Named = Trial | int
+LAYERS = ("mean", "sd", "acquisition", "feasibility")
+"""What `study.plot.contour` can draw under the trials."""
 
 
 class Files:
@@ -72,32 +71,74 @@ class Plot:
 
         return plots.history(self._study.history(), objective)
 
-    def slice(self, name: str, objective: str | None = None) -> Figure:
+    def slice(self, name: str, objective: str | None = None, at: Mapping[str, Any] | None = None) -> Figure:
         """Values by one parameter, with the model's belief along it where there is a model.
 
         Args:
             name: A parameter that is a number or a choice.
             objective: Name of one measured objective. None draws a row for each; the model then
                 appears only in a study with one objective.
+            at: Where the other parameters are held; None: at the best trial in which `name` was active.
         """
         from workbench import plots
 
         model = self._study.model()
-        return plots.slice(model.history, name, objective, self._belief(model, objective))
+        return plots.slice(model.history, name, objective, self._belief(model, objective), at)
 
-    def contour(self, x: str, y: str, objective: str | None = None) -> Figure:
-        """The trials over two parameters, on the model's mean where there is a model; nothing is interpolated.
+    def contour(
+        self, x: str, y: str, objective: str | None = None, at: Mapping[str, Any] | None = None, layer: str = "mean"
+    ) -> Figure:
+        """The trials over two parameters, on what the model says where there is a model; nothing is interpolated.
 
         Args:
             x: A parameter that is a number or a choice.
             y: Another one.
             objective: Name of a measured objective; None: the first.
+            at: Where the other parameters are held; None: at the best trial in which both were active.
+            layer: "mean", "sd", "acquisition" or "feasibility".
+        Raises:
+            InvalidValueError: for another layer.
+        """
+        from workbench import plots
+
+        if layer not in LAYERS:
+            raise InvalidValueError(f"expected layer to be one of {', '.join(LAYERS)}, got {layer!r}")
+        model = self._study.model()
+        first = model.history.measured[0].name if model.history.measured else None
+        belief = self._belief(model, objective or first)
+        ground = None if belief is None else layer_of(model, objective or first or "", layer)
+        edge = model.feasibility if belief is not None and self._study.constraints else None
+        return plots.contour(model.history, x, y, objective, belief, at, ground=ground, feasible=edge)
+
+    def importance(self, quantity: str | None = None) -> Figure:
+        """How much of the change in a quantity each parameter carries, with intervals.
+
+        Args:
+            quantity: Name of an objective or a quantity with limits; None: the first objective.
+        Raises:
+            TrialStateError: if the record is too small for a model.
         """
         from workbench import plots
 
         model = self._study.model()
-        first = model.history.measured[0].name if model.history.measured else None
-        return plots.contour(model.history, x, y, objective, self._belief(model, objective or first))
+        name = quantity if quantity is not None else self._first()
+        return plots.importance(model.importance(name)[name])
+
+    def calibration(self, quantity: str | None = None) -> Figure:
+        """Each trial as measured against its prediction from all others.
+
+        Args:
+            quantity: Name of an objective or a quantity with limits; None: the first objective.
+        Raises:
+            InvalidValueError: if the model knows no quantity of that name.
+        """
+        from workbench import plots
+
+        found = self._study.model().diagnose().calibration
+        name = quantity if quantity is not None else self._first()
+        if name not in found:
+            raise InvalidValueError(f"expected one of {', '.join(found) or 'nothing: no model yet'}, got {name!r}")
+        return plots.calibration(found[name])
 
     def parallel(self, parameters: Sequence[str] | None = None, objective: str | None = None) -> Figure:
         """A line for each trial through its parameters and objectives; on every objective, better is up.
@@ -149,6 +190,13 @@ class Plot:
 
         return plots.timeline(self._study.history())
 
+    def _first(self) -> str:
+        """Name of the first measured objective."""
+        measured = self._study.history().measured
+        if not measured:
+            raise InvalidValueError("this study is judged by people only, so nothing is measured")
+        return measured[0].name
+
     @staticmethod
     def _belief(model: Model, objective: str | None) -> Predict | None:
         """What the model believes about one objective, as the figures want it; None where there is no model."""
@@ -159,47 +207,22 @@ class Plot:
         return lambda params: model.predict(params)[name]
 
 
-@dataclass(frozen=True)
-class Model:
-    """The belief at one revision of the record; never mixed with observed values."""
+def layer_of(model: Model, objective: str, layer: str) -> Ground | None:
+    """A layer under the trials of a contour; None for the mean.
 
-    history: History
-    surrogate: Surrogate | None
-    missing: str = ""
+    Args:
+        model: What says it.
+        objective: Name of a measured objective.
+        layer: One of `LAYERS`.
+    """
+    from workbench.plots import Ground
 
-    def predict(
-        self, params: Mapping[str, Any] | Sequence[Mapping[str, Any]]
-    ) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Mean and standard deviation of each objective, in user units, for each given point.
-
-        Args:
-            params: One point or a list of n points.
-        Returns:
-            {objective: (mean, sd)}, arrays of shape (n,), without measurement noise.
-        Raises:
-            TrialStateError: if the record is too small for a model.
-            UnsupportedError: if there is no model of this kind of study.
-        """
-        if self.surrogate is None:
-            raise TrialStateError(self.missing)
-        points = [params] if isinstance(params, Mapping) else list(params)
-        points = [self.history.space.check(point, bounds=False) for point in points]
-        return self.surrogate.predict(self.history.space.encode(points))
-
-    def pareto_front(self) -> ModelFront:
-        """The front as the model believes in it: how sure each trial is to be on it, and where it runs.
-
-        Raises:
-            TrialStateError: if the record is too small for a model.
-        """
-        from workbench.analysis.front import pareto_front
-
-        if self.surrogate is None:
-            raise TrialStateError(self.missing)
-        return pareto_front(self.history, self.surrogate)
-
-    def predictor(self) -> Any:
-        """`predict` as the figures want it, None where there is no model."""
-        if self.surrogate is None:
-            return None
-        return self.predict
+    unit = next(goal.unit for goal in model.history.measured if goal.name == objective)
+    if layer == "sd":
+        return Ground("uncertainty (± 1 sd)", lambda points: model.predict(points)[objective][1], unit)
+    if layer == "acquisition":
+        one = len(model.history.measured) == 1
+        return Ground("expected gain", model.acquisition, unit if one else "share", log=True)
+    if layer == "feasibility":
+        return Ground("probability to hold every limit", model.feasibility, ends=(0.0, 1.0))
+    return None

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import orjson
 
-from workbench.errors import CorruptStorageError, InvalidValueError, TrialStateError, UnknownTrialError
+from workbench.errors import (
+    CorruptStorageError,
+    FrozenStudyError,
+    InvalidValueError,
+    TrialStateError,
+    UnknownTrialError,
+)
 from workbench.problem import Objective, constraint_from_json, objective_from_json
 from workbench.pruning import pruner_from_json
 from workbench.space import Space
@@ -172,10 +178,13 @@ class Record:
         if stated or self.reference is not None:
             return history.reference
         point = history.reference.tolist()
-        with self.transaction("reference") as tx:
-            settings = loads(tx.study().settings, {})
-            point = settings.setdefault("reference", point)
-            tx.update_study(settings=dumps(settings))
+        try:
+            with self.transaction("reference") as tx:
+                settings = tx.settings
+                point = settings.setdefault("reference", point)
+                tx.update_study(settings=dumps(settings))
+        except FrozenStudyError:
+            return history.reference  # nothing of it changes, so it will be inferred the same again
         self.reference = point
         return replace(history, stored_reference=tuple(point)).reference
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -17,8 +17,9 @@ from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialErr
 from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, changing, optimizing, telling
-from workbench.study.doors import Files, Model, Plot
+from workbench.study.doors import Files, Plot
 from workbench.study.feedback import Feedback
+from workbench.study.model import FEWEST, Model
 from workbench.study.notebook import study_html
 from workbench.study.progress import progress_bar
 from workbench.study.record import Record, finite
@@ -50,10 +51,12 @@ class Study:
         sampler: Sampler,
         make_sampler: Callable[[str | Mapping[str, Any] | Sampler], Sampler],
         functions: Mapping[str, Function] | None = None,
+        rivals: Sequence[str] = (),
     ) -> None:
         self._record = Record(storage, row, functions)
         self._sampler = sampler
         self._make_sampler = make_sampler
+        self._rivals = tuple(rivals)
         self._turn = threading.Lock()
         self._runs: set[threading.Event] = set()  # each set when its run shall stop
         self._model: Model | None = None
@@ -370,6 +373,20 @@ class Study:
         telling.announce(self._record, row)
         return self._renewed(trial, row)
 
+    def choose(self, trial: Named, *, reason: str) -> Trial:
+        """Decide for a trial, the last act of a study; the reason goes to the audit log. See `chosen`.
+
+        Raises:
+            TrialStateError: if the trial is not complete.
+        """
+        return self._record.trial(changing.choose(self._record, self._record.number(trial), reason))
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The trial that was decided for last; None while there is none."""
+        number = changing.chosen(self._record)
+        return None if number is None else self.trial(number)
+
     def annotate(
         self,
         trial: Named | None = None,
@@ -619,13 +636,14 @@ class Study:
 
         if not history.measured:
             return Model(history, None, "nothing is measured in this study, so there is nothing to predict")
-        enough, known = 2, int((~np.isnan(history.Y[history.complete & history.placed])).sum(axis=0).min())
-        if known < enough:
-            return Model(history, None, f"a model needs at least {enough} complete trials, there are {known}")
+        known = int((~np.isnan(history.Y[history.complete & history.placed])).sum(axis=0).min())
+        if known < FEWEST:
+            return Model(history, None, f"a model needs at least {FEWEST} complete trials, there are {known}")
         try:
-            return Model(history, self._sampler.surrogate(history))
+            surrogate = self._sampler.surrogate(history)
         except UnsupportedError as error:
             return Model(history, None, str(error))
+        return Model(history, surrogate, "", self._sampler, self._make_sampler, self._rivals)
 
     def export(self, path: str | Path) -> Path:
         """Write the whole study, attachments included, as one JSON bundle; `wb.import_study` reads it."""

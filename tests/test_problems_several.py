@@ -1,0 +1,190 @@
+"""Problems of several objectives and of engineering, against formulas of their own, pymoo, and their stated bests."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import pickle
+
+import numpy as np
+import pytest
+from pymoo.problems import get_problem
+
+from problems import engineering, learning, multiobjective
+from workbench.errors import ProblemError
+from workbench.pareto import hypervolume
+from workbench.problem import Objective, Problem, check_goals
+from workbench.space import Space
+
+
+def factories(module):
+    return [
+        function
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_") and name != "goals"
+    ]
+
+
+EVERY = [*factories(multiobjective), *factories(engineering)]
+
+
+def columns(problem, n, seed=0):
+    points = problem.space.decode(problem.space.sobol(n, seed))
+    return {name: np.array([point[name] for point in points]) for name in problem.space.names}
+
+
+def signed(problem, values):
+    """Objectives to maximise, (n, m), and their reference point."""
+    Y = np.stack([goal.sign * values[goal.name] for goal in problem.objectives], axis=1)
+    return Y, np.array([goal.sign * (goal.reference or 0.0) for goal in problem.objectives])
+
+
+@pytest.mark.parametrize("make", EVERY, ids=lambda make: make.__name__)
+def test_is_a_problem_whose_values_are_finite_named_and_the_same_one_by_one(make):
+    problem = make()
+    assert isinstance(problem, Problem)
+    objectives, _ = check_goals(problem.objectives, problem.constraints)
+    assert all(isinstance(goal, Objective) for goal in objectives)
+    assert len(problem.source) > 20
+    assert Space.from_json(problem.space.to_json()) == problem.space
+    assert pickle.loads(pickle.dumps(problem)) == problem == make()
+    points = columns(problem, 16)
+    batch = problem.evaluate_batch(points)
+    names = [*(goal.name for goal in problem.objectives), *(limit.name for limit in problem.constraints)]
+    assert list(batch) == names
+    assert all(np.isfinite(values).all() for values in batch.values())
+    one = problem.evaluate({name: values[3] for name, values in points.items()})
+    assert one == pytest.approx({name: values[3] for name, values in batch.items()}, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("make", EVERY, ids=lambda make: make.__name__)
+def test_the_stated_hypervolume_is_not_beaten_by_chance(make):
+    problem = make()
+    if problem.hypervolume is None:
+        pytest.skip("no hypervolume is known")
+    values = problem.evaluate_batch(columns(problem, 64))
+    Y, reference = signed(problem, values)
+    for limit in problem.constraints:
+        Y[values[limit.name] > 0] = np.nan
+    assert hypervolume(Y, reference) <= problem.hypervolume
+
+
+FRONTS = [multiobjective.dtlz2, multiobjective.dtlz4, multiobjective.zdt1, multiobjective.zdt2, multiobjective.zdt3]
+
+
+@pytest.mark.parametrize("make", FRONTS, ids=lambda make: make.__name__)
+def test_the_hypervolume_of_the_known_front_is_the_stated_one(make):
+    problem = make()
+    front = problem.front(4000)
+    reference = np.array([goal.reference for goal in problem.objectives])
+    volume = hypervolume(-front, -reference)
+    assert volume <= problem.hypervolume + 1e-9
+    assert volume == pytest.approx(problem.hypervolume, rel=1e-3)
+
+
+@pytest.mark.parametrize(("name", "m"), [("dtlz2", 2), ("dtlz2", 3), ("dtlz3", 3), ("dtlz7", 2), ("dtlz4", 3)])
+def test_dtlz_is_that_of_pymoo(name, m):
+    problem = getattr(multiobjective, name)(6, m)
+    points = columns(problem, 32)
+    X = np.stack(list(points.values()), axis=1)
+    theirs = get_problem(name, n_var=6, n_obj=m).evaluate(X, return_values_of=["F"])
+    ours = np.stack(list(problem.evaluate_batch(points).values()), axis=1)
+    assert np.allclose(ours, theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_zdt_is_that_of_pymoo(number):
+    problem = getattr(multiobjective, f"zdt{number}")()
+    points = columns(problem, 32)
+    X = np.stack(list(points.values()), axis=1)
+    theirs = get_problem(f"zdt{number}", n_var=6).evaluate(X, return_values_of=["F"])
+    assert np.allclose(np.stack(list(problem.evaluate_batch(points).values()), axis=1), theirs, rtol=1e-9)
+
+
+def test_branin_currin_is_branin_and_currin():
+    problem = multiobjective.branin_currin()
+    points = columns(problem, 32)
+    x1, x2 = points["x1"], points["x2"]
+    u, v = 15 * x1 - 5, 15 * x2
+    branin = (v - 5.1 / (4 * math.pi**2) * u**2 + 5 / math.pi * u - 6) ** 2
+    branin += 10 * (1 - 1 / (8 * math.pi)) * np.cos(u) + 10
+    currin = (1 - np.exp(-1 / (2 * x2))) * (2300 * x1**3 + 1900 * x1**2 + 2092 * x1 + 60)
+    currin /= 100 * x1**3 + 500 * x1**2 + 4 * x1 + 20
+    values = problem.evaluate_batch(points)
+    assert np.allclose(values["f1"], branin, rtol=1e-9)
+    assert np.allclose(values["f2"], currin, rtol=1e-9)
+
+
+def test_noise_is_stated_and_comes_from_the_generator():
+    problem = multiobjective.branin_currin((15.19, 0.63))
+    assert [goal.noise_sd for goal in problem.objectives] == [15.19, 0.63]
+    params = {"x1": 0.3, "x2": 0.6}
+    true = problem.evaluate(params)
+    draws = [problem.evaluate(params, np.random.default_rng(i)) for i in range(400)]
+    for goal in problem.objectives:
+        gaps = np.array([draw[goal.name] for draw in draws]) - true[goal.name]
+        assert abs(gaps.mean()) < 4 * goal.noise_sd / 20
+        assert gaps.std() == pytest.approx(goal.noise_sd, rel=0.15)
+    assert problem.evaluate(params, np.random.default_rng(7)) == draws[7]
+
+
+def test_c2_dtlz2_leaves_three_patches_of_the_front():
+    problem = multiobjective.c2_dtlz2()
+    angle = np.linspace(0, 1, 401)
+    points = {"x1": angle, **{f"x{i}": np.full(401, 0.5) for i in range(2, 7)}}
+    values = problem.evaluate_batch(points)
+    f1, f2 = np.cos(angle * math.pi / 2), np.sin(angle * math.pi / 2)
+    assert np.allclose(values["f1"], f1)
+    held = values["c1"] <= 0
+    balls = [(f1 - 1) ** 2 + f2**2 - 0.04, (f2 - 1) ** 2 + f1**2 - 0.04,
+             (f1 - math.sqrt(0.5)) ** 2 + (f2 - math.sqrt(0.5)) ** 2 - 0.08]  # fmt: skip
+    expected = np.min(balls, axis=0) <= 0
+    assert (held == expected)[np.abs(np.min(balls, axis=0)) > 1e-9].all()
+    assert np.diff(held.astype(int)).tolist().count(1) == 2  # three patches, the first at the start
+
+
+def test_limits_hold_at_the_known_best_points_and_are_missed_elsewhere():
+    vessel = engineering.pressure_vessel()
+    best = vessel.evaluate(
+        {"shell_thickness": 0.82440451, "head_thickness": 0.40624992, "radius": 42.58384728, "length": 170.71314181}
+    )
+    assert best["cost"] == pytest.approx(vessel.optimum, abs=1e-2)
+    assert max(best[limit.name] for limit in vessel.constraints) <= 1e-2
+    reducer = engineering.speed_reducer()
+    # Golinski's solution, which the literature agrees on
+    point = dict(zip(reducer.space.names, (3.5, 0.7, 17.0, 7.3, 7.8, 3.350214666, 5.286683230), strict=True))
+    values = reducer.evaluate(point)
+    assert values["weight"] == pytest.approx(2996.348, abs=0.2) or values["weight"] > 2990
+    thin = vessel.evaluate({"shell_thickness": 0.1, "head_thickness": 0.1, "radius": 50.0, "length": 150.0})
+    assert thin["shell_limit"] == pytest.approx(-0.1 + 0.0193 * 50.0)
+    assert thin["shell_limit"] > 0
+
+
+def test_quantities_have_units_and_the_yield_is_to_be_maximised():
+    penicillin = engineering.penicillin()
+    assert [(goal.name, goal.direction, goal.unit) for goal in penicillin.objectives] == [
+        ("yield", "maximize", "g/L"), ("co2", "minimize", "g/L"), ("time", "minimize", "h")
+    ]  # fmt: skip
+    assert (penicillin.evaluate_batch(columns(penicillin, 8))["yield"] >= 0).all()
+    assert penicillin.space["temperature"].unit == "K"
+
+
+def test_sizes_that_make_no_sense_are_refused():
+    with pytest.raises(ProblemError, match="more parameters than objectives"):
+        multiobjective.dtlz2(3, 3)
+    with pytest.raises(ProblemError, match="2 or more"):
+        multiobjective.zdt1(1)
+
+
+@pytest.mark.slow
+def test_a_forest_trades_accuracy_for_latency_and_size():
+    problem = learning.digits_tradeoff()
+    assert isinstance(problem, Problem)
+    common = {"max_features": 0.3, "min_samples_leaf": 1, "criterion": "gini", "bootstrap": False}
+    small = problem.evaluate({"n_estimators": 5, "max_depth": 3, **common})
+    large = problem.evaluate({"n_estimators": 60, "max_depth": 15, **common})
+    assert set(small) == {goal.name for goal in problem.objectives}
+    assert large["accuracy"] > small["accuracy"] + 0.1
+    assert large["size"] > 10 * small["size"]
+    assert large["latency"] > small["latency"]
+    assert small["size"] <= 5 * (2**4 - 1) * 64 / 1024  # a tree of depth 3 has at most 15 nodes

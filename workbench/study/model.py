@@ -1,0 +1,263 @@
+"""`Model`: what a study believes at one revision of its record, and what follows from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import DeadlineReached, InvalidValueError, TrialStateError, UnsupportedError, WorkbenchError
+from workbench.samplers.base import AskRequest, Sampler, Screen
+from workbench.trial import Trial
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.analysis import (
+        Belief,
+        Diagnosis,
+        Explanation,
+        Importance,
+        ModelFront,
+        Recommendation,
+        Verdict,
+        Worth,
+    )
+    from workbench.models.surrogate import Surrogate
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Model:
+    """The belief at one revision of the record; never mixed with observed values.
+
+    Args:
+        history: The record.
+        surrogate: Its model; None where there is none.
+        missing: Why there is none, plain text.
+        sampler: What fits the model of an earlier record.
+        make_sampler: Names to samplers.
+        rivals: Names of samplers whose proposals `explain` compares with.
+    """
+
+    history: History
+    surrogate: Surrogate | None
+    missing: str = ""
+    sampler: Sampler | None = None
+    make_sampler: Callable[[str], Sampler] | None = None
+    rivals: Sequence[str] = ()
+    _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    # -- predictions -----------------------------------------------------------------------------
+
+    def predict(self, params: Params | Sequence[Params]) -> dict[str, tuple[Array, Array]]:
+        """Mean and standard deviation of each objective, and each quantity with limits, at given points.
+
+        Args:
+            params: One point or a list of n points, user units.
+        Returns:
+            {quantity: (mean, sd)}, arrays of shape (n,) in user units, without measurement noise.
+        Raises:
+            TrialStateError: if the record is too small for a model.
+            InvalidValueError: for a wrong point.
+        """
+        surrogate = self._needed()
+        return surrogate.predict(self._encoded(params))
+
+    def feasibility(self, params: Params | Sequence[Params]) -> Array:
+        """Probability that a trial succeeds and holds every measured limit, shape (n,). Arguments as of `predict`."""
+        surrogate = self._needed()
+        return surrogate.feasibility(self._encoded(params))
+
+    def acquisition(self, params: Params | Sequence[Params]) -> Array:
+        """Expected gain over the best trial times the probability to hold the limits, shape (n,), user units.
+
+        What draws suggestions, for looking at; they also count trials in flight. NaN while no trial counts.
+        Of several objectives the gain is a share of the hypervolume of the front.
+        """
+        from workbench.analysis import gained
+
+        belief, X = self.belief(), self._encoded(params)
+        if not belief.counted.size:
+            return np.full(len(X), np.nan)
+        return gained(belief, X)[0] * belief.gp.feasibility(X)
+
+    def predictor(self) -> Any:
+        """`predict` as the figures want it, None where there is no model."""
+        return None if self.surrogate is None else self.predict
+
+    # -- what follows ------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        *,
+        risk: float = 0.0,
+        sure: float = 0.9,
+        prefer: Mapping[str, float] | None = None,
+        fixed: Params | None = None,
+    ) -> Recommendation:
+        """The best point anywhere as the model sees it, and why it is not the best trial.
+
+        Args:
+            risk: Standard deviations to subtract from what is expected: 1 prefers what is well known.
+            sure: Probability with which it has to hold every limit and succeed.
+            prefer: Weights of several objectives by name.
+            fixed: Parameters held at a value; needed for every role "context".
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
+        from workbench.analysis import recommend
+
+        allows = Screen(self.history).allows
+        return recommend(self.belief(), risk=risk, sure=sure, prefer=prefer, fixed=fixed, allows=allows)
+
+    def pareto_front(self) -> ModelFront:
+        """The front as the model believes in it: how sure each trial is to be on it, and where it runs.
+
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
+        from workbench.analysis import pareto_front
+
+        surrogate = self._needed()
+        found: ModelFront = self._once("front", lambda: pareto_front(self.history, surrogate))
+        return found
+
+    def importance(self, quantity: str | None = None) -> dict[str, Importance]:
+        """How much of the change each parameter carries: Sobol total indices with intervals, by quantity.
+
+        Args:
+            quantity: Name of one objective or quantity with limits; None for all.
+        """
+        from workbench.analysis import importance
+
+        belief = self.belief()
+        names = [one.name for one in belief.chosen(quantity)]
+        found: dict[str, Importance] = {}
+        for name in names:
+            found |= self._once(("importance", name), partial(importance, belief, name))
+        return found
+
+    def diagnose(self) -> Diagnosis:
+        """Is the model to be trusted, and is the study in good order? Also of a record that is too small for one."""
+        from workbench.analysis import diagnose
+
+        belief = None if self.surrogate is None else self.belief()
+        found: Diagnosis = self._once("diagnosis", lambda: diagnose(self.history, belief, self.missing))
+        return found
+
+    def worth_more(self, ahead: Sequence[int] = (1, 5, 10), *, fixed: Params | None = None) -> Worth:
+        """What further trials are expected to gain, in user units, and whether to go on.
+
+        Args:
+            ahead: Numbers of trials, each at least 1.
+            fixed: Parameters held at a value; needed for every role "context".
+        """
+        from workbench.analysis import worth_more
+
+        numbers = [int(n) for n in ahead]
+        if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+            raise InvalidValueError(f"expected different numbers of trials, each at least 1, got {list(ahead)!r}")
+        belief = self.belief()
+        key = ("worth", *sorted(numbers), self.history.space.key(dict(fixed or {})))
+        found: Worth = self._once(key, lambda: worth_more(belief, numbers, fixed))
+        return found
+
+    def explain(self, trial: Trial | int, *, others: Sequence[str] | None = None) -> Explanation:
+        """Why a trial was proposed: what was expected then and now, and what other samplers would have proposed.
+
+        Args:
+            trial: The trial or its number.
+            others: Names of samplers; by default some that are quick. Each is asked again on the record as it was.
+        Raises:
+            InvalidValueError: for a number that the record does not have.
+        """
+        from workbench.analysis import explain
+
+        number = trial.number if isinstance(trial, Trial) else trial
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(self.history):
+            raise InvalidValueError(f"expected a trial or its number, 0 to {len(self.history) - 1}, got {trial!r}")
+        belief = self.belief()
+        earlier = self.history.as_of(number)
+        asked = self.history.rows[number].origin == "asked"
+        before = self._before(earlier) if asked else None
+        names = self.rivals if others is None else others
+        proposals = [self._would(name, earlier, number) for name in names if asked]
+        return explain(belief, number, before=before, others=proposals)
+
+    def verdicts(self) -> list[Verdict]:
+        """Every finding in the order of a page: trust, order of the study, what matters, what is still to gain."""
+        diagnosis = self.diagnose()
+        if self.surrogate is None:
+            return list(diagnosis.verdicts)
+        moves = [verdict for one in self.importance().values() for verdict in one.verdicts()]
+        if any(p.role in ("context", "environment") for p in self.history.space):
+            return [*diagnosis.verdicts, *moves]  # what is still to gain depends on what the world does
+        return [*diagnosis.verdicts, *moves, self.worth_more().verdict()]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is quick to find out."""
+        return self.diagnose()._repr_html_()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _needed(self) -> Surrogate:
+        if self.surrogate is None:
+            raise TrialStateError(self.missing)
+        return self.surrogate
+
+    def belief(self) -> Belief:
+        """Record and model together, as the functions of `workbench.analysis` take them.
+
+        Raises:
+            TrialStateError: if the record is too small for a model.
+        """
+        from workbench.analysis import Belief
+
+        surrogate = self._needed()
+        found: Belief = self._once("belief", lambda: Belief(self.history, surrogate))
+        return found
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What was made before under this key, or what `make` makes; equal calls give equal results."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    def _encoded(self, params: Params | Sequence[Params]) -> Array:
+        points = [params] if isinstance(params, Mapping) else list(params)
+        points = [self.history.space.check(point, bounds=False) for point in points]
+        return self.history.space.encode(points)
+
+    def _before(self, earlier: History) -> Belief | None:
+        """Record and model as they were at an ask; None where there was too little for a model."""
+        from workbench.analysis import Belief
+
+        known = earlier.Y[earlier.complete & earlier.placed]
+        if self.sampler is None or not len(known) or (~np.isnan(known)).sum(axis=0).min() < FEWEST:
+            return None
+        return Belief(earlier, self.sampler.surrogate(earlier))
+
+    def _would(self, name: str, earlier: History, number: int) -> tuple[str, Params | None, str]:
+        """What another sampler would have proposed on an earlier record."""
+        if self.make_sampler is None:
+            raise UnsupportedError(f"this model knows no other samplers, so it cannot ask {name!r}")
+        sampler = self.make_sampler(name)
+        rng = np.random.default_rng([earlier.seed, number])
+        request = AskRequest(earlier, 1, rng, number)
+        try:
+            sampler.check(request)
+            proposal = sampler.ask(request)[0]
+        except (UnsupportedError, DeadlineReached, WorkbenchError) as error:
+            return name, None, str(error)
+        return name, earlier.space.decode(proposal.x[None])[0], proposal.why
+
+
+FEWEST = 2  # complete trials without which there is no model
