@@ -108,10 +108,11 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                 st.caption(f":material/edit: {words.plain(card.edited)}")
             if card.rows:
                 st.caption("expected, ± 1 sd")
-                for goal, said in card.rows:
-                    with st.container(horizontal=True):
-                        st.text(goal, width=110)
-                        st.markdown(f"**{words.plain(said)}**", width="content")
+                with st.container(gap="xsmall"):
+                    for goal, said in card.rows:
+                        with st.container(horizontal=True):
+                            st.text(goal, width=110)
+                            st.markdown(f"**{words.plain(said)}**", width="content")
             if card.why:
                 st.text(card.why[:1].upper() + card.why[1:])
             for said in believing.card(study, study.trial(card.run)):
