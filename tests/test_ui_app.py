@@ -186,3 +186,19 @@ def test_the_overview_shows_the_hypervolume_and_what_failed(storage: Storage) ->
     assert "1 run failed; see why below." in words(at)
     assert at.dataframe[0].value["outcome"].iloc[0] == "❘ Failed"
     assert [frame.value for frame in at.dataframe][-1]["Reason"].tolist() == ["stirrer stopped"]
+
+
+def test_the_address_says_which_runs_are_shown_and_the_fields_follow_it(storage: Storage) -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage=storage, seed=0)
+    for x in (0.1, 0.2, 0.3):
+        study.attach({"x": x}, x)
+    study.void(1, reason="wrong vial")
+    at = app("run_sheet", "s")
+    assert at.dataframe[0].value["run"].tolist() == [2, 0]
+    sound(at.pills(key="show s").set_value(["Void"]).run())
+    assert at.query_params["show"] == "Void"
+    assert at.dataframe[0].value["run"].tolist() == [1]
+    at.query_params["show"], at.query_params["runs"] = "Done,Void", "1-"
+    sound(at.run())
+    assert at.pills(key="show s").value == ["Done", "Void"]
+    assert at.dataframe[0].value["run"].tolist() == [2, 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ui import __main__ as command
-from ui import server
+from ui import server, warming
 from workbench.cli import browser
 
 
@@ -50,3 +50,19 @@ def test_without_streamlit_the_shell_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert browser.start("lab.db", None, None, headless=True) == 2
     assert "install" in capsys.readouterr().err
+
+
+def test_what_is_loaded_ahead_is_there_and_an_unreadable_study_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    warming.load_libraries()
+    broken = tmp_path / "broken.db"
+    broken.write_bytes(b"this is no database")
+    monkeypatch.setenv(server.STORAGE, f"sqlite:///{broken}")
+    with caplog.at_level("INFO", logger="workbench.ui"):
+        warming.read_newest()
+    assert "could not be read ahead" in caplog.text
+    monkeypatch.setenv(server.STORAGE, command.prepare(str(tmp_path / "lab.db")))
+    caplog.clear()
+    warming.read_newest()  # no study yet
+    assert caplog.text == ""

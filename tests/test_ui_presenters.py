@@ -248,6 +248,7 @@ def test_the_list_of_studies_finds_and_sums_up(tmp_path: Path) -> None:
     line = studies.lines(found, lambda name: wb.load_study(name, storage=storage))[0]
     assert (line.goals, line.runs, line.share, line.curve) == ("yield ↑", "1 of 10", 0.1, [3.0])
     assert studies.found(storage.studies(), "nothing") == []
+    assert studies.sentence(study) == f"{study.name}: 1 run, 2 knobs, goal yield ↑."
     study.annotate(tags=[studies.ARCHIVED])
     assert studies.found(storage.studies()) == []
     assert [one.name for one in studies.found(storage.studies(), archived=True)] == [study.name]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +14,9 @@ import pytest
 
 import workbench as wb
 from ui import work
-from ui.jobs import Jobs, Progress
+from ui.jobs import Job, Jobs, Progress
 from ui.model_process import ModelProcess
+from ui.server import Kept
 from workbench.executor import Channel
 
 SOON = 60.0  # seconds; a worker starts in one or two
@@ -133,6 +136,53 @@ def test_a_job_reports_and_returns(jobs: Jobs) -> None:
     job = jobs.wait(jobs.submit("run", "s", "Counting", counting, 5).id, SOON)
     assert job is not None
     assert (job.state, job.result, job.progress) == ("done", 5, Progress(0.8, "step 4"))
+
+
+def test_what_follows_a_job_is_called_once_however_it_ended(jobs: Jobs) -> None:
+    ended: queue.Queue[Job] = queue.Queue()
+
+    def after(job: Job) -> None:
+        ended.put(job)
+        if job.study == "a":
+            raise wb.WorkbenchError("what follows fails too")
+
+    jobs.submit("run", "a", "A", raising, "no pump", after=after)
+    jobs.submit("run", "b", "B", counting, 1, after=after)
+    asleep = jobs.submit("run", "c", "C", sleeping, 60.0, after=after)
+    found = {job.study: job.state for job in (ended.get(timeout=SOON) for _ in range(2))}
+    jobs.cancel(asleep.id)
+    found |= {job.study: job.state for job in (ended.get(timeout=SOON),)}
+    assert found == {"a": "failed", "b": "done", "c": "cancelled"}
+    assert ended.empty()
+
+
+def test_what_a_server_keeps_is_made_once_by_whoever_comes_first() -> None:
+    kept: Kept[int] = Kept(2)
+    made: list[str] = []
+    ready = threading.Barrier(4)
+
+    def make(name: str, number: int) -> int:
+        made.append(name)
+        time.sleep(0.02)
+        return number
+
+    def get() -> None:
+        ready.wait()
+        assert kept.get("a", lambda: make("a", 1)) == 1
+
+    threads = [threading.Thread(target=get) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert made == ["a"]
+    with pytest.raises(ZeroDivisionError):
+        kept.get("b", lambda: 1 // 0)
+    assert kept.get("b", lambda: make("b", 2)) == 2  # what failed was not kept
+    kept.get("a", lambda: make("a", 1))
+    kept.get("c", lambda: make("c", 3))  # b was not used for longest
+    kept.get("b", lambda: make("b", 2))
+    assert made == ["a", "b", "c", "b"]
 
 
 def test_what_raises_and_what_crashes_fails_with_words(jobs: Jobs) -> None:

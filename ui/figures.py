@@ -22,11 +22,11 @@ _DRAW: dict[str, tuple[Callable[[History], Figure], Callable[[History], dict[str
     "pareto": (lambda history: plots.pareto(history, most=MOST), plots.pareto_table),
     "timeline": (plots.timeline, plots.timeline_table),
 }
-EVERYTHING = Filter()
+_USUAL = Filter()
 _drawn: server.Kept[Figure] = server.Kept(24)
 
 
-def drawn(study: Study, kind: str, shown: Filter = EVERYTHING) -> Figure:
+def drawn(study: Study, kind: str, shown: Filter = _USUAL) -> Figure:
     """The figure at the present revision; drawn anew only when the record has changed."""
     history = study.history()
     study_id = server.storage().study(study.name).id  # tells a study from a later one of the same name

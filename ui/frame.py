@@ -96,21 +96,23 @@ def _screened() -> None:
 
 
 def _filter(study: Study) -> None:
-    """Which runs the pages of the study show; it stands in the address."""
+    """Which runs the pages of the study show. The address is the truth; the fields are set by it on every run."""
     history, now = study.history(), state.shown()
-    counts = words.tally(history)
+    counts, kept = words.tally(history), st.session_state
+    keys = {part: f"{part} {study.name}" for part in ("show", "tags", "first", "last")}
+    kept[keys["show"]] = list(now.groups)
     st.pills(
-        "Show runs", list(words.GROUPS), selection_mode="multi", default=list(now.groups), key=f"show {study.name}",
-        format_func=lambda group: f"{group} {counts[group]:,}", on_change=_filtered, args=(study,),
+        "Show runs", list(words.GROUPS), selection_mode="multi", key=keys["show"], on_change=_filtered, args=(study,),
+        format_func=lambda group: f"{group} {counts[group]:,}",
     )  # fmt: skip
     more = st.expander("Narrow down", key=f"narrow {study.name}", on_change="rerun", expanded=now.narrowed)
     if more.open:
+        kept[keys["tags"]], kept[keys["first"]], kept[keys["last"]] = list(now.tags), now.first, now.last
         with more:
             known = sorted({*filtering.tags(history), *now.tags})
-            st.multiselect("With a tag", known, list(now.tags), key=f"tags {study.name}", on_change=_filtered,
-                           args=(study,))  # fmt: skip
-            for label, key, value in (("From run", "first", now.first), ("To run", "last", now.last)):
-                st.number_input(label, 0, None, value, key=f"{key} {study.name}", on_change=_filtered, args=(study,))
+            st.multiselect("With a tag", known, key=keys["tags"], on_change=_filtered, args=(study,))
+            for label, part in (("From run", "first"), ("To run", "last")):
+                st.number_input(label, 0, None, None, key=keys[part], on_change=_filtered, args=(study,))
 
 
 def _filtered(study: Study) -> None:

@@ -11,9 +11,8 @@ from workbench.errors import WorkbenchError
 
 log = logging.getLogger("workbench.ui")
 _LIBRARIES = (
-    "pandas.io.formats.style", "pyarrow.pandas_compat", "PIL.PngImagePlugin", "plotly.subplots", "plotly.io",
-    "streamlit.components.v2", "streamlit.material_icon_names", "moocore", "ui.frame", "ui.asking", "ui.dialogs",
-    "ui.figures", "workbench.report",
+    "pandas.io.formats.style", "pyarrow", "PIL.Image", "plotly.subplots", "plotly.io", "moocore",
+    "ui.frame", "ui.asking", "ui.dialogs", "ui.figures", "workbench.report",
 )  # fmt: skip
 
 

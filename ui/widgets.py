@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Instead = tuple[str, Callable[[Job], None]]
 FROZEN = "This study is frozen: nothing of it changes. Thaw it under Settings and export."
+ACROSS = 3  # cards
 REFRESH = 2.0  # seconds between looks at the record while a page is open
 
 
@@ -79,7 +80,7 @@ def _form(parameter: Any) -> str | None:
 
 
 _OUTCOMES = {
-    "●": ("#0072B2", "#56B4E9"), "✕": ("#D55E00", "#E8742A"), "◇": ("#9A6B00", "#E69F00"),
+    "●": ("#0072B2", "#56B4E9"), "✕": ("#BF5300", "#E8742A"), "◇": ("#9A6B00", "#E69F00"),
 }  # fmt: skip
 
 
@@ -87,6 +88,14 @@ def outcome_look(said: str) -> str:
     """The colour of an outcome, by its sign; sign and word say it without the colour."""
     found = _OUTCOMES.get(said[:1])
     return f"color: {found[dark()]}" if found else ""
+
+
+def places(n: int) -> list[Any]:
+    """Where n cards go: three across, one across where it is narrow."""
+    if state.narrow():
+        return [st.container() for _ in range(n)]
+    rows = [st.columns(ACROSS, gap="small") for _ in range(-(-n // ACROSS))]
+    return [column for row in rows for column in row][:n]
 
 
 def doubts(found: Sequence[Doubt], settle: Callable[[Rule], None]) -> None:

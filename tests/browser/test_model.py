@@ -4,16 +4,41 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
+import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 import workbench as wb
-from browser.driving import Browser, Server
+from browser.driving import Browser, Server, need_chromium
+from ui.__main__ import prepare
 from workbench.storage import Storage
 
 MINUTE = 60.0
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:  # one for each test: they all call their study the same
+    need_chromium()
+    prepare(str(tmp_path / "lab.db"))
+    return Storage(tmp_path / "lab.db")
+
+
+@pytest.fixture
+def serve(tmp_path: Path, storage: Storage) -> Iterator[Callable[..., Server]]:
+    """Start a server of the database."""
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path, tmp_path / "lab.db"))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
 
 
 def value(p: dict[str, float], rng: np.random.Generator) -> float:

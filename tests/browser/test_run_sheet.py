@@ -197,7 +197,14 @@ def test_tables_go_both_ways_and_are_all_or_nothing(
     assert [row["note"] for row in cells] == ["'=1+1"] * 30
     bundle = tmp_path / "study.json"
     bundle.write_bytes(browser.download("get_json"))
-    again = wb.import_study(bundle, storage=tmp_path / "again.db")
+    browser.open(server.url)
+    browser.click("import")
+    browser.choose("bundle_file", bundle)
+    browser.see("tables: 30 runs, 2 knobs, goal yield ↑.")
+    browser.type("bundle_name", "tables again")
+    browser.click("bundle_yes")
+    browser.see("tables again was imported.")
+    again = wb.load_study("tables again", storage=storage)
     assert [(t.params, t.values, t.note) for t in again.trials] == [
         (t.params, t.values, t.note) for t in study.trials
     ]  # fmt: skip

@@ -26,7 +26,8 @@ def draw() -> None:
                 widgets.go("studies")
         return
     before = [name for name in st.session_state.get("compared", []) if name in names]
-    picked = st.multiselect("Studies", names, default=before or names[:1], key="picked", max_selections=MOST)
+    own = state.chosen()
+    picked = st.multiselect("Studies", names, default=before or [own or names[0]], key="picked", max_selections=MOST)
     st.session_state["compared"] = picked
     if not picked:
         st.caption("Choose studies above.")

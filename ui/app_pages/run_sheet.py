@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from ui import asking, believing, dialogs, state, widgets
@@ -12,7 +10,6 @@ from workbench.errors import AlreadyTold, WorkbenchError
 from workbench.study import Study
 from workbench.trial import Trial
 
-ACROSS = 3  # cards
 CARDS = 6  # suggestions with a card; all of them stand in the table
 
 
@@ -39,7 +36,7 @@ def draw() -> None:
     if state.jobs().active(name, "ask") is not None and not trials:
         _waiting()
     if trials:
-        _cards(study, trials[:CARDS])
+        _cards(study, trials)
     _interrupted(study)
     _plan(study, trials)
     _history(study)
@@ -85,16 +82,8 @@ def _suggest(study: Study, n: int, near: int | None = None) -> None:
 
 def _waiting() -> None:
     """The cards that are being thought about, at their size."""
-    for place in _places(3):
+    for place in widgets.places(3):
         place.skeleton(230)
-
-
-def _places(n: int) -> list[Any]:
-    """Where n cards go: three across, one across where it is narrow."""
-    if state.narrow():
-        return [st.container() for _ in range(n)]
-    rows = [st.columns(ACROSS, gap="small") for _ in range(-(-n // ACROSS))]
-    return [column for row in rows for column in row][:n]
 
 
 def _interrupted(study: Study) -> None:
@@ -106,11 +95,11 @@ def _interrupted(study: Study) -> None:
 
 
 def _cards(study: Study, trials: list[Trial]) -> None:
-    made = runs.cards(study, trials)
+    made = runs.cards(study, trials[:CARDS])
     shared = [text for text in made[0].warnings if all(text in card.warnings for card in made)]
     for text in shared:
         st.caption(f":yellow[:material/warning:] {words.plain(text[:1].upper() + text[1:])}.")
-    for card, place in zip(made, _places(len(made)), strict=True):
+    for card, place in zip(made, widgets.places(len(made)), strict=True):
         with place.container(border=True, height="stretch", gap="small", key=f"card_{card.run}"):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"#### :violet[:material/star:] Run {card.run}", width="content")
@@ -119,10 +108,11 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                 st.caption(f":material/edit: {words.plain(card.edited)}")
             if card.rows:
                 st.caption("expected, ± 1 sd")
-                for goal, said in card.rows:
-                    with st.container(horizontal=True):
-                        st.text(goal, width=110)
-                        st.markdown(f"**{words.plain(said)}**", width="content")
+                with st.container(gap="xsmall"):
+                    for goal, said in card.rows:
+                        with st.container(horizontal=True):
+                            st.text(goal, width=110)
+                            st.markdown(f"**{words.plain(said)}**", width="content")
             if card.why:
                 st.text(card.why[:1].upper() + card.why[1:])
             for said in believing.card(study, study.trial(card.run)):
@@ -134,8 +124,8 @@ def _cards(study: Study, trials: list[Trial]) -> None:
                     st.caption(f":yellow[:material/warning:] {words.plain(warning)}")
             st.space("stretch")
             _decide(study, card)
-    if len(trials) == CARDS:
-        st.caption("Further suggestions stand in the table below.")
+    if len(trials) > CARDS:
+        st.caption(f"{words.count(len(trials) - CARDS, 'further suggestion')} in the table below.")
 
 
 def _decide(study: Study, card: runs.Card) -> None:

@@ -33,18 +33,23 @@ def _import() -> None:
     st.write("A JSON file that the workbench exported. A table of runs goes through “Start from my spreadsheet”.")
     given = st.file_uploader("Study file", type="json", key="bundle_file", max_upload_size=20)
     name = st.text_input("Another name for it (optional)", key="bundle_name")
-    if st.button("Import", disabled=given is None, key="bundle_yes", type="primary") and given is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "study.json"
-            path.write_bytes(given.getvalue())
-            try:
-                made = import_study(path, storage=state.storage(), name=name.strip() or None)
-            except WorkbenchError as error:
-                st.error(words.plain(str(error)))
+    if given is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.json"
+        path.write_bytes(given.getvalue())
+        try:
+            tried = import_study(path, storage=None)  # into memory: nothing is written yet
+            st.info(words.plain(studies.sentence(tried)))
+            if not st.button("Import", key="bundle_yes", type="primary"):
                 return
-        state.say(f"{made.name} was imported.")
-        state.choose(made.name)
-        st.rerun()
+            made = import_study(path, storage=state.storage(), name=name.strip() or None)
+        except WorkbenchError as error:
+            st.error("**Nothing was imported.** " + words.plain(str(error)))
+            return
+    state.say(f"{made.name} was imported.")
+    state.choose(made.name)
+    st.rerun()
 
 
 @st.dialog("Open an example")
@@ -142,7 +147,7 @@ def _list(summaries: list[StudySummary], find: str) -> None:
 
 def _begin() -> None:
     st.markdown("### Start something new")
-    cards = st.columns(3, gap="small")
+    cards = widgets.places(3)
     with cards[0].container(border=True, height="stretch"):
         st.markdown("#### :material/content_paste: Start from my spreadsheet")
         st.caption("Paste or drop your old runs. You get the next runs to do in about a minute.")

@@ -64,6 +64,14 @@ def lines(summaries: list[StudySummary], load: Callable[[str], Study]) -> list[L
     return [_line(one, load) for one in summaries]
 
 
+def sentence(study: Study) -> str:
+    """What a study holds: "Suzuki coupling: 40 runs, 6 knobs, goals Yield ↑ and Cost ↓."."""
+    goals = " and ".join(map(words.arrow, study.objectives))
+    knobs = words.count(len(study.space.names), "knob")
+    word = "goal" if len(study.objectives) == 1 else "goals"
+    return f"{study.name}: {words.count(len(study.history()), 'run')}, {knobs}, {word} {goals}."
+
+
 def _line(summary: StudySummary, load: Callable[[str], Study]) -> Line:
     goals = [objective_from_json(goal) for goal in orjson.loads(summary.objectives)]
     finished = sum(summary.counts.get(state, 0) for state in _FINISHED)

@@ -63,7 +63,7 @@ _STATES = {
     TrialState.REJECTED: "Rejected",
     TrialState.VOID: "Void",
 }
-_SIGNS = {"Done, best": "●", "Done, front": "●", "Done": "·", "Over a limit": "✕", "Infeasible": "✕", "Failed": "❘"}
+_SIGNS = {"Done, best": "●", "Done, front": "●", "Done": "•", "Over a limit": "✕", "Infeasible": "✕", "Failed": "❘"}
 
 
 def sign(outcome: str) -> str:

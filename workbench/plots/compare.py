@@ -56,7 +56,7 @@ def compare(groups: Mapping[str, Sequence[History]], objective: str) -> Figure:
                 line={"shape": "hv", "color": color, "width": 2, "dash": theme.DASHES[i % len(theme.DASHES)]},
             )
         )  # fmt: skip
-    figure.update_xaxes(**theme.axis("finished trials"))
+    figure.update_xaxes(**theme.axis("finished trials"), tickformat=",d")
     figure.update_yaxes(**theme.axis(theme.goal_title(goal)))
     said = "Line: median, band: middle half of the studies." if any(len(c) > 1 for c in lines.values()) else ""
     alt = f"Best {goal.name} so far by finished trials for {', '.join(lines)}. {said}"

@@ -184,6 +184,7 @@ def layout(figure: Figure, title: str, alt: str, caption: str = "") -> Figure:
         },
         hovermode="closest",
         modebar={"bgcolor": CLEAR, "color": STRONG, "activecolor": TEXT},
+        uirevision="kept",  # new data do not throw away how somebody zoomed in
         meta={"title": title, "alt": alt, "caption": caption},
     )  # fmt: skip
     return figure
