@@ -55,9 +55,9 @@ SPACE = wb.Space(
 )  # fmt: skip
 
 
-def made(storage: Storage, name: str, n: int) -> wb.Study:
+def made(storage: Storage, n: int) -> wb.Study:
     goals = [wb.Objective("yield", "maximize", unit="%")]
-    study = wb.create_study(name, SPACE, goals, storage=storage, seed=0, sampler="gp")
+    study = wb.create_study("reaction", SPACE, goals, storage=storage, seed=0, sampler="gp")
     rng = np.random.default_rng(0)
     for params in SPACE.decode(SPACE.sobol(n, 1)):
         study.attach(params, value(params, rng))
@@ -82,10 +82,13 @@ def drawn(browser: Browser, key: str) -> str:
     return str(browser.until(lambda: str(browser.driver.execute_script(script, f".st-key-{key}")).strip()))
 
 
-def test_slices_contours_and_calibration_follow_the_record(storage: Storage, server: Server, browser: Browser) -> None:
+def test_slices_contours_and_calibration_follow_the_record(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
     """Flow 8: figures once the job has ended, a banner after a new run, sliders, and a study that has no model."""
-    study = made(storage, "flow", 24)
-    browser.open(f"{server.url}/model?study=flow")
+    study = made(storage, 24)
+    server, browser = serve(), browse(height=1400)
+    browser.open(f"{server.url}/model?study=reaction")
     browser.see("Predicts yield to ±", MINUTE)
     browser.see("Temp matters most for yield")
     assert drawn(browser, "model_importance_small")
@@ -119,15 +122,18 @@ def test_slices_contours_and_calibration_follow_the_record(storage: Storage, ser
     assert [str(t.state) for t in other.trials[6:]] == ["running"] * 3
 
 
-def test_locking_and_widening_from_a_verdict(storage: Storage, server: Server, browser: Browser) -> None:
-    study = made(storage, "widen", 30)
+def test_locking_and_widening_from_a_verdict(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
+    study = made(storage, 30)
     rng = np.random.default_rng(1)
     for _ in range(4):
         trial = study.ask()
         study.tell(trial, value(trial.params, rng))
     found = study.model().diagnose().about("bounds")[0]
     ((name, (low, high)),) = found.change.items()
-    browser.open(f"{server.url}/model?study=widen")
+    server, browser = serve(), browse(height=1400)
+    browser.open(f"{server.url}/model?study=reaction")
     browser.see("Predicts yield to ±", MINUTE)
     assert study.model().importance()["yield"].inert
     browser.until(lambda: browser._clicked('[class*="st-key-verdict_lock"] button'))
@@ -135,17 +141,20 @@ def test_locking_and_widening_from_a_verdict(storage: Storage, server: Server, b
     browser.until(lambda: browser._clicked('[class*="st-key-verdict_widen"] button'))
     browser.click("widen_yes")
     browser.see("Suggestions may go further now")
-    now = wb.load_study("widen", storage=storage).space[name]
+    now = wb.load_study("reaction", storage=storage).space[name]
     assert (now.low, now.high) == (low, high)
-    assert len(wb.load_study("widen", storage=storage).trials) == 34
+    assert len(wb.load_study("reaction", storage=storage).trials) == 34
 
 
-def test_the_engineers_first_minute(storage: Storage, server: Server, browser: Browser) -> None:
+def test_the_engineers_first_minute(
+    storage: Storage, serve: Callable[..., Server], browse: Callable[..., Browser]
+) -> None:
     """Paste 20 old runs; within a minute: how well it predicts, what does nothing, the next 3, each with its reason."""
     rng = np.random.default_rng(2)
     rows = [(*params.values(), value(params, rng)) for params in SPACE.decode(SPACE.sobol(20, 5))]
     table = "\n".join(["\t".join([*SPACE.names, "yield"]), *("\t".join(f"{x:.6g}" for x in row) for row in rows)])
     wb.create_study("reaction", SPACE, [wb.Objective("yield", "maximize", unit="%")], storage=storage, seed=0)
+    server, browser = serve(), browse(height=1400)
     browser.open(f"{server.url}/run?study=reaction")
     began = time.monotonic()
     browser.click("paste_old")
@@ -170,5 +179,5 @@ def test_the_engineers_first_minute(storage: Storage, server: Server, browser: B
         belief = trial.predicted["yield"]
         assert trial.why
         assert f"± {belief['sd']:.2g} %" in said
-        assert trial.why[1:30] in said  # the card begins with a capital
+        assert trial.why[1:30] in said  # a card begins with a capital
     assert "Nearest tried: run" in said
