@@ -344,7 +344,6 @@ def fit(
     *,
     warm: Settings | None = None,
     cold: bool = True,
-    trend: bool = False,
     deadline: float | None = None,
     most: int = _COLD,
 ) -> Fit:
@@ -354,7 +353,6 @@ def fit(
         data: What to learn from.
         warm: Hyperparameters of an earlier fit.
         cold: Search from the prior's mode too; without it from `warm` alone.
-        trend: Go on from the best of these with a linear trend, too. Not where axes are bent.
         deadline: `time.monotonic()` at which the search stops.
         most: Iterations of each search; from an earlier fit 30 are enough.
     Raises:
@@ -367,8 +365,7 @@ def fit(
     if warm is not None:
         starts.append((replace(warm, theta=np.clip(warm.theta, prior.low, prior.high)), _WARM))
     best: Fit | None = None
-    while starts:
-        start, usual = starts.pop(0)
+    for start, usual in starts:
         climb = _Climb(data, start, prior, deadline)
         climb.run(min(most, usual))
         if climb.best is None and best is None:
@@ -377,10 +374,6 @@ def fit(
             best = climb.best
         if climb.late:
             break
-        assert best is not None
-        possible = trend and data.ordered and not data.bent
-        if possible and not starts and not (start.trend or best.settings.trend):
-            starts.append((replace(best.settings, trend=True), _WARM))
     assert best is not None
     return replace(best, late=climb.late)
 

@@ -56,7 +56,7 @@ _SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
 _WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
 _ROUGH = 100  # trials by which bends are compared
 _ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
-_BENT = 500  # most trials of a model whose axes are bent
+_RICH = 200  # trials by which it is judged whether a plane or bent axes are worth it
 _LABELS = 100  # failures, and successes, that the process of failure looks at
 
 
@@ -289,8 +289,8 @@ def _fitted(
                 start, cold = Settings(KINDS[0], Prior.of(data).mode), False
             tried.append((data, _search(data, start, pace, deadline, cold=cold)))
         data, found = max(tried, key=lambda one: _plausibility(*one))
-        if pace == "cold" and inputs.bendable and len(data.y) <= _BENT and not found.late:
-            data, found = _bent(data, found, replace(data, bent=inputs.bendable), warm, deadline)
+        if pace == "cold" and not found.late:
+            data, found = _richer(inputs, data, found, warm, deadline)
     posterior = ExactPosterior.of(data, found.settings)
     return GaussianProcess(seen.name, seen.rows, outcome, data, found.settings, posterior, found.late)
 
@@ -303,26 +303,52 @@ def _plausibility(data: Data, found: Fit) -> float:
     return found.worth + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
 
 
-def _bent(straight: Data, found: Fit, bent: Data, warm: Settings | None, deadline: float | None) -> tuple[Data, Fit]:
-    """The same data with bent axes, if the evidence gains by it; both posteriors by Laplace's method in the shapes."""
-    middle, end = np.split(found.settings.theta, [bent.shapes.start])
-    start = Settings(
-        found.settings.kind, np.concatenate([middle, np.zeros(2 * len(bent.bent)), end])
-    )  # without a trend
-    if warm is not None and warm.theta.size == bent.size:
-        start = Settings(start.kind, np.concatenate([middle, warm.theta[bent.shapes], end]))
+def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadline: float | None) -> tuple[Data, Fit]:
+    """The same with a plane for a mean or with bent axes, if the evidence of an even sample gains by it."""
+    n = len(data.y)
+    part = data if n <= _RICH else data.at(_sample(n, _RICH))
     try:
-        other = fit(bent, warm=start, cold=False, deadline=deadline)
+        if deadline is not None:
+            deadline = time.monotonic() + _time_to_fit(deadline - time.monotonic(), n)
+        plain = found if part is data else fit(part, warm=found.settings, cold=False, deadline=deadline)
+        best = (part, plain, plain.worth)
+        if data.ordered and not plain.settings.trend:
+            sloped = fit(part, warm=replace(plain.settings, trend=True), cold=False, deadline=deadline)
+            best = max(best, (part, sloped, sloped.worth), key=lambda one: one[2])
+        if inputs.bendable:
+            curved = replace(part, bent=inputs.bendable)
+            other = fit(curved, warm=_bent_start(curved, plain.settings, warm), cold=False, deadline=deadline)
+            best = max(best, (curved, other, _bent_worth(curved, other, best[2])), key=lambda one: one[2])
+        richer, settings = replace(data, bent=best[0].bent), best[1].settings
+        if best[1] is plain:
+            return data, found
+        if part is data:
+            return richer, best[1]
+        return richer, fit(richer, warm=settings, cold=False, deadline=deadline, most=max(_FEW, round(_WORK / n**3)))
     except DeadlineReached:
-        return straight, replace(found, late=True)
+        return data, replace(found, late=True)
+
+
+def _bent_start(bent: Data, straight: Settings, warm: Settings | None) -> Settings:
+    """Hyperparameters of straight axes with the shapes of an earlier fit, or with shapes that leave axes straight."""
+    middle, end = np.split(straight.theta, [bent.shapes.start])
+    known = warm is not None and warm.theta.size == bent.size
+    shapes = warm.theta[bent.shapes] if known and warm is not None else np.zeros(2 * len(bent.bent))
+    return Settings(straight.kind, np.concatenate([middle, shapes, end]))
+
+
+def _bent_worth(bent: Data, found: Fit, least: float) -> float:
+    """By what it compares with straight axes: the shapes integrated out by Laplace's method.
+
+    Args:
+        least: What it has to be worth; the curvature, which makes it worth less, is not looked at below.
+    """
     prior = Prior.of(bent)
-    gain = (
-        other.value - found.worth + 0.5 * float((prior.sd[bent.shapes] ** 2).sum())
-    )  # what the prior has at a = b = 1
-    if gain > 0 and not other.late:
-        H = curvature(bent, other.settings, prior, bent.shapes)
-        gain -= 0.5 * float(np.log(np.maximum(np.linalg.eigvalsh(H), 1.0)).sum())
-    return (bent, other) if gain > 0 else (straight, found)
+    worth = found.worth + 0.5 * float((prior.sd[bent.shapes] ** 2).sum())  # without what the prior has at a = b = 1
+    if worth <= least or found.late:
+        return -np.inf if found.late else worth
+    H = curvature(bent, found.settings, prior, bent.shapes)
+    return worth - 0.5 * float(np.log(np.maximum(np.linalg.eigvalsh(H), 1.0)).sum())
 
 
 def _best_bend(inputs: Inputs, seen: Observed, deadline: float | None) -> Bend | None:
@@ -348,8 +374,8 @@ def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None
     """Hyperparameters; of a large record first those of even samples of it."""
     end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
     if pace != "cold" or len(data.y) <= _SAMPLES[0]:
-        return fit(data, warm=warm, cold=cold, trend=pace == "cold", deadline=end)
-    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, trend=True, deadline=end)
+        return fit(data, warm=warm, cold=cold, deadline=end)
+    found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, deadline=end)
     for size in (*_SAMPLES[1:], len(data.y)):
         if size <= len(data.y):
             most = max(_FEW, round(_WORK / size**3))
