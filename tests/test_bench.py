@@ -198,6 +198,7 @@ def test_contestants_of_every_form() -> None:
 # -- ours -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_our_sobol_behind_the_pipe_proposes_what_a_study_asks() -> None:
     problem = synthetic.mixed_conditional()
     the_case = Case.of(problem, 9, 3)
@@ -227,6 +228,7 @@ def test_a_sampler_of_ours_that_can_go_no_further_says_so() -> None:
 # -- cases ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_all_contestants_begin_with_the_same_sobol_points_of_the_seed(fakes: Fakes) -> None:
     space = wb.Space([wb.Float("a", -5, 10), wb.Float("b", 0, 15)])
     the_case = Case.of((lambda params: params["a"] * params["b"], space, [wb.Objective("y")]), 24)

@@ -118,7 +118,7 @@ def content(study: Study) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["csv", "csv with commas", "xlsx"])
+@pytest.mark.parametrize("form", ["csv", pytest.param("csv with commas", marks=pytest.mark.slow), "xlsx"])
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(study=studies(), show_units=st.booleans(), bom=st.booleans())
 def test_round_trip(

@@ -645,6 +645,7 @@ def area(front: list[tuple[float, float]], corner: tuple[float, float]) -> float
     )
 
 
+@pytest.mark.slow
 def test_the_volume_after_each_trial_is_the_area_under_the_stairs() -> None:
     rng = np.random.default_rng(3)
     values = [(float(a), float(b)) for a, b in rng.uniform(0, 10, (400, 2))]  # two blocks of trials

@@ -60,6 +60,7 @@ def test_the_same_record_gives_the_same_question(tmp_path: Any) -> None:
     assert asked[0] == asked[1]
 
 
+@pytest.mark.slow
 def test_utility_says_who_is_liked_and_recommends_something_better() -> None:
     study = mixed(light())
     with pytest.raises(wb.TrialStateError, match="no answer"):

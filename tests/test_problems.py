@@ -381,6 +381,7 @@ def test_svm_accuracy_is_the_mean_over_fixed_splits() -> None:
     assert accuracy == pytest.approx(np.mean(scores), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_svm_settings_matter() -> None:
     problem = learning.digits_svm()
     assert problem.evaluate(GOOD_SVM)["accuracy"] > 0.95

@@ -694,18 +694,8 @@ def shares(problem: Any, budget: int, seeds: range, sampler: Any) -> Array:
     return np.array(found)
 
 
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    ("problem", "budget"),
-    [
-        pytest.param(assignment, 40, marks=SLOW),
-        (team, 25),
-        (motif, 20),
-        pytest.param(with_numbers, 40, marks=SLOW),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("problem", "budget"), [(assignment, 40), (team, 25), (motif, 20), (with_numbers, 40)])
 def test_the_model_beats_random_search(problem: Any, budget: int) -> None:
     """The mean of three exponential variables is below 1/3 with probability 0.08, here four times: 4e-5."""
     assert shares(problem, budget, range(3), wb.GPSampler(restarts=2, raw_samples=64)).mean() < 1 / 3

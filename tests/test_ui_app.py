@@ -178,6 +178,7 @@ def test_a_study_is_renamed_and_frozen_in_the_settings(storage: Storage) -> None
     assert not study.frozen
 
 
+@pytest.mark.slow
 def test_the_overview_shows_the_hypervolume_and_what_failed(storage: Storage) -> None:
     name = examples.create(COUPLING, storage)
     study = wb.load_study(name, storage=storage)

@@ -69,6 +69,7 @@ def test_an_order_that_raises_leaves_the_model_loaded(model: ModelProcess) -> No
     assert model.wait(good, SOON).state == "done"
 
 
+@pytest.mark.slow
 def test_after_a_crash_the_queue_goes_on_in_a_new_process(model: ModelProcess) -> None:
     first, bad, last = (model.submit(order) for order in [("sleep", 0), ("crash", 7), ("sleep", 0)])
     pid = model.wait(first, SOON).result[0]
@@ -80,6 +81,7 @@ def test_after_a_crash_the_queue_goes_on_in_a_new_process(model: ModelProcess) -
     assert after.result[0] != pid
 
 
+@pytest.mark.slow
 def test_queued_and_running_orders_can_be_cancelled(model: ModelProcess) -> None:
     long, queued, last = (model.submit(order) for order in [("sleep", 600), ("sleep", 600), ("sleep", 0)])
     model.cancel(queued)

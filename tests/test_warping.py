@@ -281,6 +281,7 @@ def test_few_trials_are_searched_over_drawn_hyperparameters_and_many_are_not() -
 # -- joint batches -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:A not p.d.")  # where BoTorch's search brings points of a batch together
 def test_a_joint_batch_is_as_good_as_that_of_botorch_and_not_worse_than_one_by_one() -> None:
     """By the joint expected improvement of four points, from 4,096 quasi-random samples of the same model.
