@@ -5,7 +5,8 @@
 Needs Debian's chromium and chromium-driver. For a study with so many runs it times, from the address to the screen:
 the text of the run sheet and of the overview, the overview's chart, and the script on the server alone; beside it a
 bare Streamlit page that shows the same chart, since that much is Streamlit's and plotly's. Then how soon a second
-browser sees a run that was recorded, and how long the way from a spreadsheet to the first suggestions takes.
+browser sees a run that was recorded, how long the way from a spreadsheet to the first suggestions takes, and how soon
+slices and contours of a model of 40 runs follow a slider.
 Every time is a median over `repeats`, on a warm server. Last a line of JSON.
 """
 
@@ -30,7 +31,10 @@ from workbench.trial import Observation
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser.driving import Browser, Server
+from browser.test_model import drawn, made, tab
 from browser.test_new_study import SHEET
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 _BARE = """
 import streamlit as st
@@ -116,6 +120,7 @@ def main() -> None:
             _pages(found, browser, server, given.repeats)
             _journey(found, browser, server)
             _two(found, browser, folder, server, study)
+            _sliders(found, browser, server, study)
             _bare(found, browser, folder, url, given.repeats)
         finally:
             browser.close()
@@ -172,6 +177,33 @@ def _two(found: dict[str, Any], browser: Browser, folder: Path, server: Server, 
     other.tell(trial, {"Yield": 88.0, "EUR/kg": 160.0, "Pd": 2.0})
     browser.see("Next 2 runs", 60)
     found["seen_by_another_browser_s"] = time.perf_counter() - began
+
+
+def _sliders(found: dict[str, Any], browser: Browser, server: Server, study: wb.Study) -> None:
+    """Seconds from a key on a slider until the figure has followed; the median of seven."""
+    made(study._record.storage, 40)
+    browser.open(f"{server.url}/model?study=reaction")
+    browser.see("Predicts yield to ±", 120)
+    for name, figure in (("Slices", "model_slice_temp"), ("Contours", "model_contour")):
+        tab(browser, name)
+        drawn(browser, figure)
+        times = []
+        for _ in range(7):
+            before = _lines(browser, figure)
+            held = browser.until(lambda: browser.find('[data-testid="stSlider"] input[type="range"]'))
+            browser.driver.execute_script("arguments[0].focus()", held)
+            began = time.perf_counter()
+            ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT).perform()
+            browser.until(lambda b=before, f=figure: _lines(browser, f) not in ("", b))
+            times.append(time.perf_counter() - began)
+            browser.settle()
+        found[f"{name.lower()}_follow_s"] = statistics.median(times)
+
+
+def _lines(browser: Browser, figure: str) -> str:
+    """What a figure draws, as text: words and lines."""
+    script = "return [...document.querySelectorAll(arguments[0] + ' .main-svg')].map(svg => svg.innerHTML).join(' ')"
+    return str(browser.driver.execute_script(script, f".st-key-{figure}"))
 
 
 def _bare(found: dict[str, Any], browser: Browser, folder: Path, url: str, repeats: int) -> None:
