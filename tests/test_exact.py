@@ -19,9 +19,9 @@ from workbench.models.exact import (
     Settings,
     cholesky,
     factorise,
-    fit,
     log_posterior,
 )
+from workbench.models.fitting import fit
 from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
 from workbench.models.outcomes import Bend, Outcome, best_power, inverse_yeo_johnson, worth_a_look, yeo_johnson
 
@@ -281,7 +281,7 @@ def test_a_deadline_ends_the_fit_with_the_best_so_far(monkeypatch: pytest.Monkey
     with pytest.raises(DeadlineReached):
         fit(known, deadline=time.monotonic() - 1)
     ticks = iter([0.0] * 5 + [10.0] * 100)
-    monkeypatch.setattr("workbench.models.exact.time.monotonic", lambda: next(ticks))
+    monkeypatch.setattr("workbench.models.fitting.time.monotonic", lambda: next(ticks))
     found = fit(known, deadline=5.0)
     assert found.late
     assert found.evaluations <= 5

@@ -23,9 +23,10 @@ from workbench.acquisition.search.points import screening_points
 from workbench.acquisition.thompson import draw
 from workbench.models.botorch import as_botorch
 from workbench.models.embeddings import blocks, embedding
-from workbench.models.exact import Data, ExactPosterior, Prior, Settings, factorise, fit, log_posterior
+from workbench.models.exact import Data, ExactPosterior, Prior, Settings, factorise, log_posterior
 from workbench.models.feasibility import Labels
 from workbench.models.feasibility import log_posterior as failure_posterior
+from workbench.models.fitting import fit
 from workbench.models.gp import GaussianProcesses
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS, Kernel, Kind

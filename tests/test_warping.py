@@ -21,7 +21,8 @@ from problems import synthetic
 from workbench.acquisition.thompson import draw
 from workbench.errors import UnsupportedError
 from workbench.models.botorch import as_botorch
-from workbench.models.exact import Data, ExactPosterior, Prior, Settings, curvature, draws, fit, log_posterior, split
+from workbench.models.exact import Data, ExactPosterior, Prior, Settings, log_posterior, split
+from workbench.models.fitting import curvature, draws, fit
 from workbench.models.gp import GaussianProcesses
 from workbench.models.kernels import KINDS, Kind
 from workbench.models.warping import Warp

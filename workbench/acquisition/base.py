@@ -10,12 +10,15 @@ Symbols: b candidates Z, k points A, d columns; mu, sd posterior moments.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Seen = TypeVar("Seen")
 
 LOG_ZERO = -1e30  # stands for log 0: finite, so that a line search steps back from it
 
@@ -57,6 +60,23 @@ class Acquisition(Protocol):
     def value_and_grad(self, Z: Array) -> tuple[Array, Array]:
         """Values, shape (b,), and gradients, shape (b, d), at Z (b, d)."""
         ...
+
+
+@dataclass(frozen=True)
+class Row(Generic[Seen]):
+    """One row of a table that says which acquisition function: the first whose condition holds is taken.
+
+    Args:
+        acquisition: Name of the function.
+        applies: The condition.
+        when: The condition in words.
+        reason: Why this acquisition then.
+    """
+
+    acquisition: str
+    applies: Callable[[Seen], bool]
+    when: str
+    reason: str
 
 
 def joint_samples(posterior: Posterior, Z: Array, n: int, rng: np.random.Generator) -> Array:

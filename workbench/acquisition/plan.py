@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.acquisition import several
-from workbench.acquisition.base import Acquisition
+from workbench.acquisition.base import Acquisition, Row
 from workbench.acquisition.combined import Averaged, Summed
 from workbench.acquisition.entropy import GIBBON, MES, max_value_samples
 from workbench.acquisition.feasibility import LogFeasibility
@@ -103,7 +103,7 @@ class Setting:
         failed = np.flatnonzero((history.failed | history.infeasible) & history.placed)[-_FAILURES:]
         P = self.gp.inputs.model_points(history.X[failed])
         known = [output.posterior for output in self.gp.outputs]
-        return [_believing(posterior, P) for posterior in [*self.drawn[:1], *known[len(self.drawn[:1]) :]]]
+        return [_believing(posterior, P) for posterior in (self.drawn[:1] or known)]
 
     @property
     def quiet(self) -> bool:
@@ -142,23 +142,6 @@ class Chosen:
     best: float | None
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of the table: the first whose condition holds is taken.
-
-    Args:
-        acquisition: Name in `MAKERS`.
-        applies: The condition.
-        when: The condition in words.
-        reason: Why this acquisition then.
-    """
-
-    acquisition: str
-    applies: Callable[[History], bool]
-    when: str
-    reason: str
-
-
 def _has_target(history: History) -> bool:
     return history.measured[0].target is not None
 
@@ -172,7 +155,7 @@ def _all_over_a_limit(history: History) -> bool:
     return known and bool(history.complete.any()) and not history.counted.any()
 
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[Row[History], ...] = (
     Row(
         "feasibility", _all_over_a_limit, "limits that no trial holds yet",
         "there is nothing to improve on until one trial holds them all",
@@ -193,7 +176,7 @@ TABLE: tuple[Row, ...] = (
 )  # fmt: skip
 
 
-def planned(history: History) -> Row:
+def planned(history: History) -> Row[History]:
     """The row that applies to a record with one objective."""
     return next(row for row in TABLE if row.applies(history))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from workbench.acquisition.base import Acquisition
+from workbench.acquisition.base import Acquisition, Row
 from workbench.acquisition.combined import Averaged
 from workbench.acquisition.entropy import MES, max_value_samples
 from workbench.acquisition.feasibility import LogFeasibility
@@ -89,37 +89,20 @@ class Load:
         return bool(quick and boxes * _BYTES <= _ROOM)
 
 
-@dataclass(frozen=True)
-class SeveralRow:
-    """One row of the table: the first whose condition holds is taken.
-
-    Args:
-        acquisition: Name in `MAKERS`.
-        applies: The condition.
-        when: The condition in words.
-        reason: Why this acquisition then.
-    """
-
-    acquisition: str
-    applies: Callable[[Load], bool]
-    when: str
-    reason: str
-
-
-TABLE: tuple[SeveralRow, ...] = (
-    SeveralRow(
+TABLE: tuple[Row[Load], ...] = (
+    Row(
         "parego", lambda load: load.preferred, "several objectives and prefer=",
         "the weights say which compromise is wanted, and a Chebyshev scalarisation leads there",
     ),
-    SeveralRow(
+    Row(
         "ehvi", lambda load: load.versions == 1, "several exact objectives, no trial in flight",
         "the expected gain of hypervolume is exact over boxes, and they fit into time and memory",
     ),
-    SeveralRow(
+    Row(
         "nehvi", lambda load: load.versions > 1, "several objectives, noise or trials in flight",
         "the expected gain of hypervolume, over versions of what is not known; their boxes fit into time and memory",
     ),
-    SeveralRow(
+    Row(
         "parego", lambda load: True, "several objectives whose front falls into too many boxes",
         "a scalarisation of random weights costs the same for any number of objectives",
     ),
@@ -138,7 +121,7 @@ def load(setting: Setting, seconds: float) -> Load:
     return Load(len(known.sources), len(known.rows), q, exact, size, side, seconds, preferred)
 
 
-def planned(setting: Setting, seconds: float) -> SeveralRow:
+def planned(setting: Setting, seconds: float) -> Row[Load]:
     """The row that applies."""
     found = load(setting, seconds)
     return next(row for row in TABLE if row.applies(found))

@@ -29,7 +29,8 @@ import numpy as np
 from workbench import markup
 from workbench.acquisition.thompson import draw
 from workbench.analysis.verdict import Verdict, at_most, listed, percent, plain, runs, unit_of
-from workbench.models.exact import Data, ExactPosterior, Settings, draws
+from workbench.models.exact import Data, ExactPosterior, Settings
+from workbench.models.fitting import draws
 from workbench.models.gp import alone
 from workbench.space import Space
 from workbench.space.sampling import Sobol

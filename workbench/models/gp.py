@@ -1,11 +1,11 @@
 """Gaussian processes of a record: data, scaling, noise and hyperparameters of one process per measured quantity.
 
 Each objective, and each quantity with limits, gets its own process on standardised values (`outcomes`), with a kernel,
-hyperparameters and, for heavy tails, a bend chosen by evidence (`exact`). The noise is what the objective states:
+hyperparameters and, for heavy tails, a bend chosen by evidence (`fitting`). The noise is what the objective states:
 inferred, none (variance 1e-8 of the standardised values), a standard deviation, or the standard errors that were
 told. Values without noise may still be rough on a scale that no trial resolves: then a variance is inferred too, if the
-evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments). So are the axes of
-parameters bent (`warping`).
+evidence gains by it (Gramacy and Lee 2012, Cases for the nugget in modeling computer experiments). On the same terms
+axes are bent (`warping`), and the mean is a plane.
 A pruned trial enters with the final value that its reports foretell, and the doubt about it as noise on top.
 Failed and infeasible trials teach a process of failure of their own (`feasibility`).
 
@@ -29,8 +29,9 @@ import numpy as np
 
 from workbench.errors import DeadlineReached
 from workbench.models import observed
-from workbench.models.exact import Data, ExactPosterior, Fit, Prior, Settings, curvature, draws, fit
+from workbench.models.exact import Data, ExactPosterior, Prior, Settings
 from workbench.models.feasibility import SPREAD, Labels, Limit, failure, fit_failure
+from workbench.models.fitting import Fit, curvature, draws, fit
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS
 from workbench.models.outcomes import Bend, Outcome, worth_a_look
@@ -332,8 +333,10 @@ def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadl
 def _bent_start(bent: Data, straight: Settings, warm: Settings | None) -> Settings:
     """Hyperparameters of straight axes with the shapes of an earlier fit, or with shapes that leave axes straight."""
     middle, end = np.split(straight.theta, [bent.shapes.start])
-    known = warm is not None and warm.theta.size == bent.size
-    shapes = warm.theta[bent.shapes] if known and warm is not None else np.zeros(2 * len(bent.bent))
+    if warm is not None and warm.theta.size == bent.size:
+        shapes = warm.theta[bent.shapes]
+    else:
+        shapes = np.zeros(2 * len(bent.bent))
     return Settings(straight.kind, np.concatenate([middle, shapes, end]))
 
 

@@ -30,7 +30,8 @@ _ROUNDS = 100  # iterations of a start
 _LINE_SEARCH = 20  # evaluations of a line search
 # Every so many evaluations starts are given up that gained less than so much, or whose gain would have to be so many
 # times larger to reach the best. Most starts end at the same optimum, in many dimensions after a long flat tail: on
-# log EI of 20 to 200 points in 6 and 20 dimensions this left 3e-4 of it, and three quarters of the evaluations.
+# log EI of 50 to 200 points the best end lost at most 1e-5 (9 asks each), for 0.7 to 0.8 of the evaluations in 20
+# dimensions and 0.8 to 0.9 of them in 6.
 _LOOK, _LITTLE, _HOPE = 6, 1e-3, 5.0
 # Losses are of order one. Against 1e-5 and 1e-9 these left 1e-7 of the value and saved a fifth of the evaluations.
 _FLAT = 1e-3  # largest projected slope at an optimum
