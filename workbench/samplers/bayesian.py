@@ -83,8 +83,8 @@ class GPSampler(Sampler):
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
         ensemble: Hyperparameters drawn from their posterior over which the acquisition function is averaged while
-            trials are fewer than 20; 0 takes the most probable ones alone. Of benefit on none of the seven functions
-            tried: 5 draws explore more, and left 0.3 decades more regret in the mean (4 seeds).
+            trials are fewer than 20; 0 takes the most probable ones alone. Draws explore more, which was of no
+            benefit on the functions that were tried.
         batch: "greedy" chooses the points of `ask(n)` one after the other; "joint" then moves each in turn, given the
             others, for up to three times the time.
         costs: With acquisition "hvkg", what measuring each objective alone costs, by name: each trial then measures one
