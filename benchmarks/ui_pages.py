@@ -45,6 +45,23 @@ st.title("Bare")
 st.plotly_chart(plots.history(study.history(), most=5000), theme=None)
 """
 _CHART = ".main-svg, .gl-canvas"
+_FOLLOW = """
+const [slider, figure] = arguments
+const drawn = () => [...document.querySelectorAll(figure + ' .main-svg')].map(svg => svg.innerHTML).join(' ')
+const before = drawn()
+window.followed = null
+slider.focus()
+slider.addEventListener('keydown', () => {
+  const pressed = performance.now()
+  const look = () => {
+    const now = drawn()
+    if (now && now !== before) window.followed = performance.now() - pressed
+    else requestAnimationFrame(look)
+  }
+  look()
+}, {once: true})
+"""
+"""Notes the milliseconds from a key on a slider until a figure's words or lines have changed."""
 _HISTORY = ".st-key-figure_history .main-svg, .st-key-figure_history .gl-canvas"
 """The chart of the overview that the bare page shows too; the hypervolume stands above it."""
 
@@ -180,7 +197,7 @@ def _two(found: dict[str, Any], browser: Browser, folder: Path, server: Server, 
 
 
 def _sliders(found: dict[str, Any], browser: Browser, server: Server, study: wb.Study) -> None:
-    """Seconds from a key on a slider until the figure has followed; the median of seven."""
+    """Seconds from a key on a slider until the figure has followed, by the page's own clock; the median of seven."""
     made(study._record.storage, 40)
     browser.open(f"{server.url}/model?study=reaction")
     browser.see("Predicts yield to ±", 120)
@@ -189,21 +206,12 @@ def _sliders(found: dict[str, Any], browser: Browser, server: Server, study: wb.
         drawn(browser, figure)
         times = []
         for _ in range(7):
-            before = _lines(browser, figure)
             held = browser.until(lambda: browser.find('[data-testid="stSlider"] input[type="range"]'))
-            browser.driver.execute_script("arguments[0].focus()", held)
-            began = time.perf_counter()
+            browser.driver.execute_script(_FOLLOW, held, f".st-key-{figure}")
             ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT).perform()
-            browser.until(lambda b=before, f=figure: _lines(browser, f) not in ("", b))
-            times.append(time.perf_counter() - began)
+            times.append(browser.until(lambda: browser.driver.execute_script("return window.followed")) / 1e3)
             browser.settle()
         found[f"{name.lower()}_follow_s"] = statistics.median(times)
-
-
-def _lines(browser: Browser, figure: str) -> str:
-    """What a figure draws, as text: words and lines."""
-    script = "return [...document.querySelectorAll(arguments[0] + ' .main-svg')].map(svg => svg.innerHTML).join(' ')"
-    return str(browser.driver.execute_script(script, f".st-key-{figure}"))
 
 
 def _bare(found: dict[str, Any], browser: Browser, folder: Path, url: str, repeats: int) -> None:

@@ -183,6 +183,8 @@ def test_a_bad_cell_leaves_no_study_behind(tmp_path: Path) -> None:
         (draft.row("x", draft.KNOB, kind=draft.LOG, low=0.0, high=1.0), "Low"),
         (draft.row("x", draft.KNOB, kind=draft.CHOICE, choices="one"), "Choices"),
         (draft.row("y", draft.KNOB, kind=draft.SWITCH), "Name"),
+        (draft.row("x", draft.KNOB, kind=draft.NUMBER, low=0.0, high=1.0, when="y"), "Only when"),
+        (draft.row("x", draft.KNOB, kind=draft.NUMBER, low=0.0, high=1.0, when="z = 1"), "Only when"),
         (draft.row("p", draft.MOST), "High (the limit)"),
     ],
 )
@@ -298,6 +300,31 @@ def test_exports_come_back_equal_and_formulas_are_neutralised(tmp_path: Path) ->
     assert wb.read_table(again, exporting.csv(study))[0].params == {"temp": 20.5, "acid": "a"}
     (tmp_path / "s.json").write_bytes(exporting.bundle(study))
     assert wb.import_study(tmp_path / "s.json").trial(0).values == {"yield": 3.25, "pd": 1.0}
+
+
+def test_knobs_that_are_only_there_under_a_condition_and_goals_with_a_worst_value() -> None:
+    rows = [
+        draft.row("on", draft.KNOB, kind=draft.SWITCH),
+        draft.row("base", draft.KNOB, kind=draft.CHOICE, choices="none, NaH, KOtBu"),
+        draft.row("stages", draft.KNOB, kind=draft.WHOLE, low=1.0, high=3.0),
+        draft.row("power", draft.KNOB, kind=draft.NUMBER, low=0.0, high=9.0, when="on = yes"),
+        draft.row("amount", draft.KNOB, kind=draft.LOG, low=1.0, high=9.0, when="base is NaH, KOtBu"),
+        draft.row("second", draft.KNOB, kind=draft.CHOICE, choices="p, q", when="stages == 2, 3"),
+        draft.row("yield", draft.HIGHER, worst=60.0),
+        draft.row("cost", draft.LOWER),
+    ]
+    made, wrong = draft.design(rows)
+    assert not wrong
+    assert made is not None
+    assert {p.name: dict(p.when) for p in made.space if p.when} == {
+        "power": {"on": (True,)}, "amount": {"base": ("NaH", "KOtBu")}, "second": {"stages": (2, 3)},
+    }  # fmt: skip
+    assert [goal.threshold for goal in made.objectives] == [60.0, None]
+    rows[3]["when"] = "on = perhaps"
+    made, wrong = draft.design(rows)
+    assert made is None
+    assert [(one.row, one.column) for one in wrong] == [(4, "Only when")]
+    assert "takes yes or no" in wrong[0].problem
 
 
 def test_drafts_last_and_go(tmp_path: Path) -> None:

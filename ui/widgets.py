@@ -44,13 +44,17 @@ def flash() -> None:
         {"success": st.success, "error": st.error, "warning": st.warning}[kind](words.plain(text))
 
 
+_CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "filename": "figure"}}
+"""The camera above a figure saves it as SVG: sharp on paper, and text stays text."""
+
+
 def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key: str) -> None:
     """A figure with its text for those who cannot see it, and the table of its numbers below."""
     from workbench.plots.theme import darkened
 
     alt = (drawn.layout.meta or {}).get("alt", "")
     shown = darkened(drawn) if dark() else drawn
-    st.plotly_chart(shown, theme=None, key=key, alt=alt, config={"displaylogo": False})
+    st.plotly_chart(shown, theme=None, key=key, alt=alt, config=_CONFIG)
     expander = st.expander("Show as table", key=f"{key}_table", on_change="rerun")
     if expander.open:
         import pandas as pd

@@ -20,7 +20,6 @@ from workbench.interchange.table import Table
 
 _DRAFT = "new study"
 NAME = 255  # characters of a name that every database takes
-NAME = 255  # characters of a name that every database takes
 _SHEET, _SCRATCH = "Spreadsheet", "From scratch"
 
 
@@ -106,8 +105,8 @@ def _form(kept: dict[str, Any], table: Table | None, mark: str, rows: list[draft
     left, right = (st.container(), st.container()) if state.narrow() else st.columns([2.3, 1], gap="small")
     if mark not in st.session_state:  # built once: were the data to change, what is being typed would go
         st.session_state[mark] = pd.DataFrame(rows, columns=list(draft.FIELDS)).astype(
-            {"low": "float64", "high": "float64", "step": "float64", **dict.fromkeys(
-                ("column", "role", "name", "unit", "kind", "choices"), "object")}
+            {"low": "float64", "high": "float64", "step": "float64", "worst": "float64", **dict.fromkeys(
+                ("column", "role", "name", "unit", "kind", "choices", "when"), "object")}
         )  # fmt: skip
     with left:
         st.markdown("### What each column is" if table is not None else "### Knobs, goals and limits")
@@ -129,7 +128,8 @@ def _form(kept: dict[str, Any], table: Table | None, mark: str, rows: list[draft
         st.caption("Low and high: the widest you would dare to try. They start at your smallest and largest values, "
                    "rounded outwards. The target of a goal and the limit stand under High.")  # fmt: skip
         conditions = st.text_area(f"{draft.RULES} (optional)", kept.get("conditions", ""), key=f"conditions {mark}",
-                                  height=70, placeholder="x + 2*depth <= 12, one rule a line")  # fmt: skip
+                                  height=70, placeholder="x + 2*depth <= 12, one rule a line; a mixture: "
+                                  "a + b + c == 100")  # fmt: skip
     typed = [{key: None if pd.isna(cell) else cell for key, cell in one.items()} for one in edited.to_dict("records")]
     made, wrong = draft.design(typed, conditions)
     cells = draft.check(made, table) if made is not None and table is not None else []
@@ -204,6 +204,8 @@ def _config(sheet: bool) -> dict[str, Any]:
         "step": column.NumberColumn("Step", width=60, min_value=0),
         "kind": column.SelectboxColumn("Kind", options=list(draft.KINDS), width=90),
         "choices": column.TextColumn("Choices", max_chars=2_000),
+        "when": column.TextColumn("Only when", width=100, max_chars=500, help="Such as: base = KOtBu, NaH"),
+        "worst": column.NumberColumn("Worst of use", width=90, help="The least that a goal has to reach to be of use"),
     }
 
 

@@ -27,7 +27,9 @@ KNOB, HIGHER, LOWER, TARGET, MOST, LEAST, NOTE, OUT = (
 ROLES = (KNOB, HIGHER, LOWER, TARGET, MOST, LEAST, NOTE, OUT)
 NUMBER, LOG, WHOLE, CHOICE, SWITCH = "number", "number, log", "whole number", "choice", "yes or no"
 KINDS = (NUMBER, LOG, WHOLE, CHOICE, SWITCH)
-FIELDS = ("column", "role", "name", "unit", "low", "high", "step", "kind", "choices")
+FIELDS = ("column", "role", "name", "unit", "low", "high", "step", "kind", "choices", "when", "worst")
+_WHEN = re.compile(r"\s*(?P<name>.+?)\s*(?:={1,2}|\bis\b)\s*(?P<values>.+?)\s*\Z")
+_YES_NO = {"yes": True, "no": False, "true": True, "false": False}
 _UNIT = re.compile(r"\s*[\[(]([^\[\]()]*)[\])]\s*\Z")
 _BARE = re.compile(r"\s+(%|°C|ppm|rpm|eq|mol%|€/kg|EUR/kg|mm|min|h|s|g|kg|mg|K|bar|nm|µm)\s*\Z")
 _HIGH = re.compile(r"yield|purity|area|titre|titer|accuracy|score|strength|conversion|select|speed|gain", re.I)
@@ -185,7 +187,7 @@ def design(rows: Sequence[Row], rules: str = "") -> tuple[Design | None, list[Wr
         seen[name] = i
         titles[column] = f"attr:{name}" if role == NOTE else name
         try:
-            made = _made(i, one, name, role)
+            made = _made(i, one, name, role, rows)
             if isinstance(made, Parameter):
                 parameters.append(made)
             elif isinstance(made, Objective):
@@ -232,24 +234,49 @@ def _number(i: int, one: Mapping[str, Any], key: str, title: str, *, needed: boo
         raise _Cell(i, title, f"“{value}” is not a number.") from None
 
 
-def _made(i: int, one: Mapping[str, Any], name: str, role: str) -> Parameter | Objective | Constraint | None:
+def _made(
+    i: int, one: Mapping[str, Any], name: str, role: str, rows: Sequence[Row]
+) -> Parameter | Objective | Constraint | None:
     """What one row stands for; None for a note."""
     if role == KNOB:
-        return _parameter(i, one, name)
+        return _parameter(i, one, name, _when(i, one, rows))
     if role in (HIGHER, LOWER, TARGET):
         return _objective(i, one, name, role)
     return _constraint(i, one, name, role) if role in (MOST, LEAST) else None
 
 
-def _parameter(i: int, one: Mapping[str, Any], name: str) -> Parameter:
+def _when(i: int, one: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, list[Any]] | None:
+    """The condition of a knob that is not always there, such as "base = KOtBu, NaH"."""
+    said = str(one.get("when") or "").strip()
+    if not said:
+        return None
+    found = _WHEN.match(said)
+    if found is None:
+        raise _Cell(i, "Only when", f"“{said}” is no condition. Write it like: base = KOtBu, NaH")
+    parent = next((row_ for row_ in rows if row_.get("role") == KNOB and row_.get("name") == found["name"]), None)
+    if parent is None:
+        raise _Cell(i, "Only when", f"there is no knob “{found['name']}”.")
+    kind, texts = parent.get("kind"), [part.strip() for part in found["values"].split(",") if part.strip()]
+    try:
+        if kind == SWITCH:
+            return {found["name"]: [_YES_NO[text.lower()] for text in texts]}
+        if kind == WHOLE:
+            return {found["name"]: [int(text) for text in texts]}
+    except (KeyError, ValueError):
+        needs = "yes or no" if kind == SWITCH else "whole numbers"
+        raise _Cell(i, "Only when", f"“{found['values']}”: {found['name']} takes {needs}.") from None
+    return {found["name"]: texts}
+
+
+def _parameter(i: int, one: Mapping[str, Any], name: str, when: dict[str, list[Any]] | None) -> Parameter:
     kind, unit = one.get("kind") or NUMBER, one.get("unit") or None
     if kind == SWITCH:
-        return Bool(name)
+        return Bool(name, when=when)
     if kind == CHOICE:
         choices = [part.strip() for part in str(one.get("choices") or "").split(",") if part.strip()]
         if len(choices) < 2:
             raise _Cell(i, "Choices", "a choice needs at least two, separated by commas.")
-        return Categorical(name, choices)
+        return Categorical(name, choices, when=when)
     low, high = _number(i, one, "low", "Low"), _number(i, one, "high", "High")
     step = _number(i, one, "step", "Step", needed=False)
     assert low is not None
@@ -261,15 +288,16 @@ def _parameter(i: int, one: Mapping[str, Any], name: str) -> Parameter:
     if kind == WHOLE:
         if low % 1 or high % 1 or (step or 1) % 1:
             raise _Cell(i, "Low", "a whole-number knob needs whole numbers.")
-        return Int(name, int(low), int(high), step=int(step or 1), unit=unit)
-    return Float(name, low, high, log=kind == LOG, step=None if kind == LOG else step, unit=unit)
+        return Int(name, int(low), int(high), step=int(step or 1), unit=unit, when=when)
+    return Float(name, low, high, log=kind == LOG, step=None if kind == LOG else step, unit=unit, when=when)
 
 
 def _objective(i: int, one: Mapping[str, Any], name: str, role: str) -> Objective:
     unit = one.get("unit") or None
     if role == TARGET:
         return Objective(name, target=_number(i, one, "high", "High (the target)"), unit=unit)
-    return Objective(name, "maximize" if role == HIGHER else "minimize", unit=unit)
+    worst = _number(i, one, "worst", "Worst of use", needed=False)
+    return Objective(name, "maximize" if role == HIGHER else "minimize", unit=unit, threshold=worst)
 
 
 def _constraint(i: int, one: Mapping[str, Any], name: str, role: str) -> Constraint:
