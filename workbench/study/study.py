@@ -574,14 +574,10 @@ class Study:
     @property
     def pareto_trials(self) -> list[Trial]:
         """Feasible trials that no other feasible trial dominates, as observed."""
-        from workbench.pareto import non_dominated
-
         history = self._record.history()
         if not history.measured:
             raise TrialStateError("this study measures nothing, so it has no front; use study.feedback")
-        rows = np.flatnonzero(history.counted)
-        front = rows[non_dominated(history.utility(history.Y[rows]))]
-        return [self._record.trial(history.rows[i]) for i in front]
+        return [self._record.trial(history.rows[i]) for i in np.flatnonzero(history.front)]
 
     def hypervolume(self) -> float:
         """Volume that the front dominates above the reference point, as observed; 0.0 while no trial is beyond it.

@@ -304,6 +304,16 @@ class History:
         raw = np.array([np.nan if v is None else goal.sign * v for goal, v in zip(self.measured, given, strict=True)])
         return self.utility(raw)
 
+    @functools.cached_property
+    def front(self) -> NDArray[np.bool_]:
+        """Trials that count and that no other one beats in all measured objectives, shape (n,)."""
+        from workbench.pareto import non_dominated
+
+        mask = np.zeros(len(self), dtype=bool)
+        rows = np.flatnonzero(self.counted & np.isfinite(self.Y).all(axis=1))
+        mask[rows] = non_dominated(self.utility(self.Y[rows]))
+        return mask
+
     def best(self) -> int | None:
         """Row of the best counted trial of a study with one measured objective; the earliest of equals."""
         rows = np.flatnonzero(self.counted & ~np.isnan(self.Y).any(axis=1))
