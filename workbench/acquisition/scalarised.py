@@ -41,7 +41,9 @@ class LogParEGO:
             that are better everywhere, as in Golovin, Zhang 2020, Random Hypervolume Scalarizations.
     """
 
-    def __init__(self, outcomes: Outcomes, weights: Array, nadir: Array, ideal: Array, anchor: Array | None = None) -> None:
+    def __init__(
+        self, outcomes: Outcomes, weights: Array, nadir: Array, ideal: Array, anchor: Array | None = None
+    ) -> None:
         m = len(outcomes.marginals)
         if np.shape(weights) != (m,) or not (np.asarray(weights) >= 0).all() or not np.sum(weights) > 0:
             raise InvalidValueError(f"needs {m} weights that are not negative and not all zero, got {weights}")

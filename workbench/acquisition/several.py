@@ -247,7 +247,7 @@ def _ehvi(setting: Setting, seconds: float) -> Acquisition:
 
 
 def _parego(setting: Setting, seconds: float) -> Acquisition:
-    """Weights as preferred, else drawn evenly from all; with thresholds, from the reference point they raise onwards."""
+    """Weights as preferred, else drawn evenly from all; with thresholds, from the reference point on."""
     known, history = Known(setting), setting.history
     if setting.prefer:
         weights = np.array([setting.prefer.get(goal.name, 0.0) for goal in history.measured])

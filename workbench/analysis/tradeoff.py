@@ -122,7 +122,7 @@ def inside(history: History, limits: Mapping[str, float]) -> Inside:
     """
     rows, U = _front(history)
     floor = _floor(history, limits)
-    holds = ~(U < floor)  # (n, m); a comparison with NaN is false
+    holds = ~(floor > U)  # (n, m); a comparison with NaN is false
     left = holds.all(axis=1)
     best = np.where(left[:, None], U, -np.inf).max(axis=0)  # (m,)
     costs = []
@@ -138,7 +138,7 @@ def inside(history: History, limits: Mapping[str, float]) -> Inside:
 
 
 def _dearest(history: History, rows: NDArray[np.int64], U: Array, floor: Array, best: Array) -> Easing | None:
-    holds = ~(U < floor)
+    holds = ~(floor > U)
     nadir, ideal = extent(U)
     span = np.where(ideal > nadir, ideal - nadir, 1.0)
     found: tuple[float, Easing] | None = None
