@@ -285,7 +285,7 @@ def _limits(study: Study, belief: Belief) -> None:
     with right.container(border=True, height="stretch", key="more"):
         st.markdown("#### Look for more here")
         if belief.front is not None:
-            said = tradeoffs.chance(history, analysis.prospect(history, belief.front, limits))
+            said = tradeoffs.chance(history, analysis.prospect(history, belief.front, limits), limits)
             st.markdown(words.plain(" ".join(said)))
         else:
             st.caption("The model says what to expect here once it has learnt from the runs.")

@@ -496,6 +496,13 @@ def rounded(mean: float, sd: float) -> str:
     return f"{mean:.{max(0, 1 - math.floor(math.log10(sd)))}f}"
 
 
+def with_sd(mean: float, sd: float) -> str:
+    """A mean and its uncertainty with the same decimals: "98.1 ± 0.3"; the mean alone where that is not known."""
+    if not (math.isfinite(sd) and sd > 0):
+        return rounded(mean, sd)
+    return f"{rounded(mean, sd)} ± {rounded(sd, sd)}"
+
+
 def _unit(unit: str | None) -> str:
     return f" {unit}" if unit else ""
 

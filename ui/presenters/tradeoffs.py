@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ui.presenters import words
-from ui.presenters.runs import knob_fields, knob_line, rounded
+from ui.presenters.runs import knob_fields, knob_line, rounded, with_sd
 from workbench.analysis import Inside, Prospect, inside
 from workbench.analysis.verdict import listed
 from workbench.markup import head, quantity, reading, shorten
@@ -66,9 +66,9 @@ def lead(history: History, belief: Belief) -> tuple[str, str, str]:
     behind = history.numbers[~on & (p >= MAYBE)]
     after = ""
     if behind.size:
-        named = listed([str(number) for number in behind[:_NAMED].tolist()])
-        more = f" and {behind.size - _NAMED} more" if behind.size > _NAMED else ""
-        who = f"run {named}" if behind.size == 1 else f"runs {named}{more}"
+        names = [str(number) for number in behind[:_NAMED].tolist()]
+        names += [f"{behind.size - _NAMED:,} more"] if behind.size > _NAMED else []
+        who = f"run{'s' if behind.size > 1 else ''} {listed(names)}"
         after = f"; {who}, just behind, may belong there too"
     if sure == ahead:
         return f"{first} Noise does not change that: ", f"all of them are on the front with at least {SURE:.0%} " \
@@ -165,7 +165,7 @@ def sliders(history: History) -> list[Slider]:
         if not seen.size or seen.max() == seen.min():
             continue
         step = 10.0 ** math.floor(math.log10((seen.max() - seen.min()) / _STEPS * 2))
-        low, high = math.floor(seen.min() / step) * step, math.ceil(seen.max() / step) * step
+        low, high = math.floor(seen.min() / step + 1e-9) * step, math.ceil(seen.max() / step - 1e-9) * step
         low, high = (round(end, 10) for end in (low, high))
         up = goal.target is None and goal.sign > 0
         title = f"{goal.name}, off the target" if goal.target is not None else goal.name
@@ -249,7 +249,7 @@ def with_noise(history: History, limits: Mapping[str, float], belief: Belief) ->
     return sds
 
 
-def chance(history: History, found: Prospect) -> list[str]:
+def chance(history: History, found: Prospect, limits: Mapping[str, float]) -> list[str]:
     """What the model sees inside the limits, in sentences."""
     goal = _goal(history, found.objective)
     up = "up to" if goal.target is None and goal.sign > 0 else "down to" if goal.target is None else "about"
@@ -257,13 +257,19 @@ def chance(history: History, found: Prospect) -> list[str]:
         likely = f"The model gives a run there {_percent(found.held)} to hold them all, at the best point it knows."
         return ["Nothing measured holds these limits.", likely]
     number, best = found.best
-    expects = f"{up} {quantity(found.mean, goal.unit, found.sd)} {shorten(goal.name)}"
+    unit = f" {goal.unit}" if goal.unit else ""
+    expects = f"{up} {with_sd(found.mean, found.sd)}{unit} {shorten(goal.name)}"
     gap = goal.sign * (found.mean - best) if goal.target is None else abs(best - goal.target) - abs(
         found.mean - goal.target)  # fmt: skip
-    than = f"{reading(abs(gap), goal.unit)} {'better' if gap > 0 else 'worse'} than run {number}"
+    than = f"{rounded(abs(gap), found.sd)}{unit} better than run {number}"
+    where = "Inside these limits the" if limits else "The"
+    if gap <= 0:
+        return [f"{where} model expects nothing better than you have: {expects}, and run {number} has "
+                f"{reading(best, goal.unit)}."]  # fmt: skip
     return [
-        f"Inside these limits the model expects {expects}, {than}.",
-        f"A run there is truly better, and inside, with a probability of {_percent(found.better)}.",
+        f"{where} model expects {expects}, {than}.",
+        f"A run there is truly better{', and inside,' if limits else ''} with a probability of "
+        f"{_percent(found.better)}.",
     ]
 
 
@@ -314,7 +320,7 @@ def tray(study: Study, numbers: Sequence[int], limits: Mapping[str, float], beli
         for j, panel in enumerate(panels(history, None)):
             value, sd = float(panel.values[row]), float(spread(panel, belief.noise)[row])
             known = np.isfinite(panel.values[row])
-            text = f"{rounded(value, sd)}{f' ± {sd:.2g}' if sd > 0 else ''}" if known else "–"
+            text = with_sd(value, sd) if known else "–"
             values.append((text, bool(len(rows) > 1 and known and utilities[i, j] == best[j])))
         over = [goal.name for j, goal in enumerate(history.measured) if utilities[i, j] < floor[j]]
         knobs = knob_line([varied[k] for k in differ], history.params(row))

@@ -185,7 +185,7 @@ def _range(panel: Panel, limits: Mapping[str, float]) -> tuple[float, float]:
 
 def _add_limits(figure: Figure, view: View, limits: Mapping[str, float]) -> None:
     """Shade what the limits leave out, and draw their edges."""
-    below = {"layer": "below", **view.place}
+    below: dict[str, Any] = {"layer": "below", "exclude_empty_subplots": False, **view.place}
     line = {"color": theme.BEST_LINE.color, "width": 1.5}
     for panel, ends, shade, stroke in (
         (view.x, view.ranges[0], figure.add_vrect, figure.add_vline),
