@@ -577,7 +577,7 @@ class Study:
         history = self._record.history()
         if not history.measured:
             raise TrialStateError("this study measures nothing, so it has no front; use study.feedback")
-        return [self._record.trial(history.rows[i]) for i in np.flatnonzero(history.front)]
+        return [self._record.trial(history.rows[i]) for i in np.flatnonzero(history.front).tolist()]
 
     def hypervolume(self) -> float:
         """Volume that the front dominates above the reference point, as observed; 0.0 while no trial is beyond it.
