@@ -330,13 +330,14 @@ def _wfg(number: int, objectives: int) -> VectorProblem:
     parameters = tuple(f"x{i + 1}" for i in range(k + distances))
     outputs = tuple(f"f{j + 1}" for j in range(objectives))
     options = (("n_var", k + distances), ("n_obj", objectives), ("k", k), ("l", distances))
-    references = [1.1 * (2.0 * (j + 1)) for j in range(objectives)]  # a tenth beyond the nadir of WFG4 to WFG9
+    ends = [2.0 * (j + 1) for j in range(objectives)]  # the nadir of WFG4 to WFG9, whose front is an ellipse
     return VectorProblem(
         f"wfg{number}-{objectives}",
         Space([Float(x, 0.0, 2.0 * (i + 1)) for i, x in enumerate(parameters)]),
         PymooFunctions(f"wfg{number}", parameters, outputs, options),
-        goals(outputs, references),
+        goals(outputs, [1.1 * end for end in ends]),
         "Huband, Hingston, Barone, While 2006, A Review of Multiobjective Test Problems; pymoo.problems.many.wfg",
+        math.prod(ends) * _sphere_left(1.1, objectives) if number >= 4 else None,
     )
 
 
@@ -345,9 +346,39 @@ def wfg1(objectives: int = 2) -> VectorProblem:
     return _wfg(1, objectives)
 
 
+def wfg2(objectives: int = 2) -> VectorProblem:
+    """A front in pieces, with distances that depend on each other."""
+    return _wfg(2, objectives)
+
+
+def wfg3(objectives: int = 2) -> VectorProblem:
+    """A front that is nearly a line, however many objectives there are."""
+    return _wfg(3, objectives)
+
+
 def wfg4(objectives: int = 2) -> VectorProblem:
     """Many local fronts of the shape of an ellipse."""
     return _wfg(4, objectives)
+
+
+def wfg5(objectives: int = 2) -> VectorProblem:
+    """An elliptic front that deceives, every parameter by itself."""
+    return _wfg(5, objectives)
+
+
+def wfg6(objectives: int = 2) -> VectorProblem:
+    """An elliptic front, with distances that depend on each other."""
+    return _wfg(6, objectives)
+
+
+def wfg7(objectives: int = 2) -> VectorProblem:
+    """An elliptic front, along which points are unevenly spread by the distances."""
+    return _wfg(7, objectives)
+
+
+def wfg8(objectives: int = 2) -> VectorProblem:
+    """An elliptic front whose distances depend on the positions: no value of theirs is best everywhere."""
+    return _wfg(8, objectives)
 
 
 def wfg9(objectives: int = 2) -> VectorProblem:

@@ -312,6 +312,7 @@ def test_a_function_that_fails_in_the_search_fails_that_run_alone(fakes: Fakes) 
 # -- orders -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_lines_compare_samplers_on_a_problem_of_ones_own() -> None:
     mine = (lambda params: (params["x"] - 0.3) ** 2, wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")])
     result = bench.compare(mine, ["sobol", "random"], seeds=1, evaluations=8)

@@ -19,6 +19,7 @@ from workbench.study import Feedback, Model, Plot
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SLOW_EXAMPLES = {
+    "constrained_mixture.py",
     "ask_tell.py",
     "optimize_digits.py",
     "prune_network.py",

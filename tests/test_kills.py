@@ -256,6 +256,7 @@ def test_two_hundred_kills(tmp_path: Path) -> None:
     assert kills == {"random": 60, "sobol": 60, "grid": 60, "gp": 20}
 
 
+@pytest.mark.slow
 def test_every_named_point_is_reached(server: Server, tmp_path: Path) -> None:
     victim = Victim(server, tmp_path / "v", "optimize", "random", 30)
     for point in POINTS:

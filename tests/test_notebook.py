@@ -268,3 +268,9 @@ def test_the_words_of_the_bar(state: tuple[int, int, int | None, float], words: 
     text = bar_html(*state, "b<est")
     assert words.replace("<", "&lt;") in text
     assert ("<progress" in text) is (state[2] is not None)
+
+
+def test_the_prompt_shows_a_record_and_a_model_in_a_line() -> None:
+    study = wb.create_study("a", wb.Space([wb.Float("x", 0, 1), wb.Float("z", 0, 1)]), [wb.Objective("y")], seed=0)
+    assert repr(study.history()) == "History(0 trials of 2 columns, y, revision 0)"
+    assert repr(study.model()).startswith("Model(History(0 trials of 2 columns, y, revision 0), none: a model needs")

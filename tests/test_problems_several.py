@@ -82,6 +82,25 @@ def test_the_hypervolume_of_the_known_front_is_the_stated_one(make):
     assert volume == pytest.approx(problem.hypervolume, rel=1e-3)
 
 
+@pytest.mark.parametrize("number", range(1, 10))
+def test_wfg_is_that_of_pymoo_and_its_best_points_reach_the_stated_hypervolume(number):
+    problem = getattr(multiobjective, f"wfg{number}")()
+    theirs = get_problem(f"wfg{number}", n_var=8, n_obj=2, k=4, l=4)
+    points = columns(problem, 32)
+    X = np.stack(list(points.values()), axis=1)
+    ours = np.stack(list(problem.evaluate_batch(points).values()), axis=1)
+    assert np.allclose(ours, theirs.evaluate(X, return_values_of=["F"]), rtol=1e-9)
+    if number < 4:
+        assert problem.hypervolume is None
+        return
+    K = np.random.default_rng(0).beta(0.3, 0.3, size=(4000, 4))  # positions, as shares of their ranges
+    F = theirs.evaluate(theirs._positional_to_optimal(K), return_values_of=["F"])
+    reference = np.array([goal.reference for goal in problem.objectives])
+    volume = hypervolume(-F, -reference)
+    assert volume <= problem.hypervolume + 1e-9
+    assert volume == pytest.approx(problem.hypervolume, rel=2e-2)
+
+
 @pytest.mark.parametrize(("name", "m"), [("dtlz2", 2), ("dtlz2", 3), ("dtlz3", 3), ("dtlz7", 2), ("dtlz4", 3)])
 def test_dtlz_is_that_of_pymoo(name, m):
     problem = getattr(multiobjective, name)(6, m)

@@ -476,6 +476,7 @@ def _transactions_kept(path: Path) -> int:
     return k
 
 
+@pytest.mark.slow
 def test_any_piece_of_the_log_opens_as_a_prefix_of_the_commits(path: Path, tmp_path: Path) -> None:
     writer = FORK.Process(target=_thirty_transactions, args=(path,))
     writer.start()

@@ -304,10 +304,10 @@ def test_exports_come_back_equal_and_formulas_are_neutralised(tmp_path: Path) ->
 
 def test_knobs_that_are_only_there_under_a_condition_and_goals_with_a_worst_value() -> None:
     rows = [
+        draft.row("power", draft.KNOB, kind=draft.NUMBER, low=0.0, high=9.0, when="on = yes"),
         draft.row("on", draft.KNOB, kind=draft.SWITCH),
         draft.row("base", draft.KNOB, kind=draft.CHOICE, choices="none, NaH, KOtBu"),
         draft.row("stages", draft.KNOB, kind=draft.WHOLE, low=1.0, high=3.0),
-        draft.row("power", draft.KNOB, kind=draft.NUMBER, low=0.0, high=9.0, when="on = yes"),
         draft.row("amount", draft.KNOB, kind=draft.LOG, low=1.0, high=9.0, when="base is NaH, KOtBu"),
         draft.row("second", draft.KNOB, kind=draft.CHOICE, choices="p, q", when="stages == 2, 3"),
         draft.row("yield", draft.HIGHER, worst=60.0),
@@ -319,11 +319,12 @@ def test_knobs_that_are_only_there_under_a_condition_and_goals_with_a_worst_valu
     assert {p.name: dict(p.when) for p in made.space if p.when} == {
         "power": {"on": (True,)}, "amount": {"base": ("NaH", "KOtBu")}, "second": {"stages": (2, 3)},
     }  # fmt: skip
+    assert made.space.names[:2] == ("on", "power")  # a knob follows those that its condition names
     assert [goal.threshold for goal in made.objectives] == [60.0, None]
-    rows[3]["when"] = "on = perhaps"
+    rows[0]["when"] = "on = perhaps"
     made, wrong = draft.design(rows)
     assert made is None
-    assert [(one.row, one.column) for one in wrong] == [(4, "Only when")]
+    assert [(one.row, one.column) for one in wrong] == [(1, "Only when")]
     assert "takes yes or no" in wrong[0].problem
 
 

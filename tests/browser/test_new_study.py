@@ -64,19 +64,19 @@ def test_a_study_is_made_row_by_row_and_a_wrong_row_is_refused_in_place(
     storage: Storage, server: Server, browser: Browser
 ) -> None:
     browser.open(f"{server.url}/new")
-    browser.driver.find_elements("css selector", ".st-key-source button")[-1].click()
+    browser.until(lambda: browser.driver.find_elements("css selector", ".st-key-source button")[-1].click() or True)
     browser.settle()
     for key in ("add_knob", "add_knob", "add_knob", "add_goal", "add_limit"):
         browser.click(key)
     knob = "Knob"
-    browser.paste(ROWS, [  # it is a, name, unit, low, high, step, kind, choices
-        [knob, "temp", "C", "80", "20", "0.5", "number", ""],
-        ["Goal: higher is better", "yield", "%", "", "", "", "", ""],
-        [knob, "rate", "", "0.001", "1", "", "number, log", ""],
-        [knob, "depth", "", "1", "8", "", "whole number", ""],
-        [knob, "acid", "", "", "", "", "choice", "HCl, H2SO4"],
-        ["Goal: lower is better", "cost", "", "", "", "", "", ""],
-        ["Limit: at most", "memory", "GiB", "", "8", "", "", ""],
+    browser.paste(ROWS, [  # it is a, name, unit, low, high, step, kind, choices, only when, worst of use
+        [knob, "temp", "C", "80", "20", "0.5", "number", "", "", ""],
+        ["Goal: higher is better", "yield", "%", "", "", "", "", "", "", "60"],
+        [knob, "rate", "", "0.001", "1", "", "number, log", "", "", ""],
+        [knob, "depth", "", "1", "8", "", "whole number", "", "acid = HCl", ""],
+        [knob, "acid", "", "", "", "", "choice", "HCl, H2SO4", "", ""],
+        ["Goal: lower is better", "cost", "", "", "", "", "", "", "", ""],
+        ["Limit: at most", "memory", "GiB", "", "8", "", "", "", "", ""],
     ])  # fmt: skip
     browser.type("new_name", "by hand")
     browser.see("Row 1, Low: 80 is not below the high value, 20. Swap them.")
@@ -88,9 +88,11 @@ def test_a_study_is_made_row_by_row_and_a_wrong_row_is_refused_in_place(
     browser.see("Next 3 runs")
     study = wb.load_study("by hand", storage=storage)
     assert study.space == wb.Space([
-        wb.Float("temp", 20, 80, step=0.5, unit="C"), wb.Float("rate", 0.001, 1, log=True), wb.Int("depth", 1, 8),
-        wb.Categorical("acid", ["HCl", "H2SO4"]),
+        wb.Float("temp", 20, 80, step=0.5, unit="C"), wb.Float("rate", 0.001, 1, log=True),
+        wb.Categorical("acid", ["HCl", "H2SO4"]), wb.Int("depth", 1, 8, when={"acid": "HCl"}),
     ])  # fmt: skip
-    assert [(g.name, g.direction) for g in study.history().measured] == [("yield", "maximize"), ("cost", "minimize")]
+    assert [(g.name, g.direction, g.threshold) for g in study.history().measured] == [
+        ("yield", "maximize", 60.0), ("cost", "minimize", None),
+    ]  # fmt: skip
     assert [(c.name, c.upper, c.unit) for c in study.constraints] == [("memory", 8.0, "GiB")]
     assert len(study.trials) == 3

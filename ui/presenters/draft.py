@@ -209,11 +209,22 @@ def design(rows: Sequence[Row], rules: str = "") -> tuple[Design | None, list[Wr
         return None, wrong
     conditions = [line.strip() for line in rules.splitlines() if line.strip()]
     try:
-        space = Space(parameters, constraints=conditions)
+        space = Space(_parents_first(parameters), constraints=conditions)
         space.check_reachable()
         return Design(space, objectives, constraints, titles), []
     except WorkbenchError as error:
         return None, [Wrong(0, RULES if conditions else "Knobs", str(error))]
+
+
+def _parents_first(parameters: Sequence[Parameter]) -> list[Parameter]:
+    """In the order of the rows, but that a knob follows the knobs that its condition names."""
+    left, made = list(parameters), dict[str, Parameter]()
+    while left:
+        able = (one for one in left if all(parent in made for parent in one.when or ()))
+        following = next(able, left[0])  # a circle is left for the space to refuse
+        left.remove(following)
+        made[following.name] = following
+    return list(made.values())
 
 
 class _Cell(Exception):

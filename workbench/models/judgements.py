@@ -69,12 +69,19 @@ class _Terms(NamedTuple):
 
 @dataclass(frozen=True)
 class _Block:
-    """Terms of one shape: their items (T, M), answers (T,), raters (T,), and what they are worth."""
+    """Terms of one shape.
+
+    Args:
+        items, answers, raters: Of each term, shapes (T, M), (T,), (T,).
+        cells: Where its curvature belongs in a matrix as one row, shape (T M^2,).
+        terms: What they are worth, by seen utilities (..., T, M) and log ties (..., s).
+    """
 
     items: Tensor
     answers: Tensor
     raters: Tensor
-    terms: Callable[[Tensor, Tensor], _Terms]  # of seen utilities (..., T, M) and log ties (..., s)
+    cells: Tensor
+    terms: Callable[[Tensor, Tensor], _Terms]
 
 
 class Local(NamedTuple):
@@ -128,36 +135,34 @@ class Likelihood:
         """Value, gradient and curvature at utilities (..., n), differentiable in all of its arguments."""
         batch = f.shape[:-1]
         value = f.new_zeros(*batch, self.count)
-        doubt, found = bool(len(self._doubted)), []
+        found = []
         for block in self._blocks:
             beta = hyper.precisions.exp()[..., block.raters, None]  # (..., T, 1)
             terms = block.terms(beta * f[..., block.items], hyper.ties)
             value = value + _spread(terms.value, block.answers, self.count)
             found.append((block, beta * terms.slope, beta[..., None] ** 2 * terms.curvature))
-        trust = torch.ones_like(value)
         total = value.sum(-1)
-        if doubt:
-            own = self._right * value[..., self._doubted].exp()
-            mixed = self._wrong + own  # c P + (1 - c) (1 - P) / (others)
-            total = total + (mixed.log() - value[..., self._doubted]).sum(-1)
-            places = self._doubted.expand(own.shape)
-            trust = trust.scatter(-1, places, own / mixed)
         slope, W = f.new_zeros(*batch, self.size), f.new_zeros(*batch, self.size * self.size)
-        full = torch.zeros_like(W)
-        by_answer = f.new_zeros(*batch, self.count * self.size) if doubt else None
+        if not len(self._doubted):
+            for block, g, C in found:
+                slope = slope + _spread(g.flatten(-2), block.items.flatten(), self.size)
+                W = W + _spread(C.flatten(-3), block.cells, self.size**2)
+            W = W.unflatten(-1, (self.size, self.size))
+            return Local(total, slope, W, W)
+        own = self._right * value[..., self._doubted].exp()
+        mixed = self._wrong + own  # c P + (1 - c) (1 - P) / (others)
+        total = total + (mixed.log() - value[..., self._doubted]).sum(-1)
+        trust = torch.ones_like(value).scatter(-1, self._doubted.expand(own.shape), own / mixed)
+        full, by_answer = torch.zeros_like(W), f.new_zeros(*batch, self.count * self.size)
         for block, g, C in found:
             s = trust[..., block.answers]
             slope = slope + _spread((s[..., None] * g).flatten(-2), block.items.flatten(), self.size)
-            cells = block.items[:, :, None] * self.size + block.items[:, None, :]
             sure = s.clamp_min(0.0)  # an answer that is more often wrong has a negative part
-            W = W + _spread((sure[..., None, None] * C).flatten(-3), cells.flatten(), self.size**2)
-            full = full + _spread((s[..., None, None] * C).flatten(-3), cells.flatten(), self.size**2) if doubt else W
-            if by_answer is not None:
-                cells = block.answers[:, None] * self.size + block.items
-                by_answer = by_answer + _spread(g.flatten(-2), cells.flatten(), self.count * self.size)
+            W = W + _spread((sure[..., None, None] * C).flatten(-3), block.cells, self.size**2)
+            full = full + _spread((s[..., None, None] * C).flatten(-3), block.cells, self.size**2)
+            places = (block.answers[:, None] * self.size + block.items).flatten()
+            by_answer = by_answer + _spread(g.flatten(-2), places, self.count * self.size)
         W = W.unflatten(-1, (self.size, self.size))
-        if by_answer is None:
-            return Local(total, slope, W, W)
         G = by_answer.unflatten(-1, (self.count, self.size))[..., self._doubted, :]  # (..., e, n)
         s = trust[..., self._doubted]
         H = full.unflatten(-1, (self.size, self.size)) - G.mT @ ((s * (1.0 - s))[..., None] * G)
@@ -199,6 +204,7 @@ class Likelihood:
         subsets = [subset for size in kinds for subset in itertools.combinations(range(m), size)]
         rows = [[1.0 / len(subset) if i in subset else 0.0 for i in range(m)] for subset in subsets]
         means = sign * self._floats(rows)  # (A, M)
+        squares = (means[:, :, None] * means[:, None, :]).flatten(-2)  # (A, M^2)
         size_of = torch.tensor([self.sizes.index(len(s)) + 1 if len(s) > 1 else 0 for s in subsets], device=self.device)
         own = subsets.index(tuple(range(chosen)))
 
@@ -207,8 +213,7 @@ class Likelihood:
             logits = u @ means.T + prevalence[..., None, :]  # (..., T, A)
             p = logits.softmax(-1)
             mean = p @ means  # (..., T, M)
-            spread = torch.einsum("...ta,ai,aj->...tij", p, means, means)
-            curvature = spread - mean[..., :, None] * mean[..., None, :]
+            curvature = (p @ squares).unflatten(-1, (m, m)) - mean[..., :, None] * mean[..., None, :]
             return _Terms(logits.log_softmax(-1)[..., own], means[own] - mean, curvature)
 
         return terms
@@ -217,13 +222,12 @@ class Likelihood:
         self, answers: Sequence[Answer], terms: Sequence[tuple[int, tuple[int, ...]]],
         worth: Callable[[Tensor, Tensor], _Terms],
     ) -> _Block:  # fmt: skip
-        whole = {"dtype": torch.long, "device": self.device}
-        return _Block(
-            torch.tensor([items for _, items in terms], **whole),  # type: ignore[arg-type]
-            torch.tensor([e for e, _ in terms], **whole),  # type: ignore[arg-type]
-            torch.tensor([answers[e].rater for e, _ in terms], **whole),  # type: ignore[arg-type]
-            worth,
+        items, numbers, raters = (
+            torch.tensor(column, dtype=torch.long, device=self.device)
+            for column in ([i for _, i in terms], [e for e, _ in terms], [answers[e].rater for e, _ in terms])
         )
+        cells = (items[:, :, None] * self.size + items[:, None, :]).flatten()
+        return _Block(items, numbers, raters, cells, worth)
 
     def _items(self, members: Sequence[int]) -> tuple[int, ...]:
         return tuple(self.n if item == ACCEPTABLE else item for item in members)

@@ -42,6 +42,7 @@ Array = NDArray[np.float64]
 
 _NEWTON = 60  # iterations at most; ten are usual
 _CLOSE = 1e-12  # relative gain of the log posterior, below which Newton has arrived
+_NEAR = 1e-7  # the same in a search for hyperparameters: the step that is differentiated squares what is left
 _HALVINGS = 40
 _SCALE = (math.log(4.0), 1.5, math.log(1e-2), math.log(1e3))  # mean, sd and range of the log scale
 _TIES = (math.log(0.3), 1.0, math.log(1e-3), math.log(50.0))
@@ -179,7 +180,8 @@ class Evidence:
     def near(self, theta: Tensor, start: Tensor | None) -> tuple[Tensor, Tensor]:
         """The same, and a = K^-1 f^ (..., n), Newton's method beginning at such an a of hyperparameters nearby."""
         K, hyper = self.prior_covariance(theta), self.hyper(theta)
-        found = solved(self.likelihood, K.detach(), Hyper(hyper.ties.detach(), hyper.precisions.detach()), start)
+        held = Hyper(hyper.ties.detach(), hyper.precisions.detach())
+        found = solved(self.likelihood, K.detach(), held, start, _CLOSE if start is None else _NEAR)
         at = self.likelihood(found.f, hyper)
         eye = torch.eye(self.likelihood.size, dtype=K.dtype, device=K.device)
         b = (at.H @ found.f[..., None])[..., 0] + at.slope  # (..., n)
@@ -229,7 +231,9 @@ class Solution:
 
 
 @torch.no_grad()
-def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper, start: Tensor | None = None) -> Solution:
+def solved(
+    likelihood: Likelihood, K: Tensor, hyper: Hyper, start: Tensor | None = None, close: float = _CLOSE
+) -> Solution:
     """The most probable utilities by Newton's method, from f = 0.
 
     Args:
@@ -237,6 +241,7 @@ def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper, start: Tensor | None
         K: Prior covariance, shape (..., n, n).
         hyper: Of the likelihood.
         start: K^-1 f to begin with, shape (..., n).
+        close: Relative gain of the log posterior, below which it ends.
     """
     eye = torch.eye(K.shape[-1], dtype=K.dtype, device=K.device)
     a = K.new_zeros(K.shape[:-1]) if start is None else start
@@ -263,7 +268,7 @@ def solved(likelihood: Likelihood, K: Tensor, hyper: Hyper, start: Tensor | None
             new_a, new_f, new, new_psi = a, f, at, psi  # rounding: nothing is left to gain
         gain = new_psi - psi
         a, f, at, psi = new_a, new_f, new, new_psi
-        if bool((gain <= _CLOSE * (1.0 + psi.abs())).all()):
+        if bool((gain <= close * (1.0 + psi.abs())).all()):
             break
     return Solution(f, a, at, iterations)
 

@@ -56,6 +56,9 @@ class Model:
     rivals: Sequence[str] = ()
     _made: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"Model({self.history!r}{f', none: {self.missing}' if self.surrogate is None else ''})"
+
     # -- predictions -----------------------------------------------------------------------------
 
     def predict(self, params: Params | Sequence[Params]) -> dict[str, tuple[Array, Array]]:

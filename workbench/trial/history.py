@@ -147,6 +147,10 @@ class History:
             stored_reference=None if stored_reference is None else tuple(stored_reference),
         )  # fmt: skip
 
+    def __repr__(self) -> str:
+        goals = ", ".join(goal.name for goal in self.objectives)
+        return f"History({len(self)} trials of {self.X.shape[1]} columns, {goals}, revision {self.revision})"
+
     def __len__(self) -> int:
         return len(self.rows)
 
