@@ -75,6 +75,9 @@ class Conditioning:
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Given:
         """Conditions for n trajectories; with `repeat` above 1, n has to be a multiple of it."""
+        if self.width == 0 and len(self.beta) == 1:
+            one = torch.ones(n, 1, dtype=torch.float64)
+            return Given(one, one[:, 0] * self.beta[0], None)
         groups = -(-n // self.repeat)
         gamma = torch.full((groups, self.objectives), self.alpha, dtype=torch.float64)
         w = torch._standard_gamma(gamma, generator=generator).clamp(min=1e-30)

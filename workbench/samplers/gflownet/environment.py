@@ -124,17 +124,15 @@ class Grid:
         inside = states < self._last  # (n, D)
         if self._border_ends:
             inside &= inside.all(1, keepdim=True)
-        mask = torch.ones(len(states), self.moves + 1, dtype=torch.bool)
-        if self._ends is not None and self._leads is not None:
-            code = states @ self._radix
-            mask[:, -1] = self._ends[code]
-            there = code[:, None] + self._radix  # may lie outside, where `inside` is False
-            inside &= self._leads[there.clamp(max=len(self._leads) - 1)]
-        mask[:, :-1] = inside
-        return mask
+        if self._ends is None or self._leads is None:
+            return torch.cat([inside, torch.ones(len(states), 1, dtype=torch.bool)], 1)
+        code = states @ self._radix
+        there = code[:, None] + self._radix  # may lie outside, where `inside` is False
+        inside &= self._leads[there.clamp(max=len(self._leads) - 1)]
+        return torch.cat([inside, self._ends[code][:, None]], 1)
 
     def after(self, states: Tensor, actions: Tensor) -> Tensor:
-        return states + self._unit[actions]
+        return states + self._unit.index_select(0, actions)
 
     def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
         return actions

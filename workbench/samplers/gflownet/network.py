@@ -17,8 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-_FEW = 8  # columns up to which adding rows one by one is quicker than an embedding bag
-
 
 @dataclass(frozen=True)
 class Trace:
@@ -33,6 +31,34 @@ class Trace:
     version: int
     hidden: tuple[Tensor, ...]
     outputs: Tensor
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The network's parameters, out of their modules.
+
+    Args:
+        offsets: Row of the table where each column's values begin, shape (D,).
+        table: What each value adds to the first layer, shape (Σ sizes, h).
+        layers: Bias and weights, transposed, of each further layer.
+    """
+
+    offsets: Tensor
+    table: Tensor
+    layers: tuple[tuple[Tensor, Tensor], ...]
+
+    def __call__(self, states: Tensor, base: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Hidden values and outputs at states (n, D); `base` of each state, shape (n, h), or of all, shape (h,)."""
+        n, width = states.shape
+        tokens = (states + self.offsets).view(-1)
+        bags = torch.arange(0, n * width, width)
+        h = torch.embedding_bag(self.table, tokens, bags, False, 0)[0].add_(base).relu_()
+        hidden = [h]
+        for bias, weight in self.layers[:-1]:
+            h = torch.addmm(bias, h, weight).relu_()
+            hidden.append(h)
+        bias, weight = self.layers[-1]
+        return tuple(hidden), torch.addmm(bias, h, weight)
 
 
 class Network(nn.Module):
@@ -84,19 +110,15 @@ class Network(nn.Module):
         assert condition is not None
         return torch.addmm(bias, condition, self.given)
 
+    def prepared(self) -> Prepared:
+        """The parameters as they are now, laid out for many calls without a gradient."""
+        biases = [bias.detach() for bias in self.biases]
+        weights = [weight.detach().T for weight in self.weights]
+        return Prepared(self.offsets, self.table.detach(), tuple(zip(biases[1:], weights, strict=True)))
+
     def compute(self, states: Tensor, base: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Hidden values and outputs at states (n, D); `base` of each state, shape (n, h), or of all, shape (h,)."""
-        tokens = states + self.offsets  # (n, D)
-        if tokens.shape[1] > _FEW:
-            h = nn.functional.embedding_bag(tokens, self.table, mode="sum") + base
-        else:
-            h = self.table[tokens[:, 0]] + base
-            for column in range(1, tokens.shape[1]):
-                h += self.table[tokens[:, column]]
-        hidden = [h.relu_()]
-        for weight, bias in zip(self.weights[:-1], list(self.biases)[1:-1], strict=True):
-            hidden.append(torch.addmm(bias, hidden[-1], weight.T).relu_())
-        return tuple(hidden), torch.addmm(self.biases[-1], hidden[-1], self.weights[-1].T)
+        return self.prepared()(states, base)
 
     def forward(
         self, states: Tensor, condition: Tensor | None = None, row: Tensor | None = None, trace: Trace | None = None
