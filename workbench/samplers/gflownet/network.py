@@ -41,21 +41,27 @@ class Prepared:
         offsets: Row of the table where each column's values begin, shape (D,).
         table: What each value adds to the first layer, shape (Σ sizes, h).
         layers: Bias and weights, transposed, of each further layer.
+        slope: Of the rectifier below 0.
     """
 
     offsets: Tensor
     table: Tensor
     layers: tuple[tuple[Tensor, Tensor], ...]
+    slope: float
+
+    def _rectified(self, h: Tensor) -> Tensor:
+        return nn.functional.leaky_relu_(h, self.slope) if self.slope else h.relu_()
 
     def __call__(self, states: Tensor, base: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Hidden values and outputs at states (n, D); `base` of each state, shape (n, h), or of all, shape (h,)."""
         n, width = states.shape
         tokens = (states + self.offsets).view(-1)
         bags = torch.arange(0, n * width, width)
-        h = torch.embedding_bag(self.table, tokens, bags, False, 0)[0].add_(base).relu_()
+        h = torch.embedding_bag(self.table, tokens, bags, False, 0)[0].add_(base)
+        h = self._rectified(h)
         hidden = [h]
         for bias, weight in self.layers[:-1]:
-            h = torch.addmm(bias, h, weight).relu_()
+            h = self._rectified(torch.addmm(bias, h, weight))
             hidden.append(h)
         bias, weight = self.layers[-1]
         return tuple(hidden), torch.addmm(bias, h, weight)
@@ -69,19 +75,21 @@ class Network(nn.Module):
         outputs: Number of outputs.
         hidden: Units of each hidden layer, at least one layer.
         condition: Numbers that a condition consists of; 0: there is none.
+        slope: Of the rectifier below 0.
         generator: Draws the initial weights: uniform within ±1/sqrt(inputs), as torch's linear layers.
         dtype: Of the weights.
     """
 
     def __init__(
         self, sizes: Sequence[int], outputs: int, *, hidden: Sequence[int] = (256, 256), condition: int = 0,
-        generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32,
+        slope: float = 0.0, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32,
     ) -> None:  # fmt: skip
         super().__init__()
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
         self.offsets: Tensor
         self.register_buffer("offsets", offsets, persistent=False)
         rows = sum(sizes) + condition
+        self.slope = slope
 
         def drawn(shape: tuple[int, ...], inputs: int) -> nn.Parameter:
             bound = inputs**-0.5
@@ -114,7 +122,7 @@ class Network(nn.Module):
         """The parameters as they are now, laid out for many calls without a gradient."""
         biases = [bias.detach() for bias in self.biases]
         weights = [weight.detach().T for weight in self.weights]
-        return Prepared(self.offsets, self.table.detach(), tuple(zip(biases[1:], weights, strict=True)))
+        return Prepared(self.offsets, self.table.detach(), tuple(zip(biases[1:], weights, strict=True)), self.slope)
 
     def compute(self, states: Tensor, base: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """Hidden values and outputs at states (n, D); `base` of each state, shape (n, h), or of all, shape (h,)."""
@@ -141,7 +149,7 @@ class Network(nn.Module):
             hidden, outputs = trace.hidden, trace.outputs
         parameters = [self.table, *self.biases, *self.weights, *([] if self.given is None else [self.given])]
         result: Tensor = _Remembered.apply(  # type: ignore[no-untyped-call]
-            states + self.offsets, condition, row, hidden, outputs, len(self.weights), *parameters
+            states + self.offsets, condition, row, hidden, outputs, len(self.weights), self.slope, *parameters
         )
         return result
 
@@ -152,10 +160,10 @@ class _Remembered(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, tokens: Tensor, condition: Tensor | None, row: Tensor | None, hidden: tuple[Tensor, ...],
-        outputs: Tensor, layers: int, *parameters: Tensor,
+        outputs: Tensor, layers: int, slope: float, *parameters: Tensor,
     ) -> Tensor:  # fmt: skip
         ctx.tokens, ctx.condition, ctx.row, ctx.hidden = tokens, condition, row, hidden
-        ctx.rows = parameters[0].shape[0]
+        ctx.rows, ctx.slope = parameters[0].shape[0], slope
         ctx.given = len(parameters) > 2 * layers + 2
         ctx.save_for_backward(*parameters[layers + 2 : 2 * layers + 2])
         return outputs.view_as(outputs)
@@ -167,7 +175,11 @@ class _Remembered(torch.autograd.Function):
         to_biases: list[Tensor] = [g.sum(0)]
         for h, weight in zip(reversed(ctx.hidden), reversed(ctx.saved_tensors), strict=True):
             to_weights.append(g.T @ h)
-            g = torch.ops.aten.threshold_backward(g @ weight, h, 0)
+            g = g @ weight
+            if ctx.slope:
+                g = torch.ops.aten.leaky_relu_backward(g, h, ctx.slope, True)
+            else:
+                g = torch.ops.aten.threshold_backward(g, h, 0)
             to_biases.append(g.sum(0))
         table = g.new_zeros(ctx.rows, g.shape[1])
         for column in range(ctx.tokens.shape[1]):
@@ -176,4 +188,4 @@ class _Remembered(torch.autograd.Function):
         if ctx.given:
             each = g.new_zeros(len(ctx.condition), g.shape[1]).index_add_(0, ctx.row, g)  # (B, h)
             given = [ctx.condition.T @ each]
-        return (None,) * 6 + (table, *reversed(to_biases), *reversed(to_weights), *given)
+        return (None,) * 7 + (table, *reversed(to_biases), *reversed(to_weights), *given)

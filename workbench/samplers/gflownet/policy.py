@@ -62,12 +62,14 @@ class Policy(nn.Module):
         dtype: Of the network.
         bound: Logits are kept within ± this by a smooth bound; None: they are free. Order-preserving training drives
             them apart without end.
+        slope: Of the network's rectifier below 0.
     """
 
     def __init__(
         self, environment: Environment, *, hidden: Sequence[int] = (256, 256),
         backward: Literal["uniform", "learned"] = "uniform", flows: bool = False, condition: int = 0,
         generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32, bound: float | None = None,
+        slope: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         if backward not in ("uniform", "learned"):
@@ -78,7 +80,13 @@ class Policy(nn.Module):
         self._never = torch.tensor(NEVER, dtype=dtype)  # made once: `where` is slow at making it from a number
         outputs = self.actions + (environment.undos if self.learned else 0) + (1 if flows else 0)
         self.network = Network(
-            environment.sizes, outputs, hidden=hidden, condition=condition, generator=generator, dtype=dtype
+            environment.sizes,
+            outputs,
+            hidden=hidden,
+            condition=condition,
+            slope=slope,
+            generator=generator,
+            dtype=dtype,
         )
 
     # -- sampling --------------------------------------------------------------------------------

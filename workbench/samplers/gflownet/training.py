@@ -34,6 +34,7 @@ Rewards = Callable[[Tensor], Tensor]
 """States (n, D) -> rewards (n, m), each larger is better; for ratios to mean anything, in [0, 1]."""
 
 _WITH_FLOWS = ("db", "subtb", "op_db")
+_ORDERED = ("op", "op_db")
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,12 @@ class Trainer:
         rewards = self.rewards(drawn.ends)
         log_reward = self.conditioning.log_reward(rewards, given).clamp(min=settings.least)
         evaluation = self.policy.evaluate(drawn)
-        loss = self._loss(evaluation, rewards, log_reward, given)
-        if again and self.archive is not None:
-            loss = (n * loss + again * self._replayed(again, self.archive)) / settings.batch
+        if settings.objective in _ORDERED:
+            loss = self._ordered(evaluation, rewards, again)
+        else:
+            loss = self._balanced(evaluation, rewards, log_reward, given)
+            if again and self.archive is not None:
+                loss = (n * loss + again * self._replayed(again, self.archive)) / settings.batch
         if settings.regularize:
             loss = loss + settings.regularize * objectives.backward_divergence(self.policy, evaluation)
         self.optimizer.zero_grad(set_to_none=True)
@@ -225,7 +229,7 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 
-    def _loss(self, e: Evaluation, rewards: Tensor, log_reward: Tensor, given: Given) -> Tensor:
+    def _balanced(self, e: Evaluation, rewards: Tensor, log_reward: Tensor, given: Given) -> Tensor:
         settings = self.settings
         match settings.objective:
             case "tb":
@@ -238,11 +242,7 @@ class Trainer:
                 return objectives.sub_trajectory_balance(e, log_reward, settings.decay)
             case "fm":
                 return objectives.flow_matching(self.policy, e, self._everywhere(e.trajectories, given))
-            case "op":
-                return self._order(objectives.learnt_log_reward(e), rewards)
-            case "op_db":
-                order = self._order(objectives.learnt_log_reward_of_flows(e), rewards)
-                return objectives.moves_only_balance(e) + settings.order * order
+        raise InvalidValueError(f"objective {settings.objective!r} knows an order only, and balances nothing")
 
     def _everywhere(self, t: Trajectories, given: Given) -> Tensor:
         """log R of every visited state, -inf where none may end, shape (N,)."""
@@ -252,12 +252,38 @@ class Trainer:
         log_reward = self.conditioning.log_reward(rewards, some).clamp(min=self.settings.least)
         return torch.full((len(t.states),), -torch.inf).masked_scatter(ends, log_reward.float())
 
+    def _ordered(self, e: Evaluation, rewards: Tensor, again: int) -> Tensor:
+        """The order of the batch, and of members of the archive beside it, against all that the archive holds.
+
+        Labels of the batch alone contradict each other from one batch to the next, and a part of the front that is not
+        sampled any more has no way back.
+        """
+        learnt = (
+            objectives.learnt_log_reward if self.settings.objective == "op" else objectives.learnt_log_reward_of_flows
+        )
+        log_reward, known = learnt(e), rewards
+        if again and self.archive is not None:
+            ends, best = self.archive.draw(again, self.generator)
+            given = self.conditioning.draw(again, self.generator)
+            back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
+            log_reward = torch.cat([log_reward, learnt(self.policy.evaluate(back))])
+            known = torch.cat([rewards, best])
+        loss = self._order(log_reward, known)
+        if self.settings.objective == "op_db":
+            loss = objectives.moves_only_balance(e) + self.settings.order * loss
+        return loss
+
     def _order(self, log_reward: Tensor, rewards: Tensor) -> Tensor:
         if rewards.shape[1] == 1:  # a total order: each against another one
             shuffled = torch.randperm(len(rewards), generator=self.generator)
             labels = objectives.pair_labels(rewards[:, 0], rewards[shuffled, 0])
             return objectives.order_preserving_pairs(log_reward, log_reward[shuffled], labels)
-        front = non_dominated(rewards.double().numpy())
+        beside = rewards
+        if self.archive is not None and self.archive.rewards is not None:
+            beside = torch.cat([rewards, self.archive.rewards])
+        front = non_dominated(beside.double().numpy())[: len(rewards)]
+        if not front.any():  # the archive dominates all of the batch: their order among themselves
+            front = non_dominated(rewards.double().numpy())
         return objectives.order_preserving(log_reward, torch.from_numpy(np.asarray(front)))
 
     def _replayed(self, n: int, archive: Archive) -> Tensor:
@@ -266,7 +292,7 @@ class Trainer:
         given = self.conditioning.draw(n, self.generator)
         back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
         log_reward = self.conditioning.log_reward(rewards, given).clamp(min=self.settings.least)
-        return self._loss(self.policy.evaluate(back), rewards, log_reward, given)
+        return self._balanced(self.policy.evaluate(back), rewards, log_reward, given)
 
     # -- checkpoints ------------------------------------------------------------------------------
 
