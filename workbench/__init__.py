@@ -19,6 +19,7 @@ _HOMES = {
     "workbench.samplers.base": "AskRequest Proposal Sampler",
     "workbench.samplers.bayesian": "GPSampler",
     "workbench.samplers.evolutionary": "EvolutionarySampler",
+    "workbench.samplers.gflownet": "GFlowNetSampler",
     "workbench.samplers.preferential": "PreferenceSampler",
     "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
     "workbench.samplers.zeroth_order": "RankSGDSampler",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from workbench.samplers.base import Sampler as Sampler
     from workbench.samplers.bayesian import GPSampler as GPSampler
     from workbench.samplers.evolutionary import EvolutionarySampler as EvolutionarySampler
+    from workbench.samplers.gflownet import GFlowNetSampler as GFlowNetSampler
     from workbench.samplers.preferential import PreferenceSampler as PreferenceSampler
     from workbench.samplers.quasirandom import GridSampler as GridSampler
     from workbench.samplers.quasirandom import RandomSampler as RandomSampler

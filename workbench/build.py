@@ -19,6 +19,7 @@ from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
 from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
+from workbench.samplers.gflownet import GFlowNetSampler
 from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
 from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
@@ -38,6 +39,7 @@ _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "evolutionary": EvolutionarySampler,
     "preference": PreferenceSampler,
     "rank_sgd": RankSGDSampler,
+    "gflownet": GFlowNetSampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,
