@@ -18,6 +18,7 @@ _HOMES = {
     "workbench.trial": "History Observation Trial TrialState",
     "workbench.samplers.base": "AskRequest Proposal Sampler",
     "workbench.samplers.bayesian": "GPSampler",
+    "workbench.samplers.consensus": "CBOSampler",
     "workbench.samplers.evolutionary": "EvolutionarySampler",
     "workbench.samplers.gflownet": "GFlowNetSampler",
     "workbench.samplers.preferential": "PreferenceSampler",

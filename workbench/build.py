@@ -18,6 +18,7 @@ from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
+from workbench.samplers.consensus import CBOSampler
 from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
 from workbench.samplers.gflownet import GFlowNetSampler
 from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
@@ -36,6 +37,7 @@ Spec = str | Mapping[str, Any] | Sampler
 
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
+    "cbo": CBOSampler,
     "evolutionary": EvolutionarySampler,
     "preference": PreferenceSampler,
     "rank_sgd": RankSGDSampler,

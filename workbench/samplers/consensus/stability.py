@@ -66,6 +66,28 @@ def check_stable(drift: float, noise: float, dt: float, d: int, *, anisotropic: 
     )
 
 
+def noise_for(wanted: float, drift: float, dt: float, d: int, *, anisotropic: bool) -> float:
+    """The larger of the two noises with which the swarm draws together so fast, or the one with which it does fastest.
+
+    Args:
+        wanted: Contraction of a step, below 0.
+        drift, dt, d, anisotropic: As of `contraction`.
+    """
+
+    def at(noise: float) -> float:
+        return contraction(drift, noise, dt, d, anisotropic=anisotropic)
+
+    high = largest_noise(drift, dt, d, anisotropic=anisotropic)
+    grid = np.linspace(0.0, high, 65)[1:]
+    low = float(grid[np.argmin([at(float(noise)) for noise in grid])])
+    if at(low) >= wanted:
+        return low
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if at(middle) < wanted else (low, middle)
+    return 0.5 * (low + high)
+
+
 def largest_noise(drift: float, dt: float, d: int, *, anisotropic: bool) -> float:
     """The noise at which a swarm just does not draw together, by bisection."""
     low, high = 0.0, 1.0

@@ -125,6 +125,7 @@ class Rules:
         batching: Random batches.
         kick: Restarts.
         mirror: A set to stay in.
+        wall: Positions put back where they may be after each step, such as by reflection at the walls of a box.
         kappa: Width of a kernel that polarises; infinite for one consensus.
     """
 
@@ -134,6 +135,7 @@ class Rules:
     batching: Batching | None = None
     kick: Kick | None = None
     mirror: Mirror | None = None
+    wall: Callable[[Tensor], Tensor] | None = None
     kappa: float = math.inf
 
 
@@ -244,6 +246,8 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         stays = stays | outside
     step = torch.where(stays[..., None], torch.zeros_like(step), step)
     dual = state.dual + step
+    if rules.wall is not None:
+        dual = rules.wall(dual)
     X = dual if rules.mirror is None else rules.mirror.primal(dual)
     X = torch.where(stays[..., None], swarm.X, X)
     if partial and batch is not None:  # the others have not moved
