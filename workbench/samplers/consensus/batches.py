@@ -133,7 +133,7 @@ class _Loop:
     def _milestone(self, state: State) -> Milestone:
         parts = {
             "X": state.swarm.X, "e": state.swarm.e, "Y": state.swarm.Y, "f": state.swarm.f, "V": state.swarm.V,
-            "dual": state.dual, "alpha": state.alpha, "c": state.c, "size": state.size, "best": state.best,
+            "dual": state.dual, "alpha": state.alpha, "c": state.c, "logits": state.logits, "best": state.best,
             "least": state.least, "since": state.since, "running": state.running,
         }  # fmt: skip
         stored: dict[str, NDArray[np.generic]] = {name: part.numpy() for name, part in parts.items()}
@@ -150,12 +150,12 @@ class _Loop:
         self._m = int(stored["m"])
         part: dict[str, Any] = {
             name: torch.as_tensor(np.array(stored[name]))
-            for name in ("X", "e", "Y", "f", "V", "dual", "alpha", "c", "size", "best", "least", "since", "running")
+            for name in ("X", "e", "Y", "f", "V", "dual", "alpha", "c", "logits", "best", "least", "since", "running")
         }
         self._generator.set_state(torch.as_tensor(np.array(stored["generator"], dtype=np.uint8)))
         swarm = Swarm(*(part.pop(name) for name in ("X", "e", "Y", "f", "V")))
         return State(
-            swarm, part["dual"], part["alpha"], float(stored["sigma"]), part["c"], part["size"], part["best"],
+            swarm, part["dual"], part["alpha"], float(stored["sigma"]), part["c"], part["logits"], part["best"],
             part["least"], part["since"], part["running"], int(stored["step"]), int(stored["evaluations"]),
         )  # fmt: skip
 

@@ -83,8 +83,15 @@ class Swarm:
         """A swarm that begins at X."""
         return cls(X, e, X, e, torch.zeros_like(X))
 
-    def seen(self, X: Tensor, e: Tensor) -> Swarm:
-        """The swarm after it has moved to X and has seen energies e there; best points never get worse."""
+    def seen(self, X: Tensor, e: Tensor, *, remember: bool = True) -> Swarm:
+        """The swarm after it has moved to X and has seen energies e there; best points never get worse.
+
+        Args:
+            X, e: Positions and energies.
+            remember: Are best points wanted? Else they are the positions.
+        """
+        if not remember:
+            return Swarm(X, e, X, e, self.V)
         better = e < self.f
         Y = torch.where(better[..., None], X, self.Y)
         return replace(self, X=X, e=e, Y=Y, f=torch.where(better, e, self.f))
@@ -186,7 +193,8 @@ def increment(
         memory_normals: The same for the noise towards best points.
     """
     dt, D = dynamics.dt, swarm.X - c
-    moved = _spread(D, dynamics) * normals * (dynamics.noise * math.sqrt(dt)) - (dynamics.drift * dt) * D
+    width = dynamics.noise * math.sqrt(dt)
+    moved = torch.addcmul(D * (-dynamics.drift * dt), _spread(D, dynamics), normals, value=width)
     if dynamics.memory or dynamics.memory_noise:
         own = swarm.X - swarm.Y
         moved = moved - (dynamics.memory * dt) * own

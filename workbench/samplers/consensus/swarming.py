@@ -149,7 +149,7 @@ class State:
         alpha: Shape (M,).
         sigma: Factor of the noise.
         c: Consensus of the last step, shape (M, 1, d) or (M, N, d).
-        size: Its effective size, shape (M,).
+        logits: Log-weights that it was made of, shape (M, N).
         best: Best position that was evaluated, shape (M, d), and its energy, shape (M,).
         least: See `best`.
         since: Steps since it last got better, shape (M,).
@@ -163,13 +163,18 @@ class State:
     alpha: Tensor
     sigma: float
     c: Tensor
-    size: Tensor
+    logits: Tensor
     best: Tensor
     least: Tensor
     since: Tensor
     running: Tensor
     step: int = 0
     evaluations: int = 0
+
+    @property
+    def size(self) -> Tensor:
+        """Effective number of particles that the consensus is made of, shape (M,)."""
+        return effective_size(self.logits)
 
     @property
     def spread(self) -> Tensor:
@@ -201,7 +206,7 @@ def begin(f: Function, X: Tensor, rules: Rules) -> State:
     start = alpha_for(e, rules.schedule.share) if alpha is None else torch.full_like(least, alpha)
     logits = log_weights(e, start)
     return State(
-        Swarm.at(X, e), dual, start, 1.0, consensus(X, logits), effective_size(logits),
+        Swarm.at(X, e), dual, start, 1.0, consensus(X, logits), logits,
         _row(X, at), least, torch.zeros_like(at), torch.ones_like(at, dtype=torch.bool), 0, N,
     )  # fmt: skip
 
@@ -241,33 +246,45 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         width = rules.kick.noise * math.sqrt(dynamics.dt)
         step = step + torch.where(still[:, None, None], width * normals(), torch.zeros_like(step))
     partial = batch is not None and rules.batching is not None and rules.batching.update == "partial"
-    stays = ~state.running[:, None]
+    stays = None  # which particles do not move, shape (M, N)
+    if rules.stop.each:
+        stays = (~state.running[:, None]).expand_as(swarm.e)
     if partial and outside is not None:
-        stays = stays | outside
-    step = torch.where(stays[..., None], torch.zeros_like(step), step)
-    dual = state.dual + step
+        stays = outside if stays is None else stays | outside
+    dual = state.dual + (step if stays is None else step.masked_fill(stays[..., None], 0.0))
     if rules.wall is not None:
         dual = rules.wall(dual)
     X = dual if rules.mirror is None else rules.mirror.primal(dual)
-    X = torch.where(stays[..., None], swarm.X, X)
+    X = _kept(stays, swarm.X, X)
     if partial and batch is not None:  # the others have not moved
         some = f(X.gather(1, batch[..., None].expand(-1, -1, X.shape[2])))
         e = swarm.e.scatter(1, batch, some)
     else:
         e = f(X)
-    e = torch.where(stays, swarm.e, e)
-    swarm = replace(swarm, V=torch.where(stays[..., None], swarm.V, V)).seen(X, e)
+    e = _kept(stays, swarm.e, e)
+    V = _kept(stays, swarm.V, V)
+    swarm = replace(swarm, V=V).seen(X, e, remember=dynamics.remembers)
     low, at = torch.where(torch.isnan(e), torch.inf, e).min(dim=1)
     better = (low < state.least) & state.running
     alpha = (alpha * rules.schedule.growth).clamp_max(rules.schedule.largest)
+    running = state.running
+    if rules.stop.each:
+        alpha = torch.where(running, alpha, state.alpha)
+        c = torch.where(running[:, None, None], c, state.c)
+        logits = torch.where(running[:, None], logits, state.logits)
     return State(
-        swarm, dual, torch.where(state.running, alpha, state.alpha), state.sigma * rules.schedule.cooling,
-        torch.where(state.running[:, None, None], c, state.c),
-        torch.where(state.running, effective_size(logits), state.size),
+        swarm, dual, alpha, state.sigma * rules.schedule.cooling, c, logits,
         torch.where(better[:, None], _row(X, at), state.best), torch.where(better, low, state.least),
-        torch.where(better, 0, state.since + state.running.long()), state.running,
+        torch.where(better, 0, state.since + running.long()), running,
         state.step + 1, state.evaluations + _cost(rules, X.shape[1], batch),
     )  # fmt: skip
+
+
+def _kept(stays: Tensor | None, old: Tensor, new: Tensor) -> Tensor:
+    """The old rows where particles stay, (M, N) or (M, N, d)."""
+    if stays is None or new is old:
+        return new
+    return torch.where(stays if old.dim() == stays.dim() else stays[..., None], old, new)
 
 
 def _cost(rules: Rules, N: int, batch: Tensor | None) -> int:
