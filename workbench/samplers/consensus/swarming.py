@@ -127,6 +127,7 @@ class Rules:
         mirror: A set to stay in.
         wall: Positions put back where they may be after each step, such as by reflection at the walls of a box.
         kappa: Width of a kernel that polarises; infinite for one consensus.
+        allow_unstable: Run a swarm that flies apart, too.
     """
 
     dynamics: Dynamics = field(default_factory=Dynamics)
@@ -137,6 +138,7 @@ class Rules:
     mirror: Mirror | None = None
     wall: Callable[[Tensor], Tensor] | None = None
     kappa: float = math.inf
+    allow_unstable: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def begin(f: Function, X: Tensor, rules: Rules) -> State:
         UnsupportedError: if the swarm would fly apart.
     """
     dynamics, N = rules.dynamics, X.shape[1]
-    if dynamics.kind != "covariance" and math.isinf(dynamics.truncation):
+    if dynamics.kind != "covariance" and math.isinf(dynamics.truncation) and not rules.allow_unstable:
         check_stable(
             dynamics.drift, dynamics.noise, dynamics.dt, X.shape[2], anisotropic=dynamics.kind == "anisotropic"
         )
