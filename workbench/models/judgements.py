@@ -206,15 +206,18 @@ class Likelihood:
         means = sign * self._floats(rows)  # (A, M)
         squares = (means[:, :, None] * means[:, None, :]).flatten(-2)  # (A, M^2)
         size_of = torch.tensor([self.sizes.index(len(s)) + 1 if len(s) > 1 else 0 for s in subsets], device=self.device)
-        own = subsets.index(tuple(range(chosen)))
+        own, tied = subsets.index(tuple(range(chosen))), max(kinds) > 1
 
         def terms(u: Tensor, ties: Tensor) -> _Terms:
-            prevalence = torch.cat([ties.new_zeros(*ties.shape[:-1], 1), ties], dim=-1)[..., size_of]  # (..., A)
-            logits = u @ means.T + prevalence[..., None, :]  # (..., T, A)
-            p = logits.softmax(-1)
+            logits = u @ means.T  # (..., T, A)
+            if tied:
+                prevalence = torch.cat([ties.new_zeros(*ties.shape[:-1], 1), ties], dim=-1)[..., size_of]  # (..., A)
+                logits = logits + prevalence[..., None, :]
+            logs = logits.log_softmax(-1)
+            p = logs.exp()
             mean = p @ means  # (..., T, M)
             curvature = (p @ squares).unflatten(-1, (m, m)) - mean[..., :, None] * mean[..., None, :]
-            return _Terms(logits.log_softmax(-1)[..., own], means[own] - mean, curvature)
+            return _Terms(logs[..., own], means[own] - mean, curvature)
 
         return terms
 

@@ -200,7 +200,7 @@ class History:
         """Columns of X that are active, shape (n, d)."""
         return ~np.isnan(self.X)
 
-    @property
+    @functools.cached_property
     def placed(self) -> NDArray[np.bool_]:
         """Has a place in the present space, shape (n,): false for a trial of an earlier one that it cannot hold."""
         placed: NDArray[np.bool_] = np.any(self.mask, axis=1)
