@@ -62,7 +62,7 @@ class Trust:
 @torch.no_grad()
 def trust(
     policy: Policy, log_rewards: LogRewards, generator: torch.Generator, *, graph: Graph | None = None,
-    condition: Tensor | None = None, held_out: Tensor | None = None,
+    condition: Tensor | None = None, held_out: Tensor | None = None, samples: int = _SAMPLES,
 ) -> Trust:  # fmt: skip
     """Look at a policy.
 
@@ -73,9 +73,10 @@ def trust(
         graph: Its environment, enumerated, where that is possible.
         condition: The one that it is looked at for, shape (C,).
         held_out: Ends for the correlation, shape (k, D); None: what it samples with half of the actions at random.
+        samples: How many are drawn; as many again where nothing is held out and no graph is given.
     """
-    given = None if condition is None else condition.expand(_SAMPLES, -1)
-    drawn = policy.sample(_SAMPLES, generator, condition=given)
+    given = None if condition is None else condition.expand(samples, -1)
+    drawn = policy.sample(samples, generator, condition=given)
     log_reward = log_rewards(drawn.ends).double()
     gap = log_reward - policy.evaluate(drawn).log_ratio.double()
     weights = (gap - gap.max()).exp()
@@ -89,7 +90,7 @@ def trust(
     else:
         ends = held_out
         if ends is None:
-            ends = torch.unique(policy.sample(_SAMPLES, generator, condition=given, epsilon=_HALF).ends, dim=0)
+            ends = torch.unique(policy.sample(samples, generator, condition=given, epsilon=_HALF).ends, dim=0)
         log_p, against = log_probability(policy, ends, generator, condition), log_rewards(ends).double()
     correlation, slope = _line(against, log_p)
     reasons = _reasons(distance, coverage, correlation, effective)
