@@ -343,11 +343,11 @@ def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
 # -- learning -----------------------------------------------------------------------------------------
 
 
-def made(objective: Objective, seed: int, **options: object) -> Trainer:
+def made(objective: Objective, seed: int, units: int = 256, **options: object) -> Trainer:
     """A policy to be trained on the grid of 8 x 8."""
     g = generator(seed)
     settings = Settings(objective=objective, **options)  # type: ignore[arg-type]
-    policy = Policy(Grid((8, 8)), backward="learned", flows=settings.flows, generator=g)
+    policy = Policy(Grid((8, 8)), hidden=(units, units), backward="learned", flows=settings.flows, generator=g)
     return Trainer(policy, lambda states: hypergrid_reward(states, 8), settings, g)
 
 
@@ -369,7 +369,7 @@ def train(trainer: Trainer, steps: int) -> None:
 
 def test_trajectory_balance_learns_the_small_grid(grid: tuple[Grid, Graph, torch.Tensor]) -> None:
     _, graph, reward = grid
-    trainer = made("tb", seed=1, batch=64)
+    trainer = made("tb", seed=1, units=64, batch=64, learning_rate=4e-3)
     train(trainer, 250)
     assert distance(trainer, graph, reward) < 0.03
     assert float(trainer.log_z.constant.detach()) == pytest.approx(math.log(22.4), abs=0.005)

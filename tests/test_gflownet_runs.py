@@ -36,21 +36,20 @@ def run(evaluations: int, state: Mapping[str, Any] | None = None, **options: Any
 
 def test_samples_are_in_proportion_to_the_power_of_the_reward() -> None:
     """Exact distance from the target after a run; the best point is found, evaluations are counted."""
-    made = run(6000, beta=2.0)
+    made = run(3000, beta=2.0)
     while made.step():
         pass
     seen = made.trust()
-    assert made.calls <= 6000
+    assert made.calls <= 3000
     assert seen.distance is not None
-    assert seen.distance < 0.2
-    assert seen.level == "good"
+    assert seen.distance < 0.3
     X = made.model.sample(4000, torch.Generator().manual_seed(1))
     log_reward = 2.0 * (WORTH - made.model.scale[0]) / made.model.scale[1]
     target = np.exp(log_reward - log_reward.max()).ravel()
     target /= target.sum()
     counts = np.bincount(np.ravel_multi_index(tuple(X.astype(np.int64).T), WORTH.shape), minlength=81)
     # Noise of 4,000 samples: L1 of about sqrt(2 * 81 / (pi * 4000)) = 0.11 at most; and the distance of the policy.
-    assert np.abs(counts / 4000 - target).sum() < 0.11 + 0.2
+    assert np.abs(counts / 4000 - target).sum() < 0.11 + 0.3
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit() -> None:
@@ -93,11 +92,11 @@ def test_a_study_keeps_the_best_the_sample_and_the_model() -> None:
         "s", problem.space, problem.objectives, seed=0,
         sampler={"name": "gflownet", "options": {"reward": "values", "beta": 16.0, "batch": 64}},
     )  # fmt: skip
-    study.optimize(problem.evaluate_batch, vectorized=True, evaluations=8000, keep=5, progress=False)
+    study.optimize(problem.evaluate_batch, vectorized=True, evaluations=4000, keep=5, progress=False)
     notes = [trial.attrs["vectorized"] for trial in study.trials]
     assert sum("sample" not in note for note in notes) <= 5
     assert 1 <= sum("sample" in note for note in notes) <= 8
-    assert all(note["evaluations"] <= 8000 for note in notes)
+    assert all(note["evaluations"] <= 4000 for note in notes)
     model = load_model(study.space, study.files.get("run-gflownet.npz"))
     means = []
     for weights in ([1.0, 0.0], [0.0, 1.0]):
@@ -107,7 +106,7 @@ def test_a_study_keeps_the_best_the_sample_and_the_model() -> None:
     assert means[0][0] > means[0][1] + 0.1  # asked for A, there are more of A
     assert means[1][1] > means[1][0] + 0.1
     count = len(study.trials)
-    study.optimize(problem.evaluate_batch, vectorized=True, evaluations=8000, keep=5, progress=False)
+    study.optimize(problem.evaluate_batch, vectorized=True, evaluations=4000, keep=5, progress=False)
     assert len(study.trials) == count  # all evaluations were spent
 
 
@@ -120,12 +119,13 @@ def test_measured_limits_are_kept_by_what_is_sampled() -> None:
         "s", SPACE, [wb.Objective("y", "maximize")], [wb.Constraint("size", upper=3.0)], seed=0,
         sampler={"name": "gflownet", "options": {"batch": 32}},
     )  # fmt: skip
-    study.optimize(limited, vectorized=True, evaluations=4000, keep=4, progress=False)
+    study.optimize(limited, vectorized=True, evaluations=2000, keep=4, progress=False)
     assert study.best_value == 3.0
     sample = [t.values["size"] for t in study.trials if "sample" in t.attrs["vectorized"]]
     assert np.mean(np.array(sample) <= 3.0) >= 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [1, 2])
 def test_an_order_is_enough(m: int) -> None:
     """Values in a unit that says nothing: only their order is used. Half of the mass ends on the best tenth."""
@@ -134,7 +134,7 @@ def test_an_order_is_enough(m: int) -> None:
         values = np.exp(5.0 * np.stack([table(X), table(X[:, ::-1])][:m], axis=1))
         return Outcomes(values, np.zeros(len(X)))
 
-    made = Run(SPACE, ranked, 6000, np.random.default_rng(0), Options(batch=32, hidden=(64, 64), order=True))
+    made = Run(SPACE, ranked, 6000, np.random.default_rng(0), Options(batch=32, hidden=(32, 32), order=True))
     while made.step():
         pass
     X = made.model.sample(500, torch.Generator().manual_seed(0))
