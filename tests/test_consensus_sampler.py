@@ -90,6 +90,7 @@ def test_a_swarm_finds_what_is_best_and_says_why():
     assert len({t.meta["cbo"]["particle"] for t in s.trials}) == 10
 
 
+@pytest.mark.slow
 def test_a_mixed_conditional_constrained_space():
     s = study(MIXED, budget=150)
     s.optimize(lambda trial: mixed(trial.params), until=150, progress=False)

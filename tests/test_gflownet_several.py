@@ -160,7 +160,7 @@ def ordered(graph: Graph, pair: tuple[str, str], seed: int, seen: int) -> np.nda
 
 @pytest.mark.slow
 def test_order_preserving_training_puts_the_mass_on_the_front(graph: Graph) -> None:
-    """Bars: mass 0.85, entropy 0.95 ln |front| at 1,000 steps; with an archive every cell of the front has a share."""
+    """Bars: mass 0.85, entropy 0.95 ln |front| at 1,000 steps; with an archive no cell of it is lost."""
     p = ordered(graph, ("branin", "currin"), 0, seen=0)
     assert p.sum() >= 0.85
     q = p[p > 0] / p.sum()

@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from workbench.samplers.base import Proposal as Proposal
     from workbench.samplers.base import Sampler as Sampler
     from workbench.samplers.bayesian import GPSampler as GPSampler
+    from workbench.samplers.consensus import CBOSampler as CBOSampler
     from workbench.samplers.evolutionary import EvolutionarySampler as EvolutionarySampler
     from workbench.samplers.gflownet import GFlowNetSampler as GFlowNetSampler
     from workbench.samplers.preferential import PreferenceSampler as PreferenceSampler

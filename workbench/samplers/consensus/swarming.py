@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -310,6 +311,8 @@ def run(
         The state after each step, the one at the start first.
     """
     began = time.monotonic()
+    tiny = torch.full((1,), 5e-324, dtype=torch.float64)
+    flushes = bool((tiny * 1.0 == 0.0).item())  # already so
 
     def drawn() -> Tensor:
         return torch.randn(X.shape, generator=generator, dtype=X.dtype, device=X.device)
@@ -342,11 +345,24 @@ def run(
             order = torch.rand(X.shape[:2], generator=generator, dtype=X.dtype, device=X.device).argsort(dim=1)
             batch = order[:, :size]
         last = state.swarm.X
-        state = advance(f, state, rules, draw, batch)
+        with _flushed(flushes):
+            state = advance(f, state, rules, draw, batch)
         if stop.movement is not None:
             length = (state.swarm.X - last).norm(dim=-1).mean(dim=-1)
             state = replace(state, running=state.running & (length >= stop.movement))
         yield state
+
+
+@contextmanager
+def _flushed(already: bool) -> Iterator[None]:
+    """Numbers below 1e-308 as 0, on a CPU: a swarm that has collapsed onto 0 computes with nothing else, ever slower."""
+    if not already:
+        torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        if not already:
+            torch.set_flush_denormal(False)
 
 
 def _over(state: State, rules: Rules, size: int, began: float) -> bool:

@@ -120,7 +120,7 @@ def learn(
     archive = Archive(256)
     archive.add(spread, rewards(spread))
     trainer = Trainer(
-        policy, rewards, settings, generator, conditioning=Conditioning(1, scalarization="given"), archive=archive
+        policy, rewards, settings, generator, conditioning=Conditioning(1, scalarization="exponential"), archive=archive
     )
     try:
         for _ in range(settings.steps):

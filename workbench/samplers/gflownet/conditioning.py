@@ -17,7 +17,7 @@ from torch import Tensor
 
 from workbench.errors import InvalidValueError
 
-Scalarization = Literal["sum", "log", "chebyshev", "given"]
+Scalarization = Literal["sum", "log", "chebyshev", "exponential"]
 LEAST_REWARD = 1e-12  # below it a reward counts as that: its logarithm is finite
 
 
@@ -45,7 +45,7 @@ class Conditioning:
     Args:
         objectives: Number m.
         scalarization: "sum" Σ w r, "log" Π r^w, "chebyshev" 1 - max w (1 - r): distance from the ideal point lowers it;
-            "given" takes a single reward for a logarithm already.
+            "exponential" exp(Σ w r), for rewards of any sign.
         beta: Exponents to draw from, equally likely; one alone is not encoded.
         alpha: Of the Dirichlet distribution, the same for every objective.
         bins: Of each thermometer; 0: weights and log β as they are.
@@ -124,8 +124,8 @@ class Conditioning:
 
 def scalarized(rewards: Tensor, weights: Tensor, scalarization: Scalarization) -> Tensor:
     """Log of the scalarised rewards (B, m) with weights (B, m), shape (B,)."""
-    if scalarization == "given":
-        return rewards[:, 0]
+    if scalarization == "exponential":
+        return (weights * rewards).sum(1)
     if rewards.shape[1] == 1:
         return rewards[:, 0].clamp(min=LEAST_REWARD).log()
     match scalarization:

@@ -4,20 +4,24 @@ Expensive objectives (ask and tell): a Gaussian process of the record, an acquis
 and a GFlowNet trained on it within the ask, from the record and the ask's generator alone: the same record gives
 the same proposals.
 
+A cheap function (`study.optimize(fn, vectorized=True, evaluations=…)`): a GFlowNet trained on the values themselves,
+evaluations spent on its trajectories; the policy stays with the study as an attachment, which `load_model` reads.
+
 Symbols: n candidates, d encoded columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
-from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
+from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,11 +29,15 @@ if TYPE_CHECKING:
     from workbench.acquisition.plan import Chosen
     from workbench.models.gp import GaussianProcesses
     from workbench.samplers.gflownet.spaces import SpaceEnvironment
+    from workbench.space import Space
     from workbench.trial import History
 
     Array = NDArray[np.float64]
 
-_ACQUISITIONS = ("log_ei", "noisy_ei", "pi", "ucb", "ehvi", "nehvi", "parego")
+_ONE, _SEVERAL = ("log_ei", "noisy_ei", "pi", "ucb"), ("ehvi", "nehvi", "parego")
+_BATCHES = 32  # of which a batch is a multiple: replay and preferences come in groups
+_PACE = 25  # steps from one milestone of a run to the next
+_STAYS = 8  # points sampled in the end that stay as trials
 _SPREAD = 256  # points that the scale of the acquisition function is read from
 _GOOD = 8  # best trials that training begins with
 _FINALISTS = 256  # best points among which the next one of a batch is chosen
@@ -43,7 +51,7 @@ _TOO_LATE: dict[str, Any] = {
 }
 
 
-class GFlowNetSampler(Sampler):
+class GFlowNetSampler(BatchSampler):
     """Batches that a GFlowNet samples from an acquisition function, over choices, strings, orders and selections.
 
     Args:
@@ -52,6 +60,11 @@ class GFlowNetSampler(Sampler):
         start: Trials, spread evenly, before the model takes over; None: 2 (d + 1) for d lengthscales of the model, at
             most a quarter of the budget.
         steps: Training steps of an ask.
+        beta: Exponent of the reward in a run over a cheap function: how sharply it goes for the best.
+        reward: In a run, "scaled" to the values of evenly spread points, whatever their unit, or "values", which are
+            rewards then and have to be >= 0: points are sampled in proportion to their powers by beta.
+        order: In a run, train on the order of values, or on dominance, alone; no beta then.
+        batch: Trajectories of a step of a run.
     """
 
     name = "gflownet"
@@ -60,38 +73,42 @@ class GFlowNetSampler(Sampler):
          "constraints", "prefer"]
     )  # fmt: skip
 
-    def __init__(self, acquisition: str | None = None, start: int | None = None, steps: int = 200) -> None:
-        if acquisition not in (None, *_ACQUISITIONS):
+    def __init__(
+        self, acquisition: str | None = None, start: int | None = None, steps: int = 200, beta: float = 8.0,
+        reward: Literal["scaled", "values"] = "scaled", order: bool = False, batch: int = 64,
+    ) -> None:  # fmt: skip
+        if acquisition not in (None, *_ONE, *_SEVERAL):
             raise UnsupportedError(
-                f"acquisition must be one of {', '.join(_ACQUISITIONS)}, or None; got {acquisition!r}"
+                f"acquisition must be one of {', '.join((*_ONE, *_SEVERAL))}, or None; got {acquisition!r}"
             )
-        for name, value in (("start", start), ("steps", steps)):
+        for name, value in (("start", start), ("steps", steps), ("batch", batch)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise UnsupportedError(f"{name} must be a whole number >= 1, got {value!r}")
-        self._acquisition, self._start, self._steps = acquisition, start, steps
+        if batch % _BATCHES:
+            raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")
+        if not beta > 0 or reward not in ("scaled", "values"):
+            raise UnsupportedError(f"needs beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}")
+        self._options: dict[str, Any] = {
+            "acquisition": acquisition, "start": start, "steps": steps, "beta": float(beta), "reward": reward,
+            "order": bool(order), "batch": batch,
+        }  # fmt: skip
 
     def options(self) -> dict[str, Any]:
-        """Acquisition, length of the start, and effort."""
-        return {"acquisition": self._acquisition, "start": self._start, "steps": self._steps}
+        """How it asks, and how it runs."""
+        return dict(self._options)
 
     def check(self, request: AskRequest) -> None:
-        """Refuse spaces that cannot be written in tokens, or that no model serves."""
+        """Refuse spaces that cannot be written in tokens, and acquisition functions of another number of objectives."""
         from workbench.samplers.gflownet.spaces import check_finite
 
         super().check(request)
-        space = request.history.space
-        check_finite(space)
-        reasons = unmodelled(space)
-        if reasons:
-            raise UnsupportedError(
-                f"sampler 'gflownet' asks a Gaussian process, which cannot model this space: {'; '.join(reasons)}. "
-                "Use sampler='evolutionary' or 'sobol'"
-            )
+        check_finite(request.history.space)
         several = len(request.history.measured) > 1
-        if self._acquisition in (("ehvi", "nehvi", "parego") if not several else ("log_ei", "noisy_ei", "pi", "ucb")):
+        if self._options["acquisition"] in (_ONE if several else _SEVERAL):
             raise UnsupportedError(
-                f"acquisition {self._acquisition!r} is for {'one objective' if several else 'several objectives'}; "
-                f"this study has {len(request.history.measured)}; use sampler='gflownet', which chooses"
+                f"acquisition {self._options['acquisition']!r} is for "
+                f"{'one objective' if several else 'several objectives'}; this study has "
+                f"{len(request.history.measured)}; use sampler='gflownet', which chooses"
             )
         if request.prefer and not several:
             raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
@@ -99,6 +116,13 @@ class GFlowNetSampler(Sampler):
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then a batch from a trained policy."""
         history = request.history
+        reasons = unmodelled(history.space)
+        if reasons:
+            raise UnsupportedError(
+                f"an ask of sampler 'gflownet' needs a Gaussian process, which cannot model this space: "
+                f"{'; '.join(reasons)}. Use sampler='evolutionary' or 'sobol'; "
+                "study.optimize(…, vectorized=True) needs none"
+            )
         told = int((history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)).sum())
         others = history.pending | history.failed | history.infeasible | history.pruned
         begun = told + int((others & history.placed).sum())
@@ -110,9 +134,38 @@ class GFlowNetSampler(Sampler):
             chosen += self._sampled(request, [p.x for p in chosen], request.n - n_start)
         return chosen
 
+    def run(
+        self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
+        state: Mapping[str, NDArray[np.generic]] | None = None,
+    ) -> Iterator[Milestone]:  # fmt: skip
+        """Train on the values until the evaluations are spent or there is nothing left to learn."""
+        import torch
+
+        from workbench.models.gp import alone
+        from workbench.samplers.gflownet.running import Options, Run
+
+        given = {key: self._options[key] for key in ("beta", "reward", "order", "batch")}
+        with alone():
+            run = Run(space, evaluate, evaluations, rng, Options(**given), state)
+        going = True
+        while going:
+            with alone():
+                for _ in range(_PACE):
+                    going = run.step()
+                    if not going:
+                        break
+            if going:
+                yield Milestone(run.calls, run.state_dict(), f"loss {np.mean(run.loss[-_PACE:]):.3g}")
+        with alone():
+            seen = run.trust()
+            sample = run.model.sample(_STAYS, torch.Generator().manual_seed(int(rng.integers(2**63))))
+        note = "the policy may be trusted" if seen.level == "good" else f"look at the policy: {'; '.join(seen.reasons)}"
+        yield Milestone(run.calls, run.state_dict(), note, run.trace(seen), sample)
+
     def _start_size(self, history: History) -> int:
-        if self._start is not None:
-            return self._start
+        start: int | None = self._options["start"]
+        if start is not None:
+            return start
         size = 2 * (dimension(history.space) + 1)
         return size if history.budget is None else max(2, min(size, history.budget // 4))
 
@@ -180,8 +233,9 @@ class _Batch:
         )
         seconds = request.seconds_left
         name, _ = plan.name_for(setting, seconds)
-        if self._sampler._acquisition is not None and name not in {"feasibility", "target_ei"}:
-            name = self._sampler._acquisition
+        asked = self._sampler.options()["acquisition"]
+        if asked is not None and name not in {"feasibility", "target_ei"}:
+            name = asked
         return name, plan.chosen(name, setting, seconds)
 
     def _trained(self, chosen: Chosen, screen: Screen) -> tuple[Array, bool]:
@@ -197,7 +251,7 @@ class _Batch:
         objective = Objective(chosen.acquisition, self._surrogate.inputs, request.deadline)
         pool = Pool(environment, objective.values, screen.admits)
         generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
-        settings = replace(SETTINGS, steps=self._sampler._steps)
+        settings = replace(SETTINGS, steps=self._sampler.options()["steps"])
         reserve = _RESERVE * self._begun if np.isfinite(self._begun) else 0.0
         whole = learn(
             environment, pool, self._beginnings(environment), generator, settings=settings,

@@ -181,6 +181,7 @@ class Trainer:
         settings = self.settings
         self._schedule()
         again = 0 if self.archive is None or len(self.archive) == 0 else round(settings.replayed * settings.batch)
+        again -= again % self.conditioning.repeat
         n = settings.batch - again
         given = self.conditioning.draw(n, self.generator)
         drawn = self.policy.sample(
