@@ -111,6 +111,37 @@ def test_prefer_leads_to_its_end_of_the_front(prefer, high):
     assert (trial["a"] < 0.4) == (not high)
 
 
+@pytest.mark.parametrize("sampler", ["gp", "parego", "hvkg"])
+@pytest.mark.parametrize(("name", "value"), [("f", 0.04), ("g", -0.04)])
+def test_thresholds_of_an_ask_lead_to_their_part_of_the_front(sampler, name, value):
+    s = study(n=12)
+    reference = s.history().reference
+    trial = s.ask(thresholds={name: value}, sampler=sampler)
+    # on the front, f = a^2 and g = -(1 - a)^2: better than the value is a < 0.2, or a > 0.8
+    assert (trial["a"] < 0.22) if name == "f" else (trial["a"] > 0.78)
+    assert abs(trial["b"] - 0.5) < 0.1
+    assert trial.meta["thresholds"] == {name: value}
+    assert f"to reach {name} {value:.4g} or better" in trial.why
+    assert s.history().reference == pytest.approx(reference)  # what an ask wants changes nothing of the study
+
+
+def test_thresholds_are_refused_where_they_would_be_ignored():
+    one = study([wb.Objective("f")], fn=lambda t: {"f": t["a"]})
+    two = study()
+    for s, more, said in (
+        (one, {}, "one objective"),
+        (two, {"sampler": "sobol"}, "without thresholds="),
+        (two, {"sampler": "nsga2"}, "without thresholds="),
+        (two, {"sampler": "mes"}, "leave one of them out"),
+        (two, {"prefer": {"f": 1.0}}, "leave one of them out"),
+    ):
+        with pytest.raises(wb.UnsupportedError, match=said):
+            s.ask(thresholds={"f": 0.1}, **more)
+    with pytest.raises(wb.InvalidValueError, match=r"\['f', 'g'\], got \['h'\]"):
+        two.ask(thresholds={"h": 0.1})
+    assert not two.history().pending.any()
+
+
 def test_prefer_is_refused_where_there_is_nothing_to_weigh():
     with pytest.raises(wb.UnsupportedError, match="leave it out"):
         study([wb.Objective("f")], fn=lambda t: {"f": t["a"]}).ask(prefer={"f": 1.0})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -17,10 +18,16 @@ FEW = 3  # results below which every sampler spreads its runs, which takes milli
 MOST = 32  # runs of one ask
 
 
-def suggest(study: Study, n: int, *, near: int | None = None, sampler: str | None = None) -> None:
-    """Ask for runs; the page shows them, or the progress of the search for them."""
+def suggest(
+    study: Study, n: int, *, near: int | None = None, sampler: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> None:  # fmt: skip
+    """Ask for runs; the page shows them, or the progress of the search for them. Arguments as of `Study.ask`."""
+    limits = dict(thresholds or {})
+    if limits and sampler is None and "thresholds" not in study.sampler.serves:
+        sampler = "auto"  # the method of the study cannot aim at limits
     fixed = dict(state.get(state.LOCKS, {}))
-    order = work.Ask(state.storage_url(), study.name, n, fixed, near, sampler)
+    order = work.Ask(state.storage_url(), study.name, n, fixed, near, sampler, thresholds=limits)
     waiting = int(study.history().in_state("waiting").sum())  # type: ignore[arg-type]  # a StrEnum equals its text
     quick = (sampler or study.sampler.name) in work.CHEAP or int(study.history().complete.sum()) < FEW or waiting >= n
     if not quick:
@@ -30,7 +37,7 @@ def suggest(study: Study, n: int, *, near: int | None = None, sampler: str | Non
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stored with each trial, and shown on its card
-            study.ask(n, fixed=fixed, near=near, sampler=sampler)
+            study.ask(n, fixed=fixed, near=near, sampler=sampler, thresholds=limits)
     except WorkbenchError as error:
         state.say(str(error), "error")
 

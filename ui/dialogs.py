@@ -124,6 +124,21 @@ def void(study: Study, numbers: list[int]) -> None:
         _close(f"{words.count(len(numbers), 'run')} voided.")
 
 
+@st.dialog("Choose a run")
+def choose(study: Study, numbers: list[int]) -> None:
+    """Decide for one run, the last act of a study; the reason goes to the log."""
+    st.write("This says which run you decided for, and why. The study stays open.")
+    number = st.radio("Run", numbers, format_func=lambda n: f"Run {n}", key="choose_run", horizontal=True)
+    reason = st.text_input("Why this one?", key="choose_reason")
+    if st.button("Choose", type="primary", disabled=not reason.strip(), key="choose_yes"):
+        try:
+            study.choose(int(number), reason=reason.strip())
+        except WorkbenchError as error:
+            st.error(words.plain(str(error)))
+            return
+        _close(f"Run {number} is chosen.")
+
+
 @st.dialog("Somebody else recorded this run", width="medium", dismissible=False)
 def conflict(study: Study, tell: runs.Tell) -> None:
     """Two people recorded one run: keep both as repeats, theirs, or this one with a reason."""

@@ -25,6 +25,13 @@ def _measures_nothing(study: Study) -> str:
     return "" if study.history().measured else "This study is judged by people: rank its runs instead."
 
 
+def _one_goal(study: Study) -> str:
+    measured = study.history().measured
+    if not measured:
+        return _measures_nothing(study)
+    return "" if len(measured) > 1 else f"There is one goal, {measured[0].name}: see its curve on the Overview."
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page.
@@ -61,6 +68,7 @@ PAGES = (
     Page("run", "Run sheet", "table_rows", "app_pages/run_sheet.py", of_study=True),
     Page("overview", "Overview", "monitoring", "app_pages/overview.py", of_study=True),
     Page("model", "Model", "psychology", "app_pages/model.py", of_study=True, closed=_measures_nothing),
+    Page("pareto", "Pareto", "bubble_chart", "app_pages/pareto.py", of_study=True, closed=_one_goal),
     Page("studies", "Studies", "folder_open", "app_pages/studies.py"),
     Page("new", "New study", "add_circle", "app_pages/new_study.py"),
     Page("compare", "Compare", "compare_arrows", "app_pages/compare.py"),

@@ -23,6 +23,7 @@ TAB = "tab"
 DOUBLE = 0.8  # seconds within which a second click is part of the first one
 LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
 QUANTITY = "quantity"
+LIMITS, TRAY, PICKED = "limits", "tray", "picked"  # of the trade-offs
 
 
 # -- the tab's -------------------------------------------------------------------------

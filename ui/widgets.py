@@ -48,13 +48,17 @@ _CONFIG = {"displaylogo": False, "toImageButtonOptions": {"format": "svg", "file
 """The camera above a figure saves it as SVG: sharp on paper, and text stays text."""
 
 
-def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key: str) -> None:
-    """A figure with its text for those who cannot see it, and the table of its numbers below."""
+def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key: str, **options: Any) -> None:
+    """A figure with its text for those who cannot see it, and the table of its numbers below.
+
+    Args:
+        options: Of `st.plotly_chart`, such as `on_select`.
+    """
     from workbench.plots.theme import darkened
 
     alt = (drawn.layout.meta or {}).get("alt", "")
     shown = darkened(drawn) if dark() else drawn
-    st.plotly_chart(shown, theme=None, key=key, alt=alt, config=_CONFIG)
+    st.plotly_chart(shown, theme=None, key=key, alt=alt, config=_CONFIG, **options)
     expander = st.expander("Show as table", key=f"{key}_table", on_change="rerun")
     if expander.open:
         import pandas as pd

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ui.jobs import Progress
-from workbench.errors import WorkbenchError
+from workbench.errors import TrialStateError, WorkbenchError
 from workbench.executor import Channel
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Ask:
     near: int | None = None
     sampler: str | None = None
     timeout: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ def ask(order: Ask, channel: Channel) -> list[int]:
     channel.send(Progress(None, f"Learning from {done} results, then looking for the next {order.n}."))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each is stored with its trial, and shown on its card
-        trials = study.ask(order.n, fixed=order.fixed, near=order.near, sampler=order.sampler, timeout=order.timeout)
+        trials = study.ask(
+            order.n, fixed=order.fixed, near=order.near, sampler=order.sampler, timeout=order.timeout,
+            thresholds=order.thresholds,
+        )  # fmt: skip
     return [trial.number for trial in trials]
 
 
@@ -110,5 +114,9 @@ def analyse(order: Analyse, channel: Channel) -> Findings:
         with suppress(WorkbenchError):  # a context that only an ask knows
             found = model.recommend()
             best = found if isinstance(found, Recommendation) else None
+        if len(model.history.measured) > 1:
+            channel.send(Progress(0.9, "Looking for the front that the model expects."))
+            with suppress(TrialStateError):  # no complete run has a place in the present space
+                model.pareto_front()
     verdicts = model.verdicts()
     return Findings(mark(model.history), max(done, default=None), len(done), model, verdicts, best)

@@ -384,14 +384,14 @@ def cards(study: Study, trials: Sequence[Trial]) -> list[Card]:
     knobs = knob_fields(study)
     for trial in trials:
         rows = [
-            (name, f"{_rounded(belief['mean'], belief['sd'])} ± {belief['sd']:.2g}" + _unit(goals.get(name)))
+            (name, f"{rounded(belief['mean'], belief['sd'])} ± {belief['sd']:.2g}" + _unit(goals.get(name)))
             for name, belief in trial.predicted.items()
             if belief and "mean" in belief and "sd" in belief
         ]
         made.append(
             Card(
-                trial.number, ACCEPTED in trial.tags, _knobs(knobs, settings(trial)), _edited(knobs, trial), trial.why,
-                rows, _nearest(history, trial, units), trial.warnings,
+                trial.number, ACCEPTED in trial.tags, knob_line(knobs, settings(trial)), _edited(knobs, trial),
+                trial.why, rows, _nearest(history, trial, units), trial.warnings,
             )
         )  # fmt: skip
     return made
@@ -450,7 +450,7 @@ def _nearest(history: History, trial: Trial, units: Mapping[str, str]) -> str:
     return f"Nearest tried: run {number_}, with {said}." if said else f"A repeat of run {number_}."
 
 
-def _knobs(knobs: Sequence[Field], values: Mapping[str, Any]) -> str:
+def knob_line(knobs: Sequence[Field], values: Mapping[str, Any]) -> str:
     """The knobs of a run in one line, with the decimals of the table.
 
     A unit, or being the only choice, says which knob it is: the name is left out, as in "85 °C, 2.7 mol%, iPrOH".
@@ -489,11 +489,18 @@ def _digits(parameter: Parameter) -> int | None:
     return max(0, 5 - math.ceil(math.log10(max(high - low, 1e-12))))
 
 
-def _rounded(mean: float, sd: float) -> str:
+def rounded(mean: float, sd: float) -> str:
     """A mean with as many decimals as its uncertainty supports."""
     if not (math.isfinite(sd) and sd > 0):
         return wording(float(mean))
     return f"{mean:.{max(0, 1 - math.floor(math.log10(sd)))}f}"
+
+
+def with_sd(mean: float, sd: float) -> str:
+    """A mean and its uncertainty with the same decimals: "98.1 ± 0.3"; the mean alone where that is not known."""
+    if not (math.isfinite(sd) and sd > 0):
+        return rounded(mean, sd)
+    return f"{rounded(mean, sd)} ± {rounded(sd, sd)}"
 
 
 def _unit(unit: str | None) -> str:

@@ -61,6 +61,7 @@ class Setting:
             averaged; none for the most probable ones alone.
         measure: Which of several objectives the next trial is to measure; all when empty.
         cost: Of that.
+        thresholds: Values to reach by objective, user units, beside those that objectives state.
     """
 
     history: History
@@ -74,6 +75,7 @@ class Setting:
     drawn: Sequence[ExactPosterior] = ()
     measure: tuple[str, ...] = ()
     cost: float = 1.0
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def observed(self) -> Array:
         """Model inputs of the counted trials in the present context; of all complete ones if none counts."""

@@ -37,16 +37,21 @@ class LogParEGO:
         outcomes: Of the objectives.
         weights: How much each counts, shape (m,), not negative, not all zero.
         nadir, ideal: Worth between which the objectives are compared, shape (m,).
+        anchor: Worth that the scalarisation is zero at, shape (m,); None: the ideal. Above zero are then the points
+            that are better everywhere, as in Golovin, Zhang 2020, Random Hypervolume Scalarizations.
     """
 
-    def __init__(self, outcomes: Outcomes, weights: Array, nadir: Array, ideal: Array) -> None:
+    def __init__(
+        self, outcomes: Outcomes, weights: Array, nadir: Array, ideal: Array, anchor: Array | None = None
+    ) -> None:
         m = len(outcomes.marginals)
         if np.shape(weights) != (m,) or not (np.asarray(weights) >= 0).all() or not np.sum(weights) > 0:
             raise InvalidValueError(f"needs {m} weights that are not negative and not all zero, got {weights}")
         self._outcomes = outcomes
         shares = np.maximum(np.asarray(weights) / np.sum(weights), _LEAST_WEIGHT)
         span = np.where(ideal > nadir, ideal - nadir, 1.0)
-        self._slope, self._ideal = shares / span, np.asarray(ideal, dtype=np.float64)
+        self._slope = shares / span
+        self._ideal = np.asarray(ideal if anchor is None else anchor, dtype=np.float64)
         scores = self.scores(outcomes.known)  # (s, p)
         worst = float(self.scores(np.asarray(nadir)))
         self._best = np.where(np.isnan(scores), worst, scores).max(axis=1, initial=worst)  # (s,)

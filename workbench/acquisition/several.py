@@ -175,7 +175,7 @@ class Known:
 
     @cached_property
     def reference(self) -> Array:
-        """The worst worth that counts: the reference point of the record, raised to the thresholds, shape (m,).
+        """The worst worth that counts: the reference point of the record, raised to every threshold, shape (m,).
 
         An inferred coordinate is lowered to what would be inferred from the front of the means all over the space: the
         front of a few trials rarely reaches its ends, and nothing beyond the reference point would ever be worth one.
@@ -186,7 +186,7 @@ class Known:
         if not stated.all():
             means = np.concatenate([history.utility(gp.posterior(self.setting.candidates)[0]), values[None]])
             values = np.where(stated, values, np.minimum(values, infer_reference(means)))
-        values = np.fmax(values, history.thresholds)
+        values = np.fmax(np.fmax(values, history.thresholds), history.levels(self.setting.thresholds))
         return np.array(
             [_worth_of(output, marginal, value) for output, marginal, value in zip(
                 self.setting.gp.outputs, self.marginals, values, strict=True)]
@@ -247,14 +247,15 @@ def _ehvi(setting: Setting, seconds: float) -> Acquisition:
 
 
 def _parego(setting: Setting, seconds: float) -> Acquisition:
-    """Weights as preferred, else drawn evenly from all."""
+    """Weights as preferred, else drawn evenly from all; with thresholds, from the reference point on."""
     known, history = Known(setting), setting.history
     if setting.prefer:
         weights = np.array([setting.prefer.get(goal.name, 0.0) for goal in history.measured])
     else:
         weights = setting.rng.dirichlet(np.ones(len(history.measured)))
     nadir, ideal = extent(known.means)
-    return LogParEGO(known.outcomes(), weights, nadir, ideal)
+    anchor = known.reference if setting.thresholds else None
+    return LogParEGO(known.outcomes(), weights, nadir, ideal, anchor)
 
 
 def _hvkg(setting: Setting, seconds: float) -> Acquisition:

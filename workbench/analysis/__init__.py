@@ -12,6 +12,17 @@ from workbench.analysis.explain import Explanation, Other, Parts, explain, gaine
 from workbench.analysis.front import ModelFront, pareto_front
 from workbench.analysis.importance import Importance, Share, importance
 from workbench.analysis.recommend import Recommendation, recommend
+from workbench.analysis.tradeoff import (
+    Cost,
+    Easing,
+    Inside,
+    Prospect,
+    aspiration,
+    closest,
+    compromise,
+    inside,
+    prospect,
+)
 from workbench.analysis.verdict import LEVELS, Level, Verdict, verdicts_html
 from workbench.analysis.worth import Gain, Worth, worth_more
 
@@ -19,25 +30,34 @@ __all__ = [
     "LEVELS",
     "Belief",
     "Calibration",
+    "Cost",
     "Diagnosis",
+    "Easing",
     "Explanation",
     "Gain",
     "Importance",
+    "Inside",
     "Level",
     "ModelFront",
     "Neighbour",
     "Other",
     "Parts",
+    "Prospect",
     "Quantity",
     "Recommendation",
     "Share",
     "Verdict",
     "Worth",
+    "aspiration",
+    "closest",
+    "compromise",
     "diagnose",
     "explain",
     "gained",
     "importance",
+    "inside",
     "pareto_front",
+    "prospect",
     "recommend",
     "verdicts_html",
     "widened",

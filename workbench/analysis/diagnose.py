@@ -18,7 +18,6 @@ from workbench.analysis.verdict import Verdict, about, listed, numbered, plain, 
 from workbench.errors import InvalidValueError
 from workbench.markup import wording
 from workbench.models.gp import LARGEST
-from workbench.pareto import non_dominated
 from workbench.space import Float, Int, Space
 from workbench.trial import History
 
@@ -412,13 +411,10 @@ def _ahead(history: History) -> NDArray[np.int64]:
     """Rows of the best trial, or of the front."""
     if not history.measured:
         return np.empty(0, dtype=np.int64)
-    rows = np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
-    if not rows.size:
-        return rows
     if len(history.measured) == 1:
         best = history.best()
         return np.array([] if best is None else [best], dtype=np.int64)
-    return rows[non_dominated(history.utility(history.Y[rows]))]
+    return np.flatnonzero(history.front)
 
 
 def _feasibility(history: History) -> Iterator[Verdict]:

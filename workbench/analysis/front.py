@@ -30,6 +30,7 @@ _BAND_DRAWS = 64
 _SPREAD, _AROUND, _ROUNDS = 512, 256, 4
 _STEPS = (0.1, 0.03, 0.01, 0.003)  # sd of the perturbations around the front of each round, in the unit cube
 _POINTS = 60  # of the front that is shown
+_MOST = 500  # trials whose place is drawn jointly
 _LIKELY = 0.5  # probability of holding the limits from which a point may stand on the front
 
 
@@ -39,7 +40,8 @@ class ModelFront:
 
     Args:
         objectives: Names, in the order of the columns.
-        trials: Numbers of the trials that may count, shape (n,).
+        trials: Numbers of the trials that may be on the front, shape (n,): of all complete ones the outermost 500 by
+            mean values, and the front as measured; the others are beaten.
         probability: That each is not dominated by another of them, given what their noise-free values may be, (n,).
         params: Points of the front of mean values over the whole space.
         mean, sd: Of the noise-free objectives there, shape (p, m); of an objective with a target its own value.
@@ -75,6 +77,7 @@ def pareto_front(
     rows = rows[inside(history.space, history.X[rows])]
     if rows.size == 0:
         raise TrialStateError("a front needs a complete trial inside the space, there is none yet")
+    rows = _outermost(history, surrogate, rows)
     X = history.X[rows]
     draws = history.utility(surrogate.draws(X, _DRAWS, rng))
     may = np.isin(rows, np.flatnonzero(history.counted))
@@ -96,6 +99,21 @@ def pareto_front(
         surrogate.feasibility(found),
         bands,
     )
+
+
+def _outermost(history: History, surrogate: Surrogate, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of the trials that may be on the front: layer after layer by mean utility, and the measured front."""
+    if len(rows) <= _MOST:
+        return rows
+    U = history.utility(surrogate.posterior(history.X[rows])[0])
+    U[~history.counted[rows]] = np.nan
+    chosen = history.front[rows]
+    while chosen.sum() < _MOST:
+        layer = non_dominated(np.where(chosen[:, None], np.nan, U))
+        if not layer.any():
+            break
+        chosen |= layer
+    return rows[chosen]
 
 
 def _along(history: History, surrogate: Surrogate, known: Array, seed: int) -> Array:

@@ -15,6 +15,7 @@ from workbench.plots.pareto import pareto, pareto_table
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
 from workbench.plots.timeline import timeline, timeline_table
+from workbench.plots.tradeoffs import tradeoffs, tradeoffs_table
 
 __all__ = [
     "Ground",
@@ -41,5 +42,7 @@ __all__ = [
     "slice_table",
     "timeline",
     "timeline_table",
+    "tradeoffs",
+    "tradeoffs_table",
     "why_empty",
 ]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from workbench.errors import InvalidValueError
-from workbench.pareto import non_dominated
 from workbench.plots import theme
 from workbench.trial import History, TrialState, loads
 
@@ -165,14 +164,11 @@ def panels(history: History, objective: str | None) -> tuple[Panel, ...]:
 
 def fronts(history: History) -> NDArray[np.bool_]:
     """The best trial of a study with one objective, the front of a study with several; shape (n,)."""
-    mask = np.zeros(len(history), dtype=bool)
-    if len(history.measured) == 1:
-        best = history.best()
-        if best is not None:
-            mask[best] = True
-        return mask
-    rows = np.flatnonzero(history.counted & np.isfinite(history.Y).all(axis=1))
-    mask[rows] = non_dominated(history.utility(history.Y[rows]))
+    if len(history.measured) != 1:
+        return history.front.copy()
+    mask, best = np.zeros(len(history), dtype=bool), history.best()
+    if best is not None:
+        mask[best] = True
     return mask
 
 

@@ -93,11 +93,17 @@ def attained(a: Panel, b: Panel) -> Corners:
         the values that both reach.
     """
     rows = np.flatnonzero(a.counted & b.counted)
-    U = np.unique(np.stack([a.utility[rows], b.utility[rows]], axis=1), axis=0)  # (k, 2), first column ascending
-    U = U[non_dominated(U)] if len(U) else U
-    steps = np.repeat(U, 2, axis=0)[:-1]  # (2k - 1, 2)
-    steps[1::2, 1] = U[1:, 1]
+    steps = staircase(np.stack([a.utility[rows], b.utility[rows]], axis=1))
     return steps[:, 0] * a.goal.sign, steps[:, 1] * b.goal.sign
+
+
+def staircase(U: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners, shape (2k - 1, 2), of what points (n, 2) attain in two utilities, first column ascending."""
+    U = np.unique(U, axis=0)  # (k, 2)
+    U = U[non_dominated(U)] if len(U) else U
+    steps = np.repeat(U, 2, axis=0)[:-1]
+    steps[1::2, 1] = U[1:, 1]
+    return steps
 
 
 # -- which objectives and trials ----------------------------------------------------------

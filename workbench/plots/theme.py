@@ -75,6 +75,7 @@ RUNNING = Mark("#9A6B00", "diamond-open", 9)
 SUGGESTED = Mark("#CC79A7", "star", 11, 1.0, "#8A3A6B")
 FAILED = Mark(TEXT, "line-ns-open", 10)
 TRIED = Mark(STRONG, "line-ns-open", 5)  # where a parameter was tried, under a slice
+CHOSEN = Mark(TEXT, "circle-open", 17)  # a ring around what somebody picked
 REFERENCE = Mark(TEXT, "cross-thin-open", 12)
 DOMINATED = "rgba(0,114,178,0.08)"  # the area that a front dominates
 BEST_LINE = Stroke("#0072B2", 2.0)

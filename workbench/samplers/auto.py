@@ -89,7 +89,7 @@ class AutoSampler(Sampler):
     """
 
     name = "auto"
-    serves = KINDS | ROLES | _GOALS | {"near", "prefer"}
+    serves = KINDS | ROLES | _GOALS | {"near", "prefer", "thresholds"}
 
     def __init__(self, factories: Mapping[str, Factory]) -> None:
         self._factories = factories
@@ -118,8 +118,8 @@ class AutoSampler(Sampler):
             warning = rule.warning.format(what=" and ".join(goals.values())) if unlearnt and rule.beyond else ""
             return rule, sampler, warning
         raise UnsupportedError(
-            f"no sampler serves {', '.join(request.needs.values())} together; leave out near= and prefer=, "
-            "or change the space"
+            f"no sampler serves {', '.join(request.needs.values())} together; leave out near=, prefer= "
+            "and thresholds=, or change the space"
         )
 
     def check(self, request: AskRequest) -> None:

@@ -52,6 +52,7 @@ class AskRequest:
         context: The part of `fixed` that the world decided.
         near: Number of a trial to stay close to.
         prefer: Weights of objectives by name.
+        thresholds: Values that the trials are to reach by objective, user units, beside those that objectives state.
         deadline: `time.monotonic()` after which the answer is worth nothing; None for no limit.
         purpose: "evaluate" for a measurement, "question" for a person to judge.
         state: What this sampler's `state_dict` returned earlier, and the number it belongs to.
@@ -65,6 +66,7 @@ class AskRequest:
     context: Mapping[str, Any] = field(default_factory=dict)
     near: int | None = None
     prefer: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     deadline: float | None = None
     purpose: Literal["evaluate", "question"] = "evaluate"
     state: tuple[int, Mapping[str, Array]] | None = None
@@ -114,6 +116,8 @@ class AskRequest:
             needs["near"] = "near="
         if self.prefer:
             needs["prefer"] = "prefer="
+        if self.thresholds:
+            needs["thresholds"] = "thresholds="
         return needs
 
 
@@ -175,7 +179,7 @@ class Sampler(ABC):
             raise UnsupportedError(
                 f"sampler {self.name!r} cannot serve {'; '.join(missing)}. "
                 "Use sampler='auto', which chooses one that can, or 'sobol', which serves every study"
-                + (" without prefer=" if "prefer" in request.needs else "")
+                + "".join(f" without {word}=" for word in ("prefer", "thresholds") if word in request.needs)
             )
 
     def surrogate(self, history: History) -> Surrogate:

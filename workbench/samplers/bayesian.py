@@ -93,7 +93,7 @@ class GPSampler(Sampler):
     """
 
     name = "gp"
-    serves = MODELLED | {"context", "near", "constraints", "objectives", "prefer"}
+    serves = MODELLED | {"context", "near", "constraints", "objectives", "prefer", "thresholds"}
 
     def __init__(
         self,
@@ -163,6 +163,14 @@ class GPSampler(Sampler):
             raise UnsupportedError(
                 "prefer= weighs several objectives against each other, this study has one; leave it out"
             )
+        if request.thresholds and not several:
+            raise UnsupportedError(
+                "thresholds= asks for trials that reach several values at once, this study has one objective; leave it "
+                "out"
+            )
+        if request.thresholds and (request.prefer or self._acquisition in ("mes", "jes")):
+            by = "prefer=" if request.prefer else f"acquisition {self._acquisition!r}"
+            raise UnsupportedError(f"thresholds= cannot be served with {by}; leave one of them out")
         if request.prefer and self._acquisition not in (None, "parego"):
             raise UnsupportedError(
                 f"prefer= weighs objectives against each other, which acquisition {self._acquisition!r} does not; use "
@@ -265,7 +273,10 @@ class GPSampler(Sampler):
         spread = history.space.sobol(_SPREAD if several else 0, history.seed, fixed=request.fixed)
         objective = surrogate.outputs[0]
         drawn = objective.drawn(self._ensemble, rng) if not several and len(objective.data.y) < _SMALL else []
-        setting = plan.Setting(history, surrogate, pending, spread, request.context, rng, climb, request.prefer, drawn)
+        setting = plan.Setting(
+            history, surrogate, pending, spread, request.context, rng, climb, request.prefer, drawn,
+            thresholds=request.thresholds,
+        )  # fmt: skip
         seconds = request.seconds_left / share
         name, reason = plan.name_for(setting, seconds)
         if self._acquisition is not None and name not in {"feasibility", "target_ei"}:
@@ -283,7 +294,9 @@ class GPSampler(Sampler):
         if present is not None and found is not None:
             value = float(chosen.acquisition.value(surrogate.inputs.model_points(present[None]))[0])
             found = found if found.value > value + _GAIN else None
-        return None if found is None else _explained(history, found, surrogate, name, reason, chosen.best)
+        if found is None:
+            return None
+        return _towards(_explained(history, found, surrogate, name, reason, chosen.best), request.thresholds)
 
 
 def _cheapest(
@@ -403,6 +416,15 @@ def _explained(
         predicted,
         warnings=(*warnings, *((_LATE_WARNING,) if late else ())),
     )
+
+
+def _towards(proposal: Proposal, thresholds: Mapping[str, float]) -> Proposal:
+    """The proposal with what it was to reach."""
+    if not thresholds:
+        return proposal
+    listed = ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
+    meta = {**proposal.meta, "thresholds": dict(thresholds)}
+    return replace(proposal, meta=meta, why=f"{proposal.why}; to reach {listed} or better")
 
 
 def _unknown(history: History, limit: Constraint) -> bool:

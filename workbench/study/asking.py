@@ -51,6 +51,7 @@ class Wish:
         context: The part of it that the world decided.
         near: Number of a trial to stay close to.
         prefer: Weights of objectives.
+        thresholds: Values to reach by objective, user units.
         deadline: `time.monotonic()` by which the ask has to return.
         expires: Seconds until a trial that nobody keeps alive may be taken over; None: never.
         until: Ask for nothing once this many trials are finished or in flight in a run.
@@ -62,6 +63,7 @@ class Wish:
     context: Mapping[str, Any] = field(default_factory=dict)
     near: int | None = None
     prefer: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     deadline: float | None = None
     expires: float | None = None
     until: int | None = None
@@ -233,7 +235,7 @@ def _request(record: Record, wish: Wish, history: History, n: int, **more: Any) 
     return AskRequest(
         history=history, n=n, rng=np.random.default_rng([record.seed, first]), first=first,
         fixed=wish.fixed, context=wish.context, near=wish.near, prefer=wish.prefer,
-        deadline=wish.deadline, purpose=wish.purpose, **more,
+        thresholds=wish.thresholds, deadline=wish.deadline, purpose=wish.purpose, **more,
     )  # fmt: skip
 
 

@@ -150,14 +150,16 @@ class Study:
     def ask(
         self, n: None = None, *, fixed: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None,
         near: Named | None = None, prefer: Mapping[str, float] | None = None,
-        sampler: str | Sampler | None = None, timeout: float | None = None,
+        thresholds: Mapping[str, float] | None = None, sampler: str | Sampler | None = None,
+        timeout: float | None = None,
     ) -> Trial: ...  # fmt: skip
 
     @overload
     def ask(
         self, n: int, *, fixed: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None,
         near: Named | None = None, prefer: Mapping[str, float] | None = None,
-        sampler: str | Sampler | None = None, timeout: float | None = None,
+        thresholds: Mapping[str, float] | None = None, sampler: str | Sampler | None = None,
+        timeout: float | None = None,
     ) -> list[Trial]: ...  # fmt: skip
 
     def ask(
@@ -168,6 +170,7 @@ class Study:
         context: Mapping[str, Any] | None = None,
         near: Named | None = None,
         prefer: Mapping[str, float] | None = None,
+        thresholds: Mapping[str, float] | None = None,
         sampler: str | Sampler | None = None,
         timeout: float | None = None,
     ) -> Trial | list[Trial]:
@@ -179,6 +182,8 @@ class Study:
             context: Values of the parameters that the world decides; needed for every role="context".
             near: A trial to stay close to: numbers within a tenth of their range, choices as they are.
             prefer: Weights of objectives.
+            thresholds: Values that these trials are to reach, by objective, user units, of a study with several;
+                for this ask they stand beside what `Objective.threshold` states.
             sampler: Another sampler for this ask, by name or as an object.
             timeout: Seconds from call to return. Past it the best candidate so far comes, or a
                 quasi-random point, with a warning that is stored with the trial.
@@ -189,8 +194,9 @@ class Study:
         """
         count = 1 if n is None else n
         rows = self._ask(
-            count, fixed=fixed, context=context, near=near, prefer=prefer, sampler=sampler, timeout=timeout
-        )
+            count, fixed=fixed, context=context, near=near, prefer=prefer, thresholds=thresholds, sampler=sampler,
+            timeout=timeout,
+        )  # fmt: skip
         trials = [self._record.trial(row) for row in rows]
         return trials[0] if n is None else trials
 
@@ -202,6 +208,7 @@ class Study:
         context: Mapping[str, Any] | None = None,
         near: Named | None = None,
         prefer: Mapping[str, float] | None = None,
+        thresholds: Mapping[str, float] | None = None,
         sampler: str | Sampler | None = None,
         timeout: float | None = None,
         expires: float | None = None,
@@ -213,7 +220,9 @@ class Study:
             raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
         if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
             raise InvalidValueError(f"timeout must be a number of seconds > 0, or None for no limit; got {timeout!r}")
-        for what, given in (("fixed", fixed), ("context", context), ("prefer", prefer)):
+        for what, given in (
+            ("fixed", fixed), ("context", context), ("prefer", prefer), ("thresholds", thresholds),
+        ):  # fmt: skip
             if given is not None and not isinstance(given, Mapping):
                 raise InvalidValueError(f"{what}= is a mapping by name, such as {{'x': 0.5}}; got {given!r}")
         context = self._context(context or {})
@@ -223,6 +232,7 @@ class Study:
             context=context,
             near=None if near is None else self.trial(near).number,
             prefer=self._prefer(prefer or {}),
+            thresholds=self._thresholds(thresholds or {}),
             deadline=None if timeout is None else began + timeout,
             expires=expires,
             until=until,
@@ -249,6 +259,12 @@ class Study:
             if name not in names or finite(f"the weight of {name!r} in prefer=", weight) < 0:
                 raise InvalidValueError(f"prefer= takes weights >= 0 of {names}, got {name!r}: {weight!r}")
         return {name: float(weight) for name, weight in prefer.items()}
+
+    def _thresholds(self, thresholds: Mapping[str, float]) -> dict[str, float]:
+        names = [goal.name for goal in self._record.measured]
+        if unknown := [name for name in thresholds if name not in names]:
+            raise InvalidValueError(f"thresholds= takes values to reach of {names}, got {unknown}")
+        return {name: finite(f"the threshold of {name!r}", value) for name, value in thresholds.items()}
 
     def enqueue(self, params: Mapping[str, Any]) -> Trial:
         """Put a point at the end of the queue that the next asks are served from. Missing parameters are drawn.
@@ -594,14 +610,10 @@ class Study:
     @property
     def pareto_trials(self) -> list[Trial]:
         """Feasible trials that no other feasible trial dominates, as observed."""
-        from workbench.pareto import non_dominated
-
         history = self._record.history()
         if not history.measured:
             raise TrialStateError("this study measures nothing, so it has no front; use study.feedback")
-        rows = np.flatnonzero(history.counted)
-        front = rows[non_dominated(history.utility(history.Y[rows]))]
-        return [self._record.trial(history.rows[i]) for i in front]
+        return [self._record.trial(history.rows[i]) for i in np.flatnonzero(history.front).tolist()]
 
     def hypervolume(self) -> float:
         """Volume that the front dominates above the reference point, as observed; 0.0 while no trial is beyond it.

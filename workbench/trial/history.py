@@ -264,7 +264,7 @@ class History:
     @functools.cached_property
     def thresholds(self) -> NDArray[np.float64]:
         """Utility that a useful trial has to reach, shape (m,), NaN where none is stated."""
-        return self._levels([goal.threshold for goal in self.measured])
+        return self.levels({goal.name: goal.threshold for goal in self.measured})
 
     @functools.cached_property
     def reference(self) -> NDArray[np.float64]:
@@ -273,7 +273,7 @@ class History:
         A coordinate is inferred once: what the study keeps, or the first proposal that was made with one, holds from
         then on. NaN where nothing can be inferred from yet.
         """
-        stated = self._levels([goal.reference for goal in self.measured])
+        stated = self.levels({goal.name: goal.reference for goal in self.measured})
         stated = np.where(np.isnan(stated), self.thresholds, stated)
         if not np.isnan(stated).any():
             return stated
@@ -298,11 +298,21 @@ class History:
                 return infer_reference(self.utility(self.Y[rows]))
         return np.full(len(self.measured), np.nan)
 
-    def _levels(self, values: Sequence[float | None]) -> NDArray[np.float64]:
-        """Values of the objectives in user units as utilities, shape (m,), NaN for None."""
-        signs = [goal.sign for goal in self.measured]
-        raw = np.array([np.nan if v is None else s * v for v, s in zip(values, signs, strict=True)])
+    def levels(self, values: Mapping[str, float | None]) -> NDArray[np.float64]:
+        """Values of measured objectives by name, user units, as utilities, shape (m,); NaN where there is none."""
+        given = [values.get(goal.name) for goal in self.measured]
+        raw = np.array([np.nan if v is None else goal.sign * v for goal, v in zip(self.measured, given, strict=True)])
         return self.utility(raw)
+
+    @functools.cached_property
+    def front(self) -> NDArray[np.bool_]:
+        """Trials that count and that no other one beats in all measured objectives, shape (n,)."""
+        from workbench.pareto import non_dominated
+
+        mask = np.zeros(len(self), dtype=bool)
+        rows = np.flatnonzero(self.counted & np.isfinite(self.Y).all(axis=1))
+        mask[rows] = non_dominated(self.utility(self.Y[rows]))
+        return mask
 
     def best(self) -> int | None:
         """Row of the best counted trial of a study with one measured objective; the earliest of equals."""

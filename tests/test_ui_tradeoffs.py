@@ -1,0 +1,176 @@
+"""Trade-offs in words, and the Pareto page driven without a browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from ui.presenters import tradeoffs
+from ui.presenters.tradeoffs import Belief
+from workbench import analysis
+from workbench.analysis import ModelFront, Prospect
+
+SPACE = wb.Space([wb.Float("temp", 60, 110, step=1, unit="°C"), wb.Float("load", 0, 5, step=0.1, unit="g")])
+GOALS = [wb.Objective("yield", "maximize", unit="%"), wb.Objective("cost", "minimize", unit="€")]
+VALUES = ((60.0, 10.0), (80.0, 20.0), (90.0, 40.0), (70.0, 30.0), (95.0, 100.0))  # run 3 is beaten
+
+
+def record(values: Any = VALUES, goals: Any = GOALS, **options: Any) -> wb.Study:
+    study = wb.create_study("reaction", SPACE, goals, sampler="sobol", seed=0, **options)
+    for params, y in zip(SPACE.decode(SPACE.sobol(len(values), 0)), values, strict=True):
+        study.attach(params, dict(zip([goal.name for goal in goals], y, strict=True)))
+    return study
+
+
+def belief(*probability: float) -> Belief:
+    none = np.empty((0, 2))
+    front = ModelFront(("yield", "cost"), np.arange(len(probability)), np.array(probability), (), none, none,
+                       np.empty(0), {})  # fmt: skip
+    return Belief(front, {"yield": 1.5, "cost": 2.0}, ("load",))
+
+
+def test_the_first_sentence_says_how_much_is_noise() -> None:
+    history = record().history()
+    first, bold, after = tradeoffs.lead(history, belief(1.0, 0.9, 0.5, 0.4, 0.85))
+    assert first == "No run beats these 4 on both goals at once. Noise decides some of them: "
+    assert (bold, after) == (
+        "3 are on the front with at least 80 % certainty",
+        "; run 3, just behind, may belong there too.",
+    )
+    assert "Noise does not change that" in tradeoffs.lead(history, belief(1.0, 1.0, 1.0, 0.0, 1.0))[0]
+    assert "once it has learnt" in tradeoffs.lead(history, Belief())[0]
+    assert tradeoffs.lead(record(VALUES[:1]).history(), Belief())[0].startswith("Run 0 is the only one that counts")
+    over = wb.create_study("over", SPACE, GOALS, [wb.Constraint("waste", upper=1.0)], sampler="sobol", seed=0)
+    for trial, (made, cost) in zip(over.ask(5), VALUES, strict=True):
+        over.tell(trial, {"yield": made, "cost": cost, "waste": 2.0})
+    assert tradeoffs.lead(over.history(), Belief())[0] == (
+        "There is no front yet: 5 runs, and each is over a limit or outside the space."
+    )
+    assert "Ask for a trial" in tradeoffs.lead(record([]).history(), Belief())[0]
+
+
+def test_sliders_stand_at_limits_and_limits_at_sliders() -> None:
+    up, down = tradeoffs.sliders(record().history())
+    assert (up.low, up.high, up.step, up.free, up.sign) == (60.0, 95.0, 0.1, 60.0, "≥")
+    assert (down.low, down.high, down.free, down.sign) == (10.0, 100.0, 100.0, "≤")
+    assert (up.form, down.form) == ("≥ %.1f %%", "≤ %.1f €")
+    assert up.limit(60.0) is None
+    assert up.limit(80.0) == 80.0
+    assert down.limit(100.0) is None
+    assert up.place(None) == 60.0
+    for value in (61.0, 79.9, 80.04, 95.0):
+        assert up.place(value) >= value - 1e-9  # never easier
+        assert down.place(value) <= value + 1e-9
+    assert up.place(200.0) == 95.0
+    assert up.say(80.0) == "≥ 80.0 %"
+    goals = [GOALS[0], wb.Objective("pH", target=7.0, tolerance=0.1)]
+    _, off = tradeoffs.sliders(record([(1.0, 6.5), (2.0, 7.1), (3.0, 8.0)], goals).history())
+    assert (off.low, off.high, off.free, off.sign) == (0.1, 1.0, 1.0, "≤")
+    assert off.limit(0.5) == pytest.approx(7.5)
+    assert off.place(7.5) == pytest.approx(0.5)
+    assert tradeoffs.sliders(record([(1.0, 2.0)]).history()) == []
+
+
+def test_what_limits_cost_in_words() -> None:
+    history = record().history()
+    made = tradeoffs.sliders(history)
+    text, rows = tradeoffs.cost(history, {"cost": 25.0}, made)
+    left = "2 of 4 front runs are left. Cost costs the most: at ≤ 40.0 € run 2 comes back"
+    assert text == f"{left} and the best yield becomes 90 %."
+    assert rows == {
+        "Best": ["yield, %", "cost, €"], "Before": ["95", "10"], "Now": ["80", "10"],
+        "You give up": ["15 %", "nothing"],
+    }  # fmt: skip
+    assert tradeoffs.with_noise(history, {"cost": 25.0}, belief(1.0)) == [pytest.approx(1.5 * np.sqrt(2)), 0.0]
+    text, rows = tradeoffs.cost(history, {"cost": 15.0, "yield": 85.0}, made)
+    assert text.startswith("None of the 4 front runs holds all of this: yield ≥ 85.0 %, cost ≤ 15.0 €.")
+    assert "cost stands in the way: at ≤ 40.0 € run 2 comes back." in text
+    assert rows["You give up"] == ["everything", "everything"]
+    assert tradeoffs.cost(history, {}, made)[0].startswith("Nothing yet: all 4 front runs are left.")
+
+
+def test_what_is_left_to_gain_in_words() -> None:
+    history = record().history()
+    found = Prospect({}, "yield", 84.123, 1.6, (1, 80.0), 0.9, 0.754)
+    assert tradeoffs.chance(history, found, {"cost": 25.0}) == [
+        "Inside these limits the model expects up to 84.1 ± 1.6 % yield, 4.1 % better than run 1.",
+        "A run there is truly better, and inside, with a probability of 75 %.",
+    ]
+    found = Prospect({}, "cost", 10.4, 0.5, (0, 10.0), 0.9, 0.2)
+    assert tradeoffs.chance(history, found, {}) == [
+        "The model expects nothing better than you have: down to 10.40 ± 0.50 € cost, and run 0 has 10 €."
+    ]
+    assert "gives a run there 12 %" in tradeoffs.chance(
+        history, Prospect({}, "yield", 84.0, 1.0, None, 0.12, 0.12), {"cost": 5.0}
+    )[1]  # fmt: skip
+
+
+def test_the_tray_says_who_is_best_who_is_over_and_what_differs() -> None:
+    study = record()
+    a, b = tradeoffs.tray(study, [1, 2], {"cost": 25.0}, belief(1.0, 0.9, 0.996, 0.0))
+    assert (a.letter, a.number, a.over, a.truly) == ("A", 1, "", "90 %")
+    assert a.values == (("80.0 ± 1.5", False), ("20.0 ± 2.0", True))
+    assert (b.over, b.truly) == ("over your cost", "over 99 %")
+    assert b.values == (("90.0 ± 1.5", True), ("40.0 ± 2.0", False))
+    assert a.knobs == f"{study.trial(1)['temp']:.0f} °C"  # load does nothing
+    assert tradeoffs.idle(belief(1.0)) == "Load left out: it does nothing measurable."
+    study.void(2, reason="spilled")
+    assert [one.number for one in tradeoffs.tray(study, [1, 2], {}, Belief())] == [1]
+    assert tradeoffs.added([1, 2, 3], [2, 5, 6]) == [2, 3, 5, 6]
+    assert tradeoffs.left_out(study.history()) == ""
+
+
+# -- the page ------------------------------------------------------------------------------------------
+
+pytest.importorskip("streamlit")
+from test_ui_app import app, sound, words  # noqa: E402
+from test_ui_app import storage as storage  # noqa: E402, PLC0414  # a fixture
+
+
+def test_limits_move_the_page_and_stay(storage: Any) -> None:
+    study = record(storage=storage)
+    at = app("pareto", "reaction")
+    assert "No run beats these 4 on both goals at once." in words(at)
+    slider = next(one for one in at.slider if one.label == "cost")
+    sound(slider.set_value(25.0).run())
+    assert "2 of 4 front runs are left." in words(at)
+    assert "the best yield becomes 90 %" in words(at)
+    sound(at.button(key="add_closest").click().run())
+    near = analysis.closest(study.history(), {"cost": 25.0})
+    sound(at.button(key="add_knee").click().run())
+    assert [one.label for one in at.button if str(one.key).startswith("drop_")] == [
+        f"{letter} run {number}"
+        for letter, number in zip("AB", dict.fromkeys([near, analysis.compromise(study.history())]), strict=False)
+    ]
+    sound(at.switch_page("app_pages/run_sheet.py").run())
+    sound(at.switch_page("app_pages/pareto.py").run())
+    assert next(one for one in at.slider if one.label == "cost").value == 25.0
+    sound(at.button(key="reset_limits").click().run())
+    assert "Nothing yet: all 4 front runs are left." in words(at)
+
+
+def test_what_should_change_sets_the_limits(storage: Any) -> None:
+    record(storage=storage)
+    at = app("pareto", "reaction")
+    sound(at.button(key="add_knee").click().run())
+    assert "Name one goal to improve" in words(at)
+    sound(at.button_group(key="wish reaction yield").set_value("improve").run())
+    sound(at.button_group(key="wish reaction cost").set_value("relax").run())
+    history = wb.load_study("reaction", storage=storage).history()
+    aims, limits = analysis.aspiration(history, analysis.compromise(history), {"yield": "improve", "cost": "relax"})
+    assert f"so far: run {analysis.closest(history, aims)}." in words(at)
+    sound(at.button(key="set_wish").click().run())
+    for one in at.slider:
+        assert one.value == pytest.approx(limits[one.label], abs=0.5)
+
+
+@pytest.mark.parametrize("view", ["3-D", "Parallel", "Table"])
+def test_every_view_of_three_goals_opens(storage: Any, view: str) -> None:
+    goals = [*GOALS, wb.Objective("purity", "maximize")]
+    record([(*y, i % 3) for i, y in enumerate(VALUES)], goals, storage=storage)
+    at = app("pareto", "reaction")
+    sound(at.button_group(key="view").set_value(view).run())
+    assert "No run beats these" in words(at)

@@ -1,0 +1,322 @@
+"""Trade-offs by pairs of objectives, linked: how sure each trial is to be on the front, limits, and the model's front.
+
+Symbols: n trials, m objectives, k points of a front; user units, utilities U where larger is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from workbench.errors import InvalidValueError
+from workbench.plots import theme
+from workbench.plots.panels import (
+    Panel,
+    fronts,
+    hover,
+    kinds,
+    listed,
+    nothing_yet,
+    panels,
+    tally,
+    thinned,
+    trial_trace,
+)
+from workbench.plots.pareto import pareto_table, staircase
+from workbench.trial import History
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from plotly.graph_objects import Figure
+
+    Array = NDArray[np.float64]
+
+_TITLE = "Trade-offs"
+_PALEST = 0.25  # opacity of a front trial that is surely not on the true front
+_ROOM = 0.06  # of the range of values, beside them
+_SURE = 0.8
+_WIDE, _TALL = 400, 300  # px
+
+
+class BelievedFront(Protocol):
+    """A belief about the front, as `analysis.ModelFront` has it."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]: ...
+    @property
+    def trials(self) -> NDArray[np.int64]: ...
+    @property
+    def probability(self) -> Array: ...
+    @property
+    def bands(self) -> Mapping[float, Array]: ...
+
+
+class View(NamedTuple):
+    """One pair of objectives and where it is drawn; the range of each axis, upwards."""
+
+    x: Panel
+    y: Panel
+    row: int
+    col: int
+    ranges: tuple[tuple[float, float], tuple[float, float]]
+
+    @property
+    def place(self) -> dict[str, int]:
+        """As plotly names it."""
+        return {"row": self.row, "col": self.col}
+
+
+def tradeoffs(
+    history: History,
+    objectives: Sequence[str] | None = None,
+    *,
+    front: BelievedFront | None = None,
+    limits: Mapping[str, float] | None = None,
+    marked: Mapping[int, str] | None = None,
+    noise: Mapping[str, float] | None = None,
+    across: bool = True,
+    most: int = theme.POINT_CAP,
+) -> Figure:
+    """Draw two objectives against each other, or three as three pairs, with what is certain about the front.
+
+    A trial on the front is the paler the less likely it is to be there once noise is taken out, and has its standard
+    deviation on each side. Where two levels of the model's front are known, their band shows where the true front may
+    run. What limits leave out is shaded.
+
+    Args:
+        history: The record.
+        objectives: Names of two or three measured objectives; None: the first three.
+        front: What the model believes of the front.
+        limits: Values to reach by objective, user units.
+        marked: Numbers of trials to ring, each with the letter beside it.
+        noise: Standard deviation of a measurement by objective, for trials that were told without one.
+        across: Side by side, or one above another.
+        most: About how many trials to draw of a huge record; the front is always drawn.
+    Raises:
+        InvalidValueError: for an unknown or repeated name, or another number of objectives.
+    """
+    chosen = _chosen(history, objectives)
+    if len(chosen) < 2:
+        return theme.sentence(_TITLE, "A trade-off needs two measured objectives.")
+    empty = nothing_yet(history, chosen, _TITLE)
+    if empty is not None:
+        return empty
+    figure, views = _views(history, chosen, limits or {}, across=across)
+    placed = np.any([~np.isnan(a.place) & ~np.isnan(b.place) for a, b in combinations(chosen, 2)], axis=0)
+    drawn, note = thinned(history, chosen, most, placed)
+    probability = probabilities(history, front)
+    for view in views:
+        _add_limits(figure, view, limits or {})
+        _add_band(figure, view, front)
+        _add_trials(figure, view, drawn, probability, noise or {})
+        _add_marked(figure, view, marked or {})
+    seen = set[str]()
+    for trace in figure.data:  # one entry of the legend for all pairs
+        trace.showlegend = bool(trace.showlegend is not False and trace.legendgroup not in seen)
+        seen |= {trace.legendgroup} if trace.showlegend else set()
+    return _say(figure, history, chosen, probability, front, note)
+
+
+def tradeoffs_table(history: History, *, front: BelievedFront | None = None) -> dict[str, list[Any]]:
+    """The numbers behind `tradeoffs`: trial, state, on the front as measured, how likely truly, each objective."""
+    table = pareto_table(history)
+    if front is None:
+        return table
+    truly = {"probability of the front": listed(probabilities(history, front))}
+    return {**{name: table.pop(name) for name in ("trial", "state", "on the front")}, **truly, **table}
+
+
+def probabilities(history: History, front: BelievedFront | None) -> Array:
+    """How likely each trial is on the true front, shape (n,): 0 for those that are beaten, NaN where nobody says."""
+    found = np.full(len(history), np.nan)
+    if front is not None and front.trials.size:
+        found[history.complete & (history.numbers <= front.trials.max())] = 0.0
+        at = np.searchsorted(history.numbers, front.trials)
+        here = at < len(history)
+        here[here] = history.numbers[at[here]] == front.trials[here]
+        found[at[here]] = front.probability[here]
+    return found
+
+
+# -- the pairs ----------------------------------------------------------------------------
+
+
+def _chosen(history: History, objectives: Sequence[str] | None) -> tuple[Panel, ...]:
+    if objectives is None:
+        return panels(history, None)[:3]
+    if isinstance(objectives, str) or not 2 <= len(objectives) <= 3 or len(set(objectives)) < len(objectives):
+        raise InvalidValueError(f"expected the names of two or three different objectives, got {objectives!r}")
+    return tuple(panels(history, name)[0] for name in objectives)
+
+
+def _views(
+    history: History, chosen: tuple[Panel, ...], limits: Mapping[str, float], *, across: bool
+) -> tuple[Figure, list[View]]:
+    from plotly.subplots import make_subplots
+
+    pairs = list(combinations(chosen, 2))
+    shape = (1, len(pairs)) if across else (len(pairs), 1)
+    gaps = {"horizontal_spacing": 0.08} if across else {"vertical_spacing": 0.1}
+    figure = make_subplots(*shape, **gaps if len(pairs) > 1 else {})
+    views = []
+    for i, (a, b) in enumerate(pairs):
+        row, col = (1, i + 1) if across else (i + 1, 1)
+        view = View(a, b, row, col, (_range(a, limits), _range(b, limits)))
+        figure.update_xaxes(**theme.axis(theme.arrow_title(a.goal)), range=view.ranges[0], **view.place)
+        figure.update_yaxes(**theme.axis(theme.arrow_title(b.goal)), range=view.ranges[1], **view.place)
+        views.append(view)
+    figure.update_layout(height=_WIDE if across else 60 + _TALL * len(pairs))
+    return figure, views
+
+
+def _range(panel: Panel, limits: Mapping[str, float]) -> tuple[float, float]:
+    seen = panel.place[np.isfinite(panel.place)]
+    seen = np.append(seen, limits[panel.goal.name]) if panel.goal.name in limits else seen
+    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+    room = _ROOM * (high - low) or abs(high) or 1.0
+    return low - room, high + room
+
+
+# -- what is drawn ------------------------------------------------------------------------
+
+
+def _add_limits(figure: Figure, view: View, limits: Mapping[str, float]) -> None:
+    """Shade what the limits leave out, and draw their edges."""
+    below: dict[str, Any] = {"layer": "below", "exclude_empty_subplots": False, **view.place}
+    line = {"color": theme.BEST_LINE.color, "width": 1.5}
+    for panel, ends, shade, stroke in (
+        (view.x, view.ranges[0], figure.add_vrect, figure.add_vline),
+        (view.y, view.ranges[1], figure.add_hrect, figure.add_hline),
+    ):
+        goal = panel.goal
+        if goal.name not in limits:
+            continue
+        value = limits[goal.name]
+        edges = [value] if goal.target is None else [value, 2 * goal.target - value]
+        if goal.target is not None:
+            out = [(ends[0], min(edges)), (max(edges), ends[1])]
+        else:
+            out = [(ends[0], value) if goal.sign > 0 else (value, ends[1])]
+        for low, high in out:
+            if high > low:
+                shade(low, high, line_width=0, fillcolor=theme.SHADE, **below)
+        for edge in edges:
+            stroke(edge, line=line, **below)
+
+
+def _add_band(figure: Figure, view: View, front: BelievedFront | None) -> None:
+    """Where the model's front runs: the line that half of its draws attain, between the outermost levels."""
+    import plotly.graph_objects as go
+
+    if front is None or len(front.bands) < 3:
+        return
+    columns = [front.objectives.index(panel.goal.name) for panel in (view.x, view.y)]
+    signs = np.array([view.x.goal.sign, view.y.goal.sign])
+    worst = [ends[0] if sign > 0 else ends[1] for ends, sign in zip(view.ranges, signs, strict=True)]
+    levels = sorted(front.bands)
+    paths = []
+    for level in (levels[0], levels[len(levels) // 2], levels[-1]):
+        points = front.bands[level][:, columns]
+        # Attained in two objectives is what is attained in all with the others as bad as can be: the same corners.
+        corners = staircase(points * signs) * signs if len(points) else np.empty((0, 2))
+        if not len(corners):
+            return
+        paths.append(np.vstack([[worst[0], corners[0, 1]], corners, [corners[-1, 0], worst[1]]]))
+    outer, middle, inner = paths
+    ring = np.vstack([outer, inner[::-1]])
+    band = go.Scatter(
+        x=ring[:, 0], y=ring[:, 1], mode="lines", line={"width": 0}, fill="toself", fillcolor=theme.MODEL.band,
+        hoverinfo="skip", name="where it may run", legendgroup="band", showlegend=False,
+    )  # fmt: skip
+    line = go.Scatter(
+        x=middle[:, 0], y=middle[:, 1], mode="lines", name="front the model expects", legendgroup="band",
+        line={"color": theme.MODEL.color, "width": theme.MODEL.width}, hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_trace(band, **view.place)
+    figure.add_trace(line, **view.place)
+
+
+_WORDS = {
+    "front": "on the front (paler: less certain, bars: ± 1 sd)",
+    "running, as predicted": "next, as expected",
+}
+
+
+def _add_trials(
+    figure: Figure, view: View, drawn: NDArray[np.bool_], probability: Array, noise: Mapping[str, float]
+) -> None:
+    history = view.x.history
+    few = int(drawn.sum()) <= theme.SVG_LIMIT
+    placed = drawn & ~np.isnan(view.x.place) & ~np.isnan(view.y.place)
+    for kind in kinds(history, "running, as predicted"):
+        rows = np.flatnonzero(kind.mask & placed)
+        if not rows.size:
+            continue
+        mark = theme.SUGGESTED if kind.mark is theme.RUNNING else kind.mark
+        places = (view.x.place[rows], view.y.place[rows])
+        trace = trial_trace(history, _WORDS.get(kind.word, kind.word), mark, rows, places, few=few)
+        trace.ids = [str(number) for number in history.numbers[rows].tolist()]
+        if kind.mark is theme.FRONT:
+            sure = np.nan_to_num(probability[rows], nan=1.0)
+            trace.marker.opacity = _PALEST + (1 - _PALEST) * sure
+            trace.hovertext = [
+                hover(history, i, few) + ("" if np.isnan(p) else f"<br>truly on the front: {_percent(p)}")
+                for i, p in zip(rows.tolist(), probability[rows].tolist(), strict=True)
+            ]
+            if few:
+                trace.update(error_x=_bar(view.x, rows, noise), error_y=_bar(view.y, rows, noise))
+        figure.add_trace(trace, **view.place)
+
+
+def _percent(p: float) -> str:
+    return "over 99 %" if p > 0.99 else "below 1 %" if p < 0.01 else f"{100 * p:.0f} %"
+
+
+def _bar(panel: Panel, rows: NDArray[np.int64], noise: Mapping[str, float]) -> dict[str, Any]:
+    sd = spread(panel, noise)[rows]
+    return {"type": "data", "array": np.nan_to_num(sd), "color": theme.FRONT.color, "thickness": 1, "width": 0}
+
+
+def spread(panel: Panel, noise: Mapping[str, float]) -> Array:
+    """Standard deviation of each trial's measurement: as told or stated, else as the model infers it; (n,)."""
+    return np.where(np.isnan(panel.sd), noise.get(panel.goal.name, np.nan), panel.sd)
+
+
+def _add_marked(figure: Figure, view: View, marked: Mapping[int, str]) -> None:
+    import plotly.graph_objects as go
+
+    history = view.x.history
+    rows = np.flatnonzero(np.isin(history.numbers, list(marked)) & ~np.isnan(view.x.place) & ~np.isnan(view.y.place))
+    if not rows.size:
+        return
+    letters = [theme.literal(marked[number]) for number in history.numbers[rows].tolist()]
+    ring = go.Scatter(
+        x=view.x.place[rows], y=view.y.place[rows], mode="markers+text", marker=theme.CHOSEN.marker(), text=letters,
+        textposition="top right", textfont={"color": theme.TEXT, "size": 14, "weight": 600}, hoverinfo="skip",
+        name="picked", legendgroup="picked",
+    )  # fmt: skip
+    figure.add_trace(ring, **view.place)
+
+
+def _say(
+    figure: Figure,
+    history: History,
+    chosen: tuple[Panel, ...],
+    probability: Array,
+    front: BelievedFront | None,
+    note: str,
+) -> Figure:
+    on = fronts(history)
+    ahead = int(on.sum())
+    named = ", ".join(theme.shorten(panel.goal.name) for panel in chosen)
+    finding = f"{theme.count(ahead, 'trial')} on the front" if ahead else "No front yet"
+    if front is not None and ahead:
+        finding += f", {int((probability[on] >= _SURE).sum())} of them with at least 80 % certainty"
+    if len(chosen) < len(history.measured):
+        finding += f" of all {len(history.measured)} objectives"
+    band = "Green: the front that the model expects, where 80 of 100 of its draws run."
+    caption = " ".join(filter(None, [tally(history), band if front is not None and front.bands else "", note]))
+    return theme.layout(figure, finding, f"Trials by {named}, in pairs. {finding}. {caption}", caption)
