@@ -355,7 +355,7 @@ def run(
 
 @contextmanager
 def _flushed(already: bool) -> Iterator[None]:
-    """Numbers below 1e-308 as 0, on a CPU: a swarm that has collapsed onto 0 computes with nothing else, ever slower."""
+    """Numbers below 1e-308 as 0, on a CPU: a swarm that collapses onto 0 ends with nothing else, and they are slow."""
     if not already:
         torch.set_flush_denormal(True)
     try:
