@@ -33,6 +33,7 @@ LEVELS = {
     "acquisition": 5.0,
     "samplers": 6.0,  # the bare package: a docstring
     "samplers.base": 6.0,
+    "samplers.batch": 6.05,
     "samplers.quasirandom": 6.1,
     "samplers.bayesian": 6.1,
     "samplers.preferential": 6.1,

@@ -18,7 +18,9 @@ _HOMES = {
     "workbench.trial": "History Observation Trial TrialState",
     "workbench.samplers.base": "AskRequest Proposal Sampler",
     "workbench.samplers.bayesian": "GPSampler",
+    "workbench.samplers.consensus": "CBOSampler",
     "workbench.samplers.evolutionary": "EvolutionarySampler",
+    "workbench.samplers.gflownet": "GFlowNetSampler",
     "workbench.samplers.preferential": "PreferenceSampler",
     "workbench.samplers.quasirandom": "GridSampler RandomSampler SobolSampler",
     "workbench.samplers.zeroth_order": "RankSGDSampler",
@@ -90,7 +92,9 @@ if TYPE_CHECKING:
     from workbench.samplers.base import Proposal as Proposal
     from workbench.samplers.base import Sampler as Sampler
     from workbench.samplers.bayesian import GPSampler as GPSampler
+    from workbench.samplers.consensus import CBOSampler as CBOSampler
     from workbench.samplers.evolutionary import EvolutionarySampler as EvolutionarySampler
+    from workbench.samplers.gflownet import GFlowNetSampler as GFlowNetSampler
     from workbench.samplers.preferential import PreferenceSampler as PreferenceSampler
     from workbench.samplers.quasirandom import GridSampler as GridSampler
     from workbench.samplers.quasirandom import RandomSampler as RandomSampler

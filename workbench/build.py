@@ -18,7 +18,9 @@ from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
 from workbench.samplers.base import Sampler
 from workbench.samplers.bayesian import ACQUISITIONS, GPSampler
+from workbench.samplers.consensus import CBOSampler
 from workbench.samplers.evolutionary import ALGORITHMS, EvolutionarySampler
+from workbench.samplers.gflownet import GFlowNetSampler
 from workbench.samplers.preferential import ACQUISITIONS as QUESTIONS
 from workbench.samplers.preferential import PreferenceSampler
 from workbench.samplers.quasirandom import GridSampler, RandomSampler, SobolSampler
@@ -35,9 +37,11 @@ Spec = str | Mapping[str, Any] | Sampler
 
 _SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "gp": GPSampler,
+    "cbo": CBOSampler,
     "evolutionary": EvolutionarySampler,
     "preference": PreferenceSampler,
     "rank_sgd": RankSGDSampler,
+    "gflownet": GFlowNetSampler,
     "sobol": SobolSampler,
     "random": RandomSampler,
     "grid": GridSampler,

@@ -217,6 +217,27 @@ class Space:
             columns[parameter.name] = parameter.decode(block if rows.all() else block[rows])
         return _points(columns, mask)
 
+    def decode_columns(self, X: Array) -> dict[str, npt.NDArray[Any]]:
+        """Decode X (n, D) into one array a parameter, shape (n,) or (n, width) for values of many numbers.
+
+        Where a parameter is inactive, numbers are NaN and everything else None.
+        """
+        X = self._checked(X)
+        mask = self._active_rows(X)
+        columns: dict[str, npt.NDArray[Any]] = {}
+        for parameter in self.parameters:
+            rows, block = mask[parameter.name], X[:, self.slices[parameter.name]]
+            there = _as_array(parameter, parameter.decode(block[rows]))
+            if not rows.all():
+                number = parameter.kind in ("float", "int", "vector", "simplex")
+                whole = np.full(
+                    (len(X), *there.shape[1:]), np.nan if number else None, dtype=None if number else object
+                )
+                whole[rows] = there
+                there = whole
+            columns[parameter.name] = there
+        return columns
+
     def mask(self, X: Array) -> Mask:
         """Return which columns of X (n, D) belong to active parameters, shape (n, D)."""
         X = self._checked(X)
@@ -529,3 +550,14 @@ def _points(columns: Mapping[str, list[Any]], active: Mapping[str, Mask]) -> lis
         for i, value in zip(np.flatnonzero(active[name]).tolist(), values, strict=True):
             points[i][name] = value
     return points
+
+
+def _as_array(parameter: Parameter, values: Sequence[Any]) -> npt.NDArray[Any]:
+    """Decoded values as one array: choices as objects, whatever they are."""
+    if parameter.kind in ("categorical", "ordinal", "sequence"):
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+        return array
+    if parameter.kind == "simplex":
+        return np.array([list(value.values()) if isinstance(value, Mapping) else value for value in values])
+    return np.array(values)

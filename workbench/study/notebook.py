@@ -65,27 +65,30 @@ def _titled(title: str, columns: dict[str, list[object]]) -> list[str]:
 
 
 @contextmanager
-def notebook_bar(done: int, total: int | None, best: Callable[[], str]) -> Iterator[Callable[[], None]]:
+def notebook_bar(
+    done: int, total: int | None, best: Callable[[], str], what: str = "trials"
+) -> Iterator[Callable[..., None]]:
     """Show a bar below the running cell of a notebook.
 
     Args:
         done: Trials that are finished already.
         total: Trials wanted; None if not known.
         best: What is said of the best so far, plain text.
+        what: Is counted.
     Yields:
-        What to call after each trial.
+        What to call after each of them, or with how many there were.
     """
     display = importlib.import_module("IPython.display")  # only a notebook has it
     began = shown = time.monotonic()
     finished = done
-    handle = display.display(display.HTML(bar_html(done, done, total, 0.0, best())), display_id=True)
+    handle = display.display(display.HTML(bar_html(done, done, total, 0.0, best(), what)), display_id=True)
 
     def draw() -> None:
-        handle.update(display.HTML(bar_html(done, finished, total, time.monotonic() - began, best())))
+        handle.update(display.HTML(bar_html(done, finished, total, time.monotonic() - began, best(), what)))
 
-    def moved() -> None:
+    def moved(advance: int = 1) -> None:
         nonlocal finished, shown
-        finished += 1
+        finished += advance
         if time.monotonic() - shown >= _INTERVAL:
             shown = time.monotonic()
             draw()
@@ -96,7 +99,7 @@ def notebook_bar(done: int, total: int | None, best: Callable[[], str]) -> Itera
         draw()
 
 
-def bar_html(start: int, finished: int, total: int | None, gone: float, best: str) -> str:
+def bar_html(start: int, finished: int, total: int | None, gone: float, best: str, what: str = "trials") -> str:
     """The bar: finished of wanted, the best so far, time gone and left.
 
     Args:
@@ -105,8 +108,10 @@ def bar_html(start: int, finished: int, total: int | None, gone: float, best: st
         total: Trials wanted; None if not known.
         gone: Seconds since the run began.
         best: Plain text.
+        what: Is counted.
     """
-    said = [f"{finished:,} of {total:,} trials" if total is not None else markup.count(finished, "trial"), best]
+    counted = markup.count(finished, what.removesuffix("s"))
+    said = [counted if total is None else f"{finished:,} of {total:,} {what}", best]
     said.append(f"{_clock(gone)} gone")
     if total is not None and start < finished < total:
         said.append(f"{_clock(gone / (finished - start) * (total - finished))} left")

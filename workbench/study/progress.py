@@ -39,7 +39,9 @@ def progress_bar(record: Record, plan: Plan, *, shown: bool) -> Iterator[list[Ca
 
 
 @contextmanager
-def _terminal_bar(done: int, total: int | None, best: Callable[[], str]) -> Iterator[Callable[[], None]]:
+def _terminal_bar(
+    done: int, total: int | None, best: Callable[[], str], what: str = "trials"
+) -> Iterator[Callable[..., None]]:
     """As `notebook_bar`, on the terminal."""
     from rich.console import Console
     from rich.progress import (
@@ -56,8 +58,37 @@ def _terminal_bar(done: int, total: int | None, best: Callable[[], str]) -> Iter
         TextColumn("{task.fields[best]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("trials", total=total, completed=done, best=best())
-        yield lambda: bar.update(task, advance=1, best=best())
+        task = bar.add_task(what, total=total, completed=done, best=best())
+        yield lambda advance=1: bar.update(task, advance=advance, best=best())
+
+
+@contextmanager
+def batch_bar(done: int, total: int, best: Callable[[], str], *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """The same bar for a run in batches.
+
+    Args:
+        done, total: Evaluations before this run, and wanted in all.
+        best: The best so far in a few words.
+        shown: As of `progress_bar`.
+    Yields:
+        What moves the bar to a number of evaluations.
+    """
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not shown or not (console.is_terminal or console.is_jupyter):
+        yield lambda evaluations: None
+        return
+    at = done
+    bar = notebook_bar if console.is_jupyter else _terminal_bar
+    with bar(done, total, best, "evaluations") as moved:
+
+        def to(evaluations: int) -> None:
+            nonlocal at
+            moved(evaluations - at)
+            at = evaluations
+
+        yield to
 
 
 def _extent(record: Record, plan: Plan) -> tuple[int, int | None]:

@@ -467,7 +467,7 @@ class Study:
 
     def optimize(
         self,
-        fn: Callable[[Trial], float | Mapping[str, float]],
+        fn: Callable[[Any], Any],
         n_trials: int | None = None,
         *,
         until: int | None = None,
@@ -476,6 +476,9 @@ class Study:
         catch: type[BaseException] | Iterable[type[BaseException]] = (),
         callbacks: Iterable[Callable[[Study, Trial], None]] = (),
         progress: bool = True,
+        vectorized: bool = False,
+        evaluations: int | None = None,
+        keep: int = 20,
     ) -> None:
         """Ask, evaluate and tell in a loop. A killed run goes on where it stood when it is called again.
 
@@ -491,7 +494,16 @@ class Study:
             catch: Error types that fail a trial without ending the run.
             callbacks: Each called as callback(study, trial) after a trial has ended.
             progress: Show a bar on an interactive terminal or in a notebook.
+            vectorized: `fn` is cheap, and takes whole batches: columns by name, arrays of shape (n, …) in user units,
+                to an array of shape (n,), or arrays by name. NaN is a failure. Evaluations are counted and are not
+                trials; the best become trials in the end. Of the other arguments `timeout` and `progress` apply.
+            evaluations: How many in all, those of an interrupted run included; needed with `vectorized`.
+            keep: How many of the best become trials.
         """
+        if vectorized or evaluations is not None:
+            given = (n_trials, until, executor, *(() if catch == () else (catch,)), *callbacks)
+            self._run_batches(fn, vectorized, evaluations, keep, timeout, progress, given)
+            return
         if until is None and n_trials is None and timeout is None:
             until = self.budget
         listeners = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
@@ -503,6 +515,30 @@ class Study:
             with progress_bar(self._record, plan, shown=progress) as listener:
                 listeners.extend(listener)
                 optimizing.optimize(self, self._record, plan, stopped)
+        finally:
+            self._runs.discard(stopped)
+
+    def _run_batches(
+        self, fn: Callable[[Any], Any], vectorized: bool, evaluations: int | None, keep: int, timeout: float | None,
+        progress: bool, others: tuple[Any, ...],
+    ) -> None:  # fmt: skip
+        if not vectorized or evaluations is None:
+            raise InvalidValueError(
+                "a vectorised run needs both vectorized=True and evaluations=, the number of evaluations in all; "
+                "nothing was run"
+            )
+        if any(one is not None for one in others):
+            raise InvalidValueError(
+                "a vectorised run takes timeout=, progress= and keep=, and none of n_trials, until, executor, catch "
+                "and callbacks; nothing was run"
+            )
+        from workbench.study import vectorized as batches
+
+        plan = batches.Batches(fn, evaluations, keep, timeout, progress)
+        stopped = threading.Event()
+        self._runs.add(stopped)
+        try:
+            batches.optimize(self, self._record, plan, stopped)
         finally:
             self._runs.discard(stopped)
 

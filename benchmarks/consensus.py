@@ -1,0 +1,366 @@
+"""Consensus-based optimisation beside cbx 1.0.4, the published tables, other methods, and the chain to gradient
+descent.
+
+    make peers                                # cbx, cma
+    python benchmarks/consensus.py rastrigin  # d = 20, N = 40, 100 runs, 5,000 steps, cbx in the same run
+    python benchmarks/consensus.py phases     # success by sigma and truncation (2310.16610)
+    python benchmarks/consensus.py sampling   # variance ratios of consensus-based sampling
+    python benchmarks/consensus.py fronts     # several objectives: distances to and from the front, 10 seeds
+    python benchmarks/consensus.py suite      # four functions, d = 20, 100, 1,000, equal evaluations
+    python benchmarks/consensus.py expensive  # few evaluations: steps on the model's belief, the GP sampler, plain
+    python benchmarks/consensus.py chain      # the terms between consensus-based optimisation and gradient descent
+    python benchmarks/consensus.py device     # milliseconds of a step at (100, 1000, 200), on a GPU where there is one
+
+Each writes benchmarks/results/consensus_<part>.json and prints it as its last line. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import workbench as wb
+from problems import synthetic
+from workbench.samplers.consensus.dynamics import (
+    Dynamics,
+    Swarm,
+    chebyshev,
+    consensus,
+    hopped,
+    log_weights,
+    moved,
+    sampled,
+)
+from workbench.samplers.consensus.swarming import Rules, Schedule, State, Stop, run
+
+RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / ".venv-peers" / "bin" / "python"
+_TWO_PI = 2.0 * math.pi
+
+
+def rastrigin(X: Tensor, depth: float = 10.0) -> Tensor:
+    """sum x^2 + depth (1 - cos 2 pi x)."""
+    return X.square().sum(-1) + depth * (X.shape[-1] - torch.cos(_TWO_PI * X).sum(-1))
+
+
+def ackley(X: Tensor) -> Tensor:
+    """-20 exp(-0.2 |x| / sqrt d) - exp(mean cos 2 pi x) + 20 + e."""
+    root = X.square().mean(-1).sqrt()
+    return -20.0 * torch.exp(-0.2 * root) - torch.exp(torch.cos(_TWO_PI * X).mean(-1)) + 20.0 + math.e
+
+
+def griewank(X: Tensor) -> Tensor:
+    """|x|^2 / 4000 - prod cos(x_i / sqrt i) + 1."""
+    i = torch.arange(1, X.shape[-1] + 1, dtype=X.dtype, device=X.device).sqrt()
+    return X.square().sum(-1) / 4000.0 - torch.cos(X / i).prod(-1) + 1.0
+
+
+def salomon(X: Tensor) -> Tensor:
+    """1 - cos 2 pi |x| + |x| / 10."""
+    r: Tensor = X.norm(dim=-1)
+    return 1.0 - torch.cos(_TWO_PI * r) + 0.1 * r
+
+
+FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rastrigin": rastrigin, "ackley": ackley, "griewank": griewank, "salomon": salomon,
+}  # fmt: skip
+NOTEBOOK = Rules(Dynamics(noise=10.1), Schedule(30.0, 1.05, 1e5), Stop(steps=5000))
+
+
+def ended(f: Callable[[Tensor], Tensor], X: Tensor, rules: Rules, generator: torch.Generator) -> State:
+    """The state after the last step."""
+    for state in run(f, X, rules, generator):
+        found = state
+    return found
+
+
+def peer(name: str, d: int, particles: int, runs: int, steps: int, seed: int) -> dict[str, Any]:
+    """A run of cbx in its own environment."""
+    words = [str(PEERS), str(ROOT / "benchmarks/peers/with_cbx.py"), name, *map(str, (d, particles, runs, steps, seed))]
+    found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def measured(problem: Any) -> Callable[[Any], Any]:
+    """A problem as a function of a trial."""
+    return lambda trial: problem.evaluate(trial.params)
+
+
+# -- parts ------------------------------------------------------------------------------------------
+
+
+def against_cbx(seeds: int) -> dict[str, Any]:
+    """Seconds and successes of 100 runs, ours and theirs in turn."""
+    out: dict[str, Any] = {"cbx": [], "float32": [], "float64": []}
+    for seed in range(seeds):
+        theirs = peer("rastrigin", 20, 40, 100, 5000, seed)
+        out["cbx"].append([theirs["seconds"], theirs["success"]])
+        for name, dtype in (("float32", torch.float32), ("float64", torch.float64)):
+            generator = torch.Generator().manual_seed(seed)
+            X = torch.rand(100, 40, 20, generator=generator, dtype=dtype) * 6 - 3
+            began = time.perf_counter()
+            end = ended(rastrigin, X, NOTEBOOK, generator)
+            seconds = time.perf_counter() - began
+            out[name].append([seconds, float((end.best.abs().amax(dim=1) < 0.25).double().mean())])
+        print(seed, {name: runs[-1] for name, runs in out.items()}, flush=True)
+    base = np.median([row[0] for row in out["cbx"]])
+    out |= {
+        f"{name} of cbx's time": float(np.median([row[0] for row in out[name]]) / base)
+        for name in ("float32", "float64")
+    }
+    return out
+
+
+def phases(seeds: int) -> dict[str, Any]:
+    """Share of 100 runs with f(c) < 0.1, Rastrigin in d = 4, by sigma and truncation."""
+    paper = {0.2: (0.32, 0.28, 0.47), 0.5: (0.70, 0.71, 0.70), 0.7: (0.81, 0.92, 0.87), 1.0: (0.89, 1.0, 1.0),
+             1.2: (0.02, 1.0, 1.0), 1.5: (0.0, 1.0, 0.75), 2.0: (0.0, 0.98, 0.12)}  # fmt: skip
+    out: dict[str, Any] = {}
+    for sigma, published in paper.items():
+        for truncation, theirs in zip((math.inf, 1.0, 5.0), published, strict=True):
+            generator = torch.Generator().manual_seed(7)
+            X = 1 + math.sqrt(2000.0) * torch.randn(100, 100, 4, generator=generator, dtype=torch.float64)
+            dynamics = Dynamics(noise=sigma, kind="isotropic", truncation=truncation)
+            end = ended(
+                lambda X: rastrigin(X, 2.5),
+                X,
+                Rules(dynamics, Schedule(1e5, 1.0), Stop(steps=5000), allow_unstable=True),
+                generator,
+            )
+            ours = float((rastrigin(end.c, 2.5)[:, 0] < 0.1).double().mean())
+            out[f"sigma {sigma}, truncation {truncation}"] = {"ours": ours, "paper": theirs}
+            print(f"sigma {sigma}, truncation {truncation}: {ours:.2f}, paper {theirs:.2f}", flush=True)
+    return out
+
+
+def sampling(seeds: int) -> dict[str, Any]:
+    """Variance of the ensemble over that of the target diag(1, 4), averaged over 500 steps."""
+    target, out = torch.tensor([1.0, 4.0], dtype=torch.float64), {}
+    for exponential in (True, False):
+        for dt in (0.1, 0.5):
+            generator, ratios = torch.Generator().manual_seed(0), []
+            X = torch.randn(1, 2000, 2, generator=generator, dtype=torch.float64)
+            dynamics = Dynamics(dt=dt, kind="covariance", sampling=True, exponential=exponential)
+            for step in range(600):
+                logits = log_weights(0.5 * (X.square() / target).sum(-1), 1.0)
+                X = sampled(X, logits, 1.0, dynamics, torch.randn(X.shape, generator=generator, dtype=X.dtype))
+                if step >= 100:
+                    ratios.append((X.var(dim=1)[0] / target).tolist())
+            theory = 1.0 if exponential else 4.0 / (2.0 - dt) - 1.0
+            name = f"{'exponential' if exponential else 'Euler'} step, dt {dt}"
+            out[name] = {"ratio": np.mean(ratios, axis=0).tolist(), "theory": theory}
+            print(name, out[name], flush=True)
+    return out
+
+
+def fronts(seeds: int) -> dict[str, Any]:
+    """Mean distances to (GD) and from (IGD) the front of (mean x^2, mean (x - 1)^2), and of the Chebyshev points."""
+    w1 = torch.linspace(0.01, 0.99, 100, dtype=torch.float64)
+    weights = torch.stack([w1, 1 - w1], dim=-1)[None]
+    f1 = np.linspace(0, 1, 4001)
+    front, rows = np.stack([f1, (1 - np.sqrt(f1)) ** 2], axis=1), []
+    ideal = torch.zeros(1, 2, dtype=torch.float64)
+
+    def both(X: Tensor) -> Tensor:
+        return torch.stack([X.square().mean(-1), (X - 1).square().mean(-1)], dim=-1)
+
+    for seed in range(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        X = torch.rand(1, 100, 2, generator=generator, dtype=torch.float64) * 4 - 2
+        for _ in range(1000):
+            c = consensus(X, log_weights(chebyshev(both(X), weights, ideal), 1e5))
+            normals = torch.randn(X.shape, generator=generator, dtype=X.dtype)
+            X, _ = moved(Swarm.at(X, X[..., 0]), c, Dynamics(noise=4.0), normals)
+        c = consensus(X, log_weights(chebyshev(both(X), weights, ideal), 1e5))[0]
+        t = torch.sqrt(1 - w1) / (torch.sqrt(w1) + torch.sqrt(1 - w1))
+        gaps = np.linalg.norm(both(X)[0].numpy()[:, None] - front[None], axis=-1)
+        off = (c - t[:, None]).abs().amax(-1)
+        rows.append([float(gaps.min(1).mean()), float(gaps.min(0).mean()), float(off.median()), float(off.max())])
+    names = ("GD", "IGD", "median error of c", "largest error of c")
+    return {name: np.array(rows)[:, i].tolist() for i, name in enumerate(names)}
+
+
+def suite(seeds: int) -> dict[str, Any]:
+    """Success (best value below 1e-2) and median best value at equal evaluations, started U[-3, 3]^d."""
+    import cma
+    from scipy.optimize import differential_evolution
+
+    out: dict[str, Any] = {"seeds": seeds}
+    for d, evaluations in ((20, 40_000), (100, 100_000), (1000, 200_000)):
+        for name, f in FUNCTIONS.items():
+            ends: dict[str, list[float]] = {"cbo": [], "cbx": [], "BIPOP-CMA-ES": [], "differential evolution": []}
+
+            def single(x: Any, f: Callable[[Tensor], Tensor] = f) -> float:
+                return float(f(torch.as_tensor(np.asarray(x))))
+
+            N = 40 if d == 20 else 100
+            steps = evaluations // N
+            generator = torch.Generator().manual_seed(1)
+            X = torch.rand(seeds, N, d, generator=generator, dtype=torch.float64) * 6 - 3
+            rules = Rules(Dynamics(noise=10.1), Schedule(30.0, 1.05, 1e5), Stop(steps=steps))
+            ends["cbo"] = ended(f, X, rules, generator).least.tolist()
+            ends["cbx"] = peer(name, d, N, seeds, steps, 1)["best"]
+            for seed in range(seeds if d < 1000 else min(seeds, 2)):
+                rng = np.random.default_rng(seed)
+                options = {"verbose": -9, "maxfevals": evaluations, "seed": seed + 1, "CMA_diagonal": d > 100}
+                found = cma.fmin2(single, rng.uniform(-3, 3, d), 2.0, options, restarts=9, bipop=True)
+                ends["BIPOP-CMA-ES"].append(float(found[1].result.fbest))
+                population = 5
+                de = differential_evolution(
+                    single, [(-3.0, 3.0)] * d, maxiter=max(1, evaluations // (population * d) - 1), popsize=population,
+                    seed=seed, polish=False, tol=0.0, init="random",
+                )  # fmt: skip
+                ends["differential evolution"].append(float(de.fun))
+            out[f"{name}, d = {d}"] = {
+                who: {"success": float(np.mean(np.array(v) < 1e-2)), "median": float(np.median(v)), "runs": len(v)}
+                for who, v in ends.items()
+            }
+            print(f"{name}, d = {d}", out[f"{name}, d = {d}"], flush=True)
+            _keep("suite", out)
+    return out
+
+
+def expensive(seeds: int) -> dict[str, Any]:
+    """Mean log10 regret after 50, 100 and 200 evaluations."""
+    marks, out = (50, 100, 200), dict[str, Any]()
+    for problem in (synthetic.hartmann6(), synthetic.ackley(5), synthetic.rosenbrock(4)):
+        for name, spec in (
+            ("plain cbo", {"name": "cbo"}),
+            ("10 steps on the belief", {"name": "cbo", "options": {"surrogate_steps": 10}}),
+            ("gp", {"name": "gp"}),
+        ):
+            rows = []
+            for seed in range(seeds):
+                study = wb.create_study(
+                    "s", problem.space, problem.objectives, sampler=spec, seed=seed, budget=marks[-1]
+                )  # fmt: skip
+                study.optimize(measured(problem), until=marks[-1], progress=False)
+                values = np.minimum.accumulate([next(iter(trial.values.values())) for trial in study.trials])
+                rows.append([math.log10(max(values[mark - 1] - float(problem.optimum), 1e-12)) for mark in marks])
+            out[f"{problem.name}: {name}"] = {"mean log10 regret": np.mean(rows, axis=0).tolist(), "after": marks}
+            print(f"{problem.name}: {name}", out[f"{problem.name}: {name}"], flush=True)
+    return out
+
+
+def chain(seeds: int) -> dict[str, Any]:
+    """The terms between consensus-based optimisation and a gradient step, each with its predicted order.
+
+    On f = x'Ax / 2, A = diag(1, 4), from x = (1, 1). |lambda - 1/dt| and sigma sqrt dt: of a step of the particles away
+    from the hop; sqrt(tau / alpha): of the soft minimum away from the proximal step, on a function with a cubic part;
+    N^-1/2: of a finite swarm.
+    """
+    A, x = torch.tensor([1.0, 4.0], dtype=torch.float64), torch.ones(1, 1, 2, dtype=torch.float64)
+    out: dict[str, Any] = {}
+
+    def slope(sizes: list[float], errors: list[float]) -> float:
+        return float(np.polyfit(np.log(sizes), np.log(errors), 1)[0])
+
+    def quadratic(X: Tensor) -> Tensor:
+        return 0.5 * (A * X.square()).sum(-1)
+
+    def record(name: str, sizes: list[float], errors: list[float], predicted: float) -> None:
+        out[name] = {"sizes": sizes, "errors": errors, "slope": slope(sizes, errors), "predicted": predicted}
+        print(f"{name}: slope {out[name]['slope']:.2f}, predicted {predicted:g}", flush=True)
+
+    generator = torch.Generator().manual_seed(0)
+
+    def normals(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    exact, errors = x[0, 0] / (1 + 0.01 * A), []
+    sizes = [100.0, 400.0, 1600.0, 6400.0]
+    for N in sizes:
+        hops = hopped(x.expand(400, 1, 2), 0.1, normals(400, int(N), 2))
+        c = consensus(hops, log_weights(quadratic(hops), 1.0))[:, 0]
+        errors.append(float((c - exact).square().sum(-1).mean().sqrt()))
+    record("particles, N^-1/2", sizes, errors, -0.5)
+
+    cloud = hopped(x, 0.1, normals(1, 2000, 2))
+    c = consensus(cloud, log_weights(quadratic(cloud), 1.0))
+    sizes, errors = [8.0, 4.0, 2.0, 1.0], []
+    for gap in sizes:  # how far the particles end from the hop's
+        X, _ = moved(Swarm.at(cloud, cloud[..., 0]), c, Dynamics(100.0 - gap, 0.0, 0.01), torch.zeros_like(cloud))
+        errors.append(float((X - c).norm(dim=-1).mean()))
+    record("drift, |lambda - 1/dt|", sizes, errors, 1.0)
+
+    sizes, errors = [0.8, 0.4, 0.2, 0.1], []
+    for width in sizes:
+        xi = normals(1, 2000, 2)
+        X, _ = moved(Swarm.at(cloud, cloud[..., 0]), c, Dynamics(100.0, width / 0.1, 0.01), xi)
+        errors.append(float((X - c).norm(dim=-1).mean()))
+    record("noise, sigma sqrt dt", sizes, errors, 1.0)
+
+    # One variable, f = x^2/2 + x^3/6: the soft minimum by quadrature, the proximal point by Newton's method.
+    nodes = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
+    tau, at = 0.1, 1.0
+    prox = at
+    for _ in range(50):
+        prox -= (prox + prox**2 / 2 + (prox - at) / tau) / (1 + prox + 1 / tau)
+    sizes, errors = [], []
+    for alpha in (100.0, 400.0, 1600.0, 6400.0):
+        s = math.sqrt(tau / alpha)
+        y = at + s * nodes + (prox - at)
+        logits = -alpha * (y**2 / 2 + y**3 / 6) - (y - at) ** 2 / (2 * s * s)
+        error = abs(float((torch.softmax(logits, 0) * y).sum()) - prox)
+        sizes.append(tau / alpha)
+        errors.append(error)
+    record("soft minimum, tau / alpha (bound: its root)", sizes, errors, 1.0)
+
+    sizes, errors = [0.08, 0.04, 0.02, 0.01], []
+    for tau in sizes:  # the proximal step away from the gradient step
+        errors.append(float((1.0 / (1.0 + tau * A) - (1.0 - tau * A)).norm()))
+    record("proximal step, tau^2", sizes, errors, 2.0)
+    return out
+
+
+def device(seeds: int) -> dict[str, Any]:
+    """Milliseconds of a step of (100, 1000, 200) in float32."""
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    generator = torch.Generator(where).manual_seed(0)
+    X = torch.rand(100, 1000, 200, generator=generator, device=where) * 6 - 3
+    steps, taken = (500 if where == "cuda" else 5), []
+    for state in run(rastrigin, X, Rules(Dynamics(noise=10.1), Schedule(30.0), Stop(steps=steps)), generator):
+        if state.step in (steps // 5, steps):
+            if where == "cuda":
+                torch.cuda.synchronize()
+            taken.append(time.perf_counter())
+    return {"device": where, "milliseconds": 1e3 * (taken[1] - taken[0]) / (steps - steps // 5)}
+
+
+PARTS: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
+    "rastrigin": (against_cbx, 3), "phases": (phases, 1), "sampling": (sampling, 1), "fronts": (fronts, 10),
+    "suite": (suite, 10), "expensive": (expensive, 5), "chain": (chain, 1), "device": (device, 1),
+}  # fmt: skip
+
+
+def _keep(part: str, found: dict[str, Any]) -> dict[str, Any]:
+    whole = {"part": part, **found}
+    (RESULTS / f"consensus_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    return whole
+
+
+def main() -> None:
+    """Measure the parts that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="+", choices=PARTS)
+    parser.add_argument("--seeds", type=int)
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    for part in chosen.parts:
+        measure, usual = PARTS[part]
+        print(json.dumps(_keep(part, measure(chosen.seeds or usual))))
+
+
+if __name__ == "__main__":
+    main()

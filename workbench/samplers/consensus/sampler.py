@@ -1,0 +1,436 @@
+"""`cbo`: consensus-based optimisation through ask and tell, and in whole batches of a cheap function.
+
+Asked and told, every particle waits for its own value: its trials note which particle they are and which of its steps,
+and where they stand is read from the record. A particle that has been told moves towards the consensus of those that
+have, whatever the others still wait for; so results may come late, in any order, or not at all. Failed trials have no
+say in the consensus. A particle's noise is seeded by the study, the particle and its step, so every process moves it
+alike. While all particles wait, extra moves of them are proposed.
+
+With several objectives every particle has weights of its own and goes to the best point for those (2208.01362). With
+`surrogate_steps` the swarm takes further steps on the model's belief between two real evaluations.
+
+Symbols: N particles, k latent columns, m objectives, energies are minimised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import UnsupportedError
+from workbench.pareto import non_dominated
+from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
+from workbench.samplers.batch import BatchSampler, Milestone
+from workbench.samplers.consensus.latent import KINDS, Latent
+from workbench.samplers.consensus.stability import check_stable, contraction, noise_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from workbench.samplers.batch import Outcomes
+    from workbench.space import Space
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+_SLOW, _FAST = 0.25, 0.01  # dt of a step that costs a trial, and of one that costs nothing
+_CONTRACTION = {_SLOW: -0.2, _FAST: -0.21}  # of the spread a step, where no noise is named
+_FEWEST, _STEPS = 6, 12  # particles, and steps that a budget should give each of them
+_USUAL = 12  # particles without a budget
+_SHRINK = 0.93  # of the effective size that the consensus is taken of, a step
+_TRIES = 12  # moves of a particle before a point elsewhere is taken
+_HALVINGS = 8  # of a move that leaves what the constraints allow
+_KINDS = ("anisotropic", "isotropic")
+
+
+class CBOSampler(BatchSampler):
+    """Particles that agree on a point: gradient-free, for many evaluations, workers and variables.
+
+    Args:
+        particles: N; None for a twelfth of the budget, at least 6, and in a vectorised run 4 for each variable, at
+            least 50.
+        drift: lambda.
+        noise: sigma; None for one that makes the swarm draw together by about a fifth a step.
+        dt: Length of a step; None for 0.25 where a step costs a trial, and 0.01 in a vectorised run.
+        kind: "anisotropic" or "isotropic" noise.
+        truncation: Largest distance that noise grows with, in the unit cube; None for no limit.
+        memory: Drift to each particle's best point; the consensus is then one of best points.
+        share: Of the particles that have been told, the effective number that the first consensus is made of.
+        surrogate_steps: Steps on the model's belief between two real evaluations of a particle.
+    Raises:
+        UnsupportedError: for a setting with which the swarm would fly apart, once the space is known.
+    """
+
+    name = "cbo"
+    serves = KINDS | {"objectives", "constraints", "context", "prefer"}
+
+    def __init__(
+        self, particles: int | None = None, drift: float = 1.0, noise: float | None = None, dt: float | None = None,
+        kind: str = "anisotropic", truncation: float | None = None, memory: float = 0.0, share: float = 0.5,
+        surrogate_steps: int = 0,
+    ) -> None:  # fmt: skip
+        for name, count, least in (("particles", particles, 2), ("surrogate_steps", surrogate_steps, 0)):
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+                raise UnsupportedError(f"{name} must be a whole number from {least} on, got {count!r}")
+        for name, value in (("drift", drift), ("noise", noise), ("dt", dt), ("truncation", truncation)):
+            if value is not None and not value > 0:
+                raise UnsupportedError(f"{name} must be > 0, got {value!r}")
+        if kind not in _KINDS:
+            raise UnsupportedError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
+        if not 0 < share <= 1 or memory < 0:
+            raise UnsupportedError(f"share must be in (0, 1] and memory >= 0, got {share!r} and {memory!r}")
+        self._options: dict[str, Any] = {
+            "particles": particles, "drift": drift, "noise": noise, "dt": dt, "kind": kind, "truncation": truncation,
+            "memory": memory, "share": share, "surrogate_steps": surrogate_steps,
+        }  # fmt: skip
+
+    def options(self) -> dict[str, Any]:
+        """Sizes, speeds and noise."""
+        return dict(self._options)
+
+    def check(self, request: AskRequest) -> None:
+        """Refuse a space without columns, and a setting with which the swarm would fly apart."""
+        super().check(request)
+        latent = Latent(request.history.space, request.fixed)
+        if latent.width == 0:
+            raise UnsupportedError("sampler 'cbo' needs a parameter that is not fixed")
+        self._motion(latent.width, _SLOW)
+
+    def _motion(self, width: int, usual: float) -> _Motion:
+        given = self._options
+        dt, anisotropic = given["dt"] or usual, given["kind"] == "anisotropic"
+        noise = given["noise"]
+        if noise is None:
+            wanted = _CONTRACTION[usual]
+            noise = noise_for(wanted, given["drift"], dt, width, anisotropic=anisotropic)
+        elif given["truncation"] is None:
+            check_stable(given["drift"], noise, dt, width, anisotropic=anisotropic)
+        cut = math.inf if given["truncation"] is None else given["truncation"]
+        speed = contraction(given["drift"], noise, dt, width, anisotropic=anisotropic)
+        return _Motion(given["drift"], noise, dt, anisotropic, cut, given["memory"], speed)
+
+    # -- asked and told ---------------------------------------------------------------------------
+
+    def ask(self, request: AskRequest) -> list[Proposal]:
+        """One move of each particle that waits for nothing, those first that have taken the fewest steps."""
+        latent = Latent(request.history.space, request.fixed)
+        swarm = _Swarm(request, latent, self._size(request.history), self._options)
+        motion = self._motion(latent.width, _SLOW)
+        screen = Screen(request.history)
+        belief = self._belief(request, swarm)
+        found: list[Proposal] = []
+        busy = dict(swarm.waiting)
+        for _ in range(request.n):
+            request.check_deadline()
+            i, surplus = swarm.next(busy)
+            attempt = busy.get(i, 0)
+            busy[i] = attempt + 1
+            made = None
+            if i in swarm.told and len(swarm.told) > 1:
+                made = self._moved(request, swarm, motion, screen, i, attempt, belief)
+            if made is None:
+                spare = spread_out(request, 1, [p.x for p in found], why=f"cbo, particle {i} begins")[0]
+                note = {"particle": i, "step": swarm.steps(i), "fresh": True}
+                made = Proposal(spare.x, {**spare.meta, "cbo": note}, spare.why)
+            elif surplus:
+                note = {**made.meta["cbo"], "surplus": True}
+                made = Proposal(made.x, {"cbo": note}, f"{made.why}, an extra one while others are awaited")
+            screen.take(made.x[None])
+            found.append(made)
+        return found
+
+    def _size(self, history: History) -> int:
+        if self._options["particles"] is not None:
+            return int(self._options["particles"])
+        return _USUAL if history.budget is None else max(_FEWEST, history.budget // _STEPS)
+
+    def _belief(self, request: AskRequest, swarm: _Swarm) -> Any:
+        """The model, where steps are to be taken on it."""
+        if not self._options["surrogate_steps"] or len(swarm.told) < 3:
+            return None
+        try:
+            return self.surrogate(request.history)
+        except ValueError:  # too few values for a model
+            return None
+
+    def _moved(
+        self, request: AskRequest, swarm: _Swarm, motion: _Motion, screen: Screen, i: int, attempt: int, belief: Any
+    ) -> Proposal | None:
+        """A move of a particle to a point that exists, is allowed and new; None if there is none."""
+        space, latent = request.history.space, swarm.latent
+        rows = sorted(swarm.told)
+        Z = np.stack([swarm.told[row].z for row in rows])
+        at, step = rows.index(i), swarm.steps(i)
+        energies = swarm.energies(i)
+        for t in range(_TRIES):
+            rng = np.random.default_rng([request.history.seed, i, step, attempt, t])
+            best = swarm.remembered() if motion.memory else Z
+            c, size = _agreed(best, energies, self._share(swarm))
+            z = motion.moved(Z[at], c, best[at], rng)
+            if belief is not None:
+                z = self._believed(request, swarm, motion, belief, rng, at, z)
+            z = _folded(z, latent.walled)
+            for _ in range(_HALVINGS):
+                x = latent.settled(z[None])
+                if space.feasible(x)[0]:
+                    break
+                z = 0.5 * (z + Z[at])
+            if space.feasible(x)[0] and screen.admits(x)[0]:
+                note: dict[str, Any] = {"particle": i, "step": step, "size": round(size, 2)}
+                if not latent.plain or not np.array_equal(x[0], z):
+                    note["z"] = z.tolist()
+                spread = float(np.abs(Z - c).max())
+                why = f"cbo, particle {i}, step {step}: towards the consensus of {size:.0f}, spread {spread:.2g}"
+                return Proposal(x[0], {"cbo": note}, why)
+        return None
+
+    def _share(self, swarm: _Swarm) -> float:
+        steps = sum(swarm.steps(i) for i in swarm.told) / max(1, len(swarm.told))
+        return float(self._options["share"] * _SHRINK**steps)
+
+    def _believed(
+        self, request: AskRequest, swarm: _Swarm, motion: _Motion, belief: Any, rng: np.random.Generator, at: int,
+        z: Array,
+    ) -> Array:  # fmt: skip
+        """Where the particle stands after further steps of the swarm on the model's belief."""
+        rows = sorted(swarm.told)
+        Z = np.stack([swarm.told[row].z for row in rows])
+        Z[at] = z
+        for _ in range(self._options["surrogate_steps"]):
+            if request.seconds_left < 0.05:
+                break
+            Z = _folded(Z, swarm.latent.walled)
+            e = swarm.predicted(belief, Z, rows[at])
+            c, _ = _agreed(Z, e, self._share(swarm))
+            Z = np.stack([motion.moved(one, c, one, rng) for one in Z])
+        end: Array = Z[at]
+        return end
+
+    # -- whole batches ----------------------------------------------------------------------------
+
+    def run(
+        self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
+        state: Mapping[str, NDArray[np.generic]] | None = None,
+    ) -> Iterator[Milestone]:  # fmt: skip
+        """Swarms one after the other, each twice as large as the one before, until the evaluations are spent."""
+        from workbench.samplers.consensus.batches import run_batches
+
+        latent = Latent(space)
+        motion = self._motion(latent.width, _FAST)
+        yield from run_batches(latent, evaluate, evaluations, rng, state, motion, self._options)
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """How one particle moves.
+
+    Args:
+        drift, noise, dt: lambda, sigma and the length of a step.
+        anisotropic: Does every coordinate get noise of its own distance?
+        cut: Largest distance that noise grows with.
+        memory: Drift to the particle's best point.
+        contraction: Mean change of the logarithm of the spread in one step.
+    """
+
+    drift: float
+    noise: float
+    dt: float
+    anisotropic: bool
+    cut: float
+    memory: float
+    contraction: float
+
+    def moved(self, z: Array, c: Array, best: Array, rng: np.random.Generator) -> Array:
+        """Where a particle at z (k,) goes, given a consensus c (k,) and its own best point (k,)."""
+        D = z - c
+        size = D if self.anisotropic else np.full_like(D, np.linalg.norm(D))
+        size = np.clip(size, -self.cut, self.cut)
+        noise = self.noise * math.sqrt(self.dt) * size * rng.standard_normal(len(z))
+        return z - self.drift * self.dt * D - self.memory * self.dt * (z - best) + noise
+
+
+def _folded(Z: Array, walled: NDArray[np.bool_]) -> Array:
+    """Reflected at the walls of the unit interval, where there are any."""
+    folded = np.abs(np.mod(Z + 1.0, 2.0) - 1.0)
+    return np.asarray(np.where(walled, folded, Z))
+
+
+def _agreed(Z: Array, energies: Array, share: float) -> tuple[Array, float]:
+    """Consensus (k,) of positions Z (N, k), and the effective number of particles that it is made of."""
+    import torch
+
+    from workbench.samplers.consensus.dynamics import alpha_for, consensus, effective_size, log_weights
+
+    e = torch.as_tensor(energies)[None]
+    known = int(torch.isfinite(e).sum())
+    logits = log_weights(e, alpha_for(e, share * max(known, 1) / len(energies)))
+    return consensus(torch.as_tensor(Z)[None], logits)[0, 0].numpy(), float(effective_size(logits)[0])
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A particle after its latest result: position, row of the record, best position and its row."""
+
+    z: Array
+    row: int
+    best: Array
+    best_row: int
+
+
+class _Swarm:
+    """One record, read as particles."""
+
+    def __init__(self, request: AskRequest, latent: Latent, size: int, options: Mapping[str, Any]) -> None:
+        self.request, self.latent, self.size, self._options = request, latent, size, options
+        self.history = request.history
+        self.waiting: dict[int, int] = {}  # particle -> trials in flight
+        self._steps: dict[int, int] = {}
+        self._rows: dict[int, list[tuple[int, Array]]] = {}
+        self._read()
+
+    def _read(self) -> None:
+        history = self.history
+        ended = history.finished & history.placed
+        open_ = history.pending
+        own = set()
+        for row, stored in enumerate(history.rows):
+            if not stored.meta or '"cbo":' not in stored.meta:
+                continue
+            note = history.meta(row)["cbo"]
+            own.add(row)
+            if stored.space_version != history.spaces.version:
+                continue
+            i = int(note["particle"])
+            if open_[row]:
+                self.waiting[i] = self.waiting.get(i, 0) + 1
+            elif ended[row]:
+                z = np.array(note["z"]) if "z" in note else self.latent.of(history.X[row][None])[0]
+                if len(z) == self.latent.width:
+                    self._rows.setdefault(i, []).append((row, z))
+                    self._steps[i] = self._steps.get(i, 0) + 1
+        self._adopt(own)
+
+    def _adopt(self, own: set[int]) -> None:
+        """Trials of others are where particles begin that have no result of their own, the best ones first."""
+        strangers = [r for r in np.flatnonzero(self.history.complete & self.history.placed).tolist() if r not in own]
+        if not strangers:
+            return
+        order = np.argsort(self._worths[strangers], kind="stable")
+        empty = (i for i in range(self.size) if i not in self._rows and i not in self.waiting)
+        Z = self.latent.of(self.history.X[strangers])
+        for i, k in zip(empty, order.tolist(), strict=False):
+            self._rows[i] = [(strangers[k], Z[k])]
+
+    @cached_property
+    def _losses(self) -> Array:
+        """Shape (n, m), to be minimised; infinite where there is no value."""
+        history = self.history
+        F = -history.utility(history.Y)
+        lost = np.isnan(F).any(axis=1) | ~history.complete
+        F[lost] = np.inf
+        return F
+
+    @cached_property
+    def _excess(self) -> Array:
+        """By how much limits are exceeded, shape (n,)."""
+        C = self.history.C
+        if C.shape[1] == 0:
+            return np.zeros(len(C))
+        scale = np.nanstd(np.where(np.isfinite(C), C, np.nan), axis=0) if len(C) > 1 else np.ones(C.shape[1])
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        return np.asarray(np.where(np.isnan(C), np.inf, np.maximum(C, 0.0) / scale).sum(axis=1))
+
+    @cached_property
+    def _worths(self) -> Array:
+        """One energy for each trial, equal weights where there are several objectives, shape (n,)."""
+        return self._scalar(self._losses, self._excess, np.full(self._losses.shape[1], 1.0))
+
+    def _scalar(self, F: Array, excess: Array, weights: Array) -> Array:
+        """Energies (n,): feasible ones by the largest weighted share of the way from the ideal to the nadir."""
+        held = (excess == 0) & np.isfinite(F).all(axis=1)
+        if F.shape[1] == 1:
+            e = F[:, 0].copy()
+        else:
+            seen = F[held] if held.any() else F[np.isfinite(F).all(axis=1)]
+            if len(seen) == 0:
+                return np.full(len(F), np.inf)
+            front = seen[non_dominated(-seen)]
+            low, high = front.min(axis=0), front.max(axis=0)
+            span = np.where(high > low, high - low, 1.0)
+            e = (weights * (F - low) / span).max(axis=1)
+        if held.any():
+            e[excess > 0] = np.inf  # they have no say once something holds every limit
+        else:
+            e = np.where(np.isfinite(e), excess, np.inf)
+        return e
+
+    def next(self, busy: Mapping[int, int]) -> tuple[int, bool]:
+        """The particle to move, and whether all of them wait already."""
+        free = [i for i in range(self.size) if i not in busy]
+        if free:
+            return min(free, key=lambda i: (self.steps(i), i)), False
+        if not self.told:  # none has a result: the swarm takes another particle
+            return max(self.size - 1, *busy) + 1, False
+        return min(self.told, key=lambda i: (busy.get(i, 0), self.steps(i), i)), True
+
+    def steps(self, i: int) -> int:
+        """Results of a particle so far."""
+        return self._steps.get(i, 0)
+
+    @cached_property
+    def told(self) -> dict[int, _Told]:
+        """Particles with a result, by number."""
+        found = {}
+        for i, rows in self._rows.items():
+            row, z = rows[-1]
+            best_row, best = min(rows, key=lambda one: self._worths[one[0]])
+            found[i] = _Told(z, row, best, best_row)
+        return found
+
+    def remembered(self) -> Array:
+        """Best positions (N, k) of the particles with a result, in order of their numbers."""
+        return np.stack([self.told[i].best for i in sorted(self.told)])
+
+    def energies(self, i: int) -> Array:
+        """Of the particles with a result, in order of their numbers, as a particle sees them, shape (N,)."""
+        memory = self._options["memory"] > 0
+        rows = [self.told[j].best_row if memory else self.told[j].row for j in sorted(self.told)]
+        return self._scalar(self._losses, self._excess, self.weights(i))[rows]
+
+    def weights(self, i: int) -> Array:
+        """Of the objectives, for a particle: those of prefer=, else spread evenly over the simplex, shape (m,)."""
+        goals = self.history.measured
+        if len(goals) == 1:
+            return np.ones(1)
+        if self.request.prefer:
+            w = np.array([self.request.prefer.get(goal.name, 0.0) for goal in goals])
+            return np.asarray(w / w.sum())
+        from scipy.stats import qmc
+
+        u = qmc.Sobol(len(goals) - 1, scramble=False).fast_forward(i + 1).random(1)[0] if len(goals) > 1 else []
+        cuts = np.concatenate([[0.0], np.sort(u), [1.0]])
+        return np.asarray(np.maximum(np.diff(cuts), 1e-3))
+
+    def predicted(self, belief: Any, Z: Array, i: int) -> Array:
+        """Energies (N,) of latent positions by the mean of the model, one standard deviation hopeful."""
+        history = self.history
+        said = belief.predict(self.latent.settled(Z))
+        Y = np.stack(
+            [
+                (1.0 if goal.target is not None else goal.sign) * said[goal.name][0]
+                + (0.0 if goal.target is not None else 1.0) * said[goal.name][1]
+                for goal in history.measured
+            ],
+            axis=1,
+        )
+        excess = np.zeros(len(Z))
+        if history.constraints:
+            excess = np.maximum(0.0, 0.5 - belief.feasibility(self.latent.settled(Z)))
+        return self._scalar(-history.utility(Y), excess, self.weights(i))

@@ -1,0 +1,153 @@
+"""Preferences and exponents that one policy is conditioned on, and the rewards that they make.
+
+Jain et al. 2023, Multi-Objective GFlowNets (arXiv 2210.12765), section 3.2: R(x | w) = scalarisation_w(r(x))^β for
+rewards r in [0, 1], w drawn from a Dirichlet distribution, both encoded as thermometers. Only logarithms are formed.
+
+Symbols: B trajectories, m objectives, w weights, β exponent, C numbers of an encoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from workbench.errors import InvalidValueError
+
+Scalarization = Literal["sum", "log", "chebyshev", "exponential"]
+LEAST_REWARD = 1e-12  # below it a reward counts as that: its logarithm is finite
+
+
+@dataclass(frozen=True)
+class Given:
+    """Conditions of a batch.
+
+    Args:
+        weights: Shape (B, m), non-negative, each row adds up to 1.
+        beta: Shape (B,).
+        encoding: What the policy sees, shape (B, C); None: it sees nothing.
+        groups: Number of equal parts, one after the other, within which the condition is the same.
+    """
+
+    weights: Tensor
+    beta: Tensor
+    encoding: Tensor | None
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """How conditions are drawn and encoded, and what reward they make.
+
+    Args:
+        objectives: Number m.
+        scalarization: "sum" Σ w r, "log" Π r^w, "chebyshev" 1 - max w (1 - r): distance from the ideal point lowers it;
+            "exponential" exp(Σ w r), for rewards of any sign.
+        beta: Exponents to draw from, equally likely; one alone is not encoded.
+        alpha: Of the Dirichlet distribution, the same for every objective.
+        bins: Of each thermometer; 0: weights and log β as they are.
+        repeat: Trajectories, one after the other, that share a condition.
+    """
+
+    objectives: int
+    scalarization: Scalarization = "sum"
+    beta: tuple[float, ...] = (1.0,)
+    alpha: float = 1.0
+    bins: int = 50
+    repeat: int = 1
+
+    def __post_init__(self) -> None:
+        if self.scalarization not in get_args(Scalarization):
+            raise InvalidValueError(
+                f"scalarization must be one of {', '.join(get_args(Scalarization))}; got {self.scalarization!r}"
+            )
+        if not self.beta or min(self.beta) <= 0 or self.alpha <= 0 or self.objectives < 1 or self.repeat < 1:
+            raise InvalidValueError("objectives, repeat, alpha and every beta must be > 0")
+
+    @property
+    def width(self) -> int:
+        """Numbers of an encoding C; 0 if there is nothing to condition on."""
+        parts = (self.objectives if self.objectives > 1 else 0) + (1 if len(self.beta) > 1 else 0)
+        return parts * max(1, self.bins)
+
+    def draw(self, n: int, generator: torch.Generator | None = None) -> Given:
+        """Conditions for n trajectories; with `repeat` above 1, n has to be a multiple of it."""
+        if self.width == 0 and len(self.beta) == 1:
+            one = torch.ones(n, 1, dtype=torch.float64)
+            return Given(one, one[:, 0] * self.beta[0], None)
+        groups = -(-n // self.repeat)
+        gamma = torch.full((groups, self.objectives), self.alpha, dtype=torch.float64)
+        w = torch._standard_gamma(gamma, generator=generator).clamp(min=1e-30)
+        w = w / w.sum(1, keepdim=True)
+        chosen = torch.randint(len(self.beta), (groups,), generator=generator)
+        beta = torch.tensor(self.beta, dtype=torch.float64)[chosen]
+        repeated = torch.arange(groups).repeat_interleave(self.repeat)[:n]
+        alike = 1 if self.width == 0 else groups
+        return self.given(w[repeated], beta[repeated], alike)
+
+    def given(self, weights: Tensor, beta: Tensor, groups: int = 1) -> Given:
+        """Stated conditions, weights (B, m) and β (B,)."""
+        parts = []
+        if self.objectives > 1:
+            parts.append(thermometer(weights, self.bins) if self.bins else weights)
+        if len(self.beta) > 1:
+            low, high = min(self.beta), max(self.beta)
+            level = (beta / low).log() / torch.tensor(high / low).log()  # 0 to 1
+            parts.append(thermometer(level[:, None], self.bins) if self.bins else level[:, None])
+        encoding = torch.cat(parts, 1).float() if parts else None
+        return Given(weights, beta, encoding, groups)
+
+    def at(self, weights: Sequence[float], n: int, beta: float | None = None) -> Given:
+        """The condition of n trajectories with one preference.
+
+        Raises:
+            InvalidValueError: if the weights are not m non-negative numbers with a positive sum.
+        """
+        w = torch.tensor([list(weights)], dtype=torch.float64)
+        if w.shape[1] != self.objectives or bool((w < 0).any()) or float(w.sum()) <= 0:
+            raise InvalidValueError(f"expected {self.objectives} weights >= 0 with a positive sum, got {list(weights)}")
+        exponent = torch.tensor([max(self.beta) if beta is None else float(beta)], dtype=torch.float64)
+        return self.given((w / w.sum()).repeat(n, 1), exponent.repeat(n))
+
+    def log_reward(self, rewards: Tensor, given: Given) -> Tensor:
+        """β log of the scalarised reward, shape (B,), float64.
+
+        Args:
+            rewards: Shape (B, m).
+            given: Of the same B.
+        """
+        return given.beta * scalarized(rewards.double(), given.weights, self.scalarization)
+
+
+def scalarized(rewards: Tensor, weights: Tensor, scalarization: Scalarization) -> Tensor:
+    """Log of the scalarised rewards (B, m) with weights (B, m), shape (B,)."""
+    if scalarization == "exponential":
+        return (weights * rewards).sum(1)
+    if rewards.shape[1] == 1:
+        return rewards[:, 0].clamp(min=LEAST_REWARD).log()
+    match scalarization:
+        case "sum":
+            return (weights * rewards).sum(1).clamp(min=LEAST_REWARD).log()
+        case "log":
+            return (weights * rewards.clamp(min=LEAST_REWARD).log()).sum(1)
+        case "chebyshev":
+            return (1.0 - (weights * (1.0 - rewards)).amax(1)).clamp(min=LEAST_REWARD).log()
+
+
+def thermometer(values: Tensor, bins: int) -> Tensor:
+    """Numbers in [0, 1] as bins that fill one after the other.
+
+    Bin j at b_j of an even grid of [0, 1] holds clip(v - b_j, 0, g) / g, g the gap of the grid; the last is always 0.
+
+    Args:
+        values: Shape (n, k).
+        bins: At least 2.
+    Returns:
+        Shape (n, k * bins).
+    """
+    grid = torch.linspace(0.0, 1.0, bins, dtype=values.dtype)
+    gap = 1.0 / (bins - 1)
+    return ((values[:, :, None] - grid).clamp(0.0, gap) / gap).flatten(1)

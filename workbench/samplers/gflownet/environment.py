@@ -1,0 +1,252 @@
+"""What a GFlowNet walks on: states as rows of integers, moves, and the way back.
+
+A state is a row of D columns; column d holds one of `sizes[d]` values. A trajectory begins at the source, makes moves,
+and ends with the stop, an action of its own that leaves the state as it is: where a trajectory is over for good, the
+stop is the only action. So an end by force and an end by choice are the same thing, and log P_F of a forced one is 0.
+
+The moves that lead to a state are a function of the state (its depth), no two moves of a state lead to the same child,
+and every state reached can be taken back by numbered undos. `graph.enumerate_states` checks all of that where the
+states can be counted.
+
+Symbols: n states, D columns, A moves (the stop is action A), U undos, T most moves of a trajectory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.errors import InvalidValueError
+
+LONGEST_TABLE = 1 << 21  # entries of a table of what is allowed
+
+
+class Environment(Protocol):
+    """What an own environment has to offer: six functions of rows of states, none of one trajectory.
+
+    Attributes:
+        sizes: Values that each column may hold.
+        moves: Number of moves A; the stop is action number A.
+        undos: Number of undos U; 1 where every state has one parent.
+        steps: Most moves of a trajectory.
+        fixed_steps: Does every trajectory make that many moves?
+    """
+
+    sizes: tuple[int, ...]
+    moves: int
+    undos: int
+    steps: int
+    fixed_steps: bool
+
+    def source(self, n: int) -> Tensor:
+        """The state that all begin at, shape (n, D), int64."""
+        ...
+
+    def allowed(self, states: Tensor) -> Tensor:
+        """Which actions are legal, shape (n, A + 1), bool, the stop last; at least one of each row."""
+        ...
+
+    def after(self, states: Tensor, actions: Tensor) -> Tensor:
+        """The states (n, D) that legal moves (n,) lead to."""
+        ...
+
+    def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
+        """The numbers (n,) of the undos that take back legal moves (n,) made at states (n, D)."""
+        ...
+
+    def undoable(self, states: Tensor) -> Tensor:
+        """Which undos are legal, shape (n, U), bool; none at the source alone."""
+        ...
+
+    def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
+        """The parents (n, D) that legal undos (n,) lead to, and the moves (n,) that lead back."""
+        ...
+
+
+class Grid:
+    """A grid whose moves raise one coordinate by one; coordinates are the columns.
+
+    Args:
+        sizes: Levels of each coordinate.
+        border_ends: Convention of Bengio et al. 2021 (arXiv 2106.04399): whoever reaches the last level of any
+            coordinate has to stop. By default every point allows the stop, and moves end at the last levels, as in
+            torchgfn's HyperGrid.
+        admitted: Which points may be an end, shape `sizes`; None: all. Moves that lead where nothing is
+            admitted any more are not legal.
+    Raises:
+        InvalidValueError: if nothing is admitted, or with both options.
+    """
+
+    fixed_steps = False
+
+    def __init__(
+        self, sizes: Sequence[int], *, border_ends: bool = False, admitted: Tensor | None = None
+    ) -> None:  # fmt: skip
+        self.sizes = tuple(int(size) for size in sizes)
+        if not self.sizes or min(self.sizes) < 1:
+            raise InvalidValueError(f"sizes of a grid are whole numbers >= 1, got {sizes!r}")
+        self.moves = self.undos = len(self.sizes)
+        self._border_ends = border_ends
+        self._last = torch.tensor(self.sizes) - 1  # (D,)
+        self._unit = torch.eye(self.moves, dtype=torch.int64)
+        self.steps = int(self._last.max() + (self._last - 1).clamp(min=0).sum() - (self._last.max() - 1).clamp(min=0))
+        if not border_ends:
+            self.steps = int(self._last.sum())
+        self._ends: Tensor | None = None
+        self._leads: Tensor | None = None
+        if admitted is not None:
+            self._restrict(admitted, border_ends)
+
+    def _restrict(self, admitted: Tensor, border_ends: bool) -> None:
+        if border_ends:
+            raise InvalidValueError("a grid takes admitted= or border_ends=True, not both; leave one out")
+        if tuple(admitted.shape) != self.sizes or not bool(admitted.any()):
+            raise InvalidValueError(
+                f"admitted must be a mask of shape {self.sizes} with a point in it, got {tuple(admitted.shape)} with "
+                f"{int(admitted.sum())}"
+            )
+        leads = admitted.to(torch.int64)
+        for axis in range(leads.ndim):  # is anything admitted at or above?
+            leads = leads.flip(axis).cummax(axis).values.flip(axis)
+        radix = np.append(np.cumprod(self.sizes[:0:-1])[::-1], 1).astype(np.int64)
+        self._radix = torch.from_numpy(radix)
+        self._ends = admitted.reshape(-1)
+        self._leads = leads.reshape(-1).bool()
+
+    def source(self, n: int) -> Tensor:
+        return torch.zeros(n, self.moves, dtype=torch.int64)
+
+    def allowed(self, states: Tensor) -> Tensor:
+        inside = states < self._last  # (n, D)
+        if self._border_ends:
+            inside &= inside.all(1, keepdim=True)
+        if self._ends is None or self._leads is None:
+            return torch.cat([inside, torch.ones(len(states), 1, dtype=torch.bool)], 1)
+        code = states @ self._radix
+        there = code[:, None] + self._radix  # may lie outside, where `inside` is False
+        inside &= self._leads[there.clamp(max=len(self._leads) - 1)]
+        return torch.cat([inside, self._ends[code][:, None]], 1)
+
+    def after(self, states: Tensor, actions: Tensor) -> Tensor:
+        return states + self._unit.index_select(0, actions)
+
+    def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
+        return actions
+
+    def undoable(self, states: Tensor) -> Tensor:
+        above = states > 0
+        if self._border_ends:  # no parent stands on the border
+            border = states == self._last
+            above &= border | ~border.any(1, keepdim=True)
+        return above
+
+    def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
+        return states - self._unit[undos], undos
+
+
+class FreeSlots:
+    """Slots that are filled in any order, each with one of its values; over when all are filled.
+
+    Column d holds the value of slot d, or `values[d]` while it is empty. Move number: `first[d] + value`.
+
+    Args:
+        values: Number of values of each slot.
+    """
+
+    fixed_steps = True
+
+    def __init__(self, values: Sequence[int]) -> None:
+        counts = [int(count) for count in values]
+        if not counts or min(counts) < 1:
+            raise InvalidValueError(f"values of slots are whole numbers >= 1, got {values!r}")
+        self.sizes = tuple(count + 1 for count in counts)
+        self.moves, self.undos, self.steps = sum(counts), len(counts), len(counts)
+        self._empty = torch.tensor(counts)
+        self._slot = torch.repeat_interleave(torch.arange(len(counts)), self._empty)  # of each move
+        self._first = torch.cumsum(self._empty, 0) - self._empty
+        self._value = torch.arange(self.moves) - self._first[self._slot]
+
+    def source(self, n: int) -> Tensor:
+        return self._empty.repeat(n, 1)
+
+    def allowed(self, states: Tensor) -> Tensor:
+        empty = states == self._empty  # (n, D)
+        return torch.cat([empty[:, self._slot], ~empty.any(1, keepdim=True)], 1)
+
+    def after(self, states: Tensor, actions: Tensor) -> Tensor:
+        return states.scatter(1, self._slot[actions][:, None], self._value[actions][:, None])
+
+    def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
+        return self._slot[actions]
+
+    def undoable(self, states: Tensor) -> Tensor:
+        return states != self._empty
+
+    def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
+        value = states.gather(1, undos[:, None])[:, 0]
+        return states.scatter(1, undos[:, None], self._empty[undos][:, None]), self._first[undos] + value
+
+
+class Edits:
+    """Strings of one length, changed from a start, each place at most once and to another token.
+
+    Columns 0 … L-1 hold the start, L … 2L-1 the present string. Move number: place * a + token. Starts are drawn
+    uniformly; the target is normalised for each of them apart (the balance has a constant for every start: VarGrad in
+    groups of equal starts, or the flow of the source).
+
+    Args:
+        starts: Strings of token numbers, shape (k, L).
+        tokens: Size of the alphabet a.
+        most: Most edits of one trajectory.
+        least: Fewest before it may stop.
+        group: How many of the rows that `source` makes, one after the other, share a start.
+        generator: Draws the starts.
+    """
+
+    def __init__(
+        self, starts: Tensor, tokens: int, most: int, *, least: int = 0, group: int = 1,
+        generator: torch.Generator | None = None,
+    ) -> None:  # fmt: skip
+        length = starts.shape[1]
+        if not 0 <= least <= most <= length or most < 1:
+            raise InvalidValueError(f"expected 0 <= least <= most <= length {length}, most >= 1; got {least}, {most}")
+        self._starts, self._tokens, self._length, self._least, self._most = starts, tokens, length, least, most
+        self._group, self._generator = group, generator
+        self.sizes = (tokens,) * (2 * length)
+        self.moves, self.undos, self.steps = length * tokens, length, most
+        self.fixed_steps = least == most
+
+    def source(self, n: int) -> Tensor:
+        groups = -(-n // self._group)
+        drawn = torch.randint(len(self._starts), (groups,), generator=self._generator)
+        start = self._starts[drawn.repeat_interleave(self._group)[:n]]
+        return torch.cat([start, start], 1)
+
+    def allowed(self, states: Tensor) -> Tensor:
+        start, now = states.split(self._length, 1)
+        edited = start != now  # (n, L)
+        count = edited.sum(1, keepdim=True)
+        free = (~edited & (count < self._most))[:, :, None].repeat(1, 1, self._tokens)  # (n, L, a)
+        free.scatter_(2, now[:, :, None], False)
+        return torch.cat([free.flatten(1), count >= self._least], 1)
+
+    def after(self, states: Tensor, actions: Tensor) -> Tensor:
+        place, token = actions // self._tokens, actions % self._tokens
+        return states.scatter(1, (self._length + place)[:, None], token[:, None])
+
+    def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
+        return actions // self._tokens
+
+    def undoable(self, states: Tensor) -> Tensor:
+        start, now = states.split(self._length, 1)
+        edited: Tensor = start != now
+        return edited
+
+    def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
+        column = (self._length + undos)[:, None]
+        token, start = states.gather(1, column)[:, 0], states.gather(1, undos[:, None])
+        return states.scatter(1, column, start), undos * self._tokens + token

@@ -1,0 +1,314 @@
+"""A cheap reward: training with every evaluation spent on trajectories, and the model that comes out of it.
+
+Values of whatever unit become log rewards by the scale of the first, evenly spread points: z = (y - median) / (best -
+median), log R = β w·z for weights w of the objectives, so that shifting or stretching an objective changes nothing. Or
+values are rewards themselves (`reward="values"`): R = (Σ w r)^β, as the papers have it. With several objectives the
+policy is conditioned on w (Jain et al. 2023, arXiv 2210.12765), or, order-preserving, needs none (Chen and Mauch 2024,
+arXiv 2310.00386).
+
+Symbols: n points, d encoded columns, m objectives, D tokens; Y (n, m) larger is better.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.errors import InvalidValueError
+from workbench.samplers.gflownet.conditioning import Conditioning
+from workbench.samplers.gflownet.graph import enumerate_states
+from workbench.samplers.gflownet.policy import Policy
+from workbench.samplers.gflownet.replay import Archive
+from workbench.samplers.gflownet.spaces import SpaceEnvironment
+from workbench.samplers.gflownet.training import Settings, Trainer
+from workbench.samplers.gflownet.trust import Trust, trust
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.samplers.batch import Outcomes
+    from workbench.space import Space
+
+    Array = NDArray[np.float64]
+
+Evaluate = Callable[["Array"], "Outcomes"]
+"""Encoded points (n, d) -> utilities (n, m), larger is better, NaN where there is none, and excess over limits (n,)."""
+
+_FIRST = 512  # evenly spread points, from which the scale is read and the archive begins
+_SHARE = 0.05  # at most, of all evaluations
+_HIDDEN = (128, 128)
+_GROUP = 8  # trajectories of one preference, whose balance has one constant
+_WORST = -4.0  # z of what has no value
+_SETTLED, _LAST = 1e-4, 100  # mean loss of so many steps at which there is nothing left to learn
+_LOOKED = 0.05  # share of the evaluations, at most, with which the model is looked at in the end
+_SAMPLES = 512  # at most, for that
+_TINY = 1e-12
+_COUNTED = 4096  # ends up to which it is compared with all of them
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run trains.
+
+    Args:
+        beta: Exponent of the reward.
+        reward: "scaled" by the first points, or "values" that are rewards >= 0 themselves.
+        order: Train on the order, or the dominance, of values instead of a reward.
+        batch: Trajectories of a step.
+        learning_rate: Of Adam, falling to a tenth on a cosine.
+        epsilon: Share of uniform actions.
+        replayed: Share of trajectories that lead to the best seen.
+        hidden: Units of each hidden layer.
+    """
+
+    beta: float = 8.0
+    reward: Literal["scaled", "values"] = "scaled"
+    order: bool = False
+    batch: int = 64
+    learning_rate: float = 1e-2
+    epsilon: float = 0.05
+    replayed: float = 0.25
+    hidden: tuple[int, ...] = _HIDDEN
+
+    def settings(self, m: int, steps: int) -> Settings:
+        """Those of the training, for m objectives."""
+        return Settings(
+            objective="op" if self.order else "vargrad", batch=self.batch, learning_rate=self.learning_rate, final=0.1,
+            steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed,
+        )  # fmt: skip
+
+    def conditioning(self, m: int) -> Conditioning:
+        """What the policy is conditioned on: the preference, where there are several objectives and no order."""
+        scalarization: Literal["exponential", "sum"] = "exponential" if self.reward == "scaled" else "sum"
+        if m == 1 or self.order:
+            return Conditioning(1, scalarization=scalarization, beta=(self.beta,))
+        return Conditioning(m, scalarization=scalarization, beta=(self.beta,), repeat=_GROUP)
+
+
+class Model:
+    """A policy for a space, and what values are to it.
+
+    Args:
+        space: What is sampled from.
+        m: Number of objectives.
+        options: As trained, or to be trained, with.
+        generator: Draws the initial weights and everything in training.
+    """
+
+    def __init__(self, space: Space, m: int, options: Options, generator: torch.Generator) -> None:
+        self.environment, self.m, self.options = SpaceEnvironment(space), m, options
+        self.conditioning = options.conditioning(m)
+        self.policy = Policy(
+            self.environment, hidden=options.hidden, condition=self.conditioning.width, generator=generator,
+            slope=0.01, bound=50.0 if options.order else None,
+        )  # fmt: skip
+        self.scale = np.stack([np.zeros(m), np.ones(m)])  # what becomes 0, and the unit
+        self.unit = 1.0  # of excess
+
+    @property
+    def answers(self) -> bool:
+        """Does it answer different preferences differently?"""
+        return self.conditioning.width > 0
+
+    def sample(self, n: int, generator: torch.Generator, weights: Sequence[float] | None = None) -> Array:
+        """n encoded points, shape (n, d), for a preference among the objectives; drawn ones if None is given."""
+        given = None
+        if self.answers:
+            drawn = self.conditioning.draw(-(-n // _GROUP) * _GROUP, generator)
+            whole = self.conditioning.at(weights, n) if weights is not None else drawn
+            assert whole.encoding is not None
+            given = whole.encoding[:n]
+        elif weights is not None and self.m > 1:
+            raise InvalidValueError("a model of an order knows no preference; leave the weights out")
+        found: list[Tensor] = []
+        while sum(map(len, found)) < n:
+            ends = self.policy.sample(n, generator, condition=given).ends
+            found.append(ends[torch.from_numpy(self.environment.admits(ends))])
+        return self.environment.encoded(torch.cat(found)[:n])
+
+    def rewards(self, Y: Array, excess: Array | None = None) -> Tensor:
+        """Utilities (n, m), and excess over limits (n,), as what the training takes for rewards."""
+        over = np.zeros(len(Y)) if excess is None else excess
+        if self.options.reward == "values" and not self.options.order:
+            return torch.from_numpy(np.where(np.isnan(Y) | (over[:, None] > 0), 0.0, Y))
+        Z = np.maximum((Y - self.scale[0]) / self.scale[1], _WORST)
+        Z = np.where(np.isnan(Z), _WORST, Z)
+        lowered = _WORST * (1.0 + np.minimum(over, 1.0 / _TINY) / (self.unit + over.clip(max=1.0 / _TINY)))
+        return torch.from_numpy(np.where(over[:, None] > 0, lowered[:, None], Z))
+
+    def log_reward(self, outcomes: tuple[Array, Array], weights: Sequence[float] | None = None) -> Tensor:
+        """log R (n,) of utilities (n, m) and excess (n,) for one preference; equal weights if none is given."""
+        m = self.conditioning.objectives
+        given = self.conditioning.at(weights or [1.0] * m, len(outcomes[0]))
+        return self.conditioning.log_reward(self.rewards(*outcomes), given).clamp(min=self.options.settings(m, 1).least)
+
+
+class Run:
+    """A training run over a space, from its beginning or from a checkpoint.
+
+    Args:
+        space: What is searched.
+        evaluate: The function.
+        evaluations: How many there may be.
+        rng: Source of the seed.
+        options: How it trains.
+        state: What `state_dict` returned; None: begin.
+
+    Attributes:
+        model: What is trained.
+        loss, log_rewards: Of each step: the loss, and quantiles of log R (least, median, greatest).
+    """
+
+    def __init__(
+        self, space: Space, evaluate: Evaluate, evaluations: int, rng: np.random.Generator, options: Options,
+        state: Mapping[str, NDArray[np.generic]] | None = None,
+    ) -> None:  # fmt: skip
+        self._space, self._evaluate, self._evaluations = space, evaluate, evaluations
+        self._generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        self._looked = min(2 * _SAMPLES, int(_LOOKED * evaluations))
+        self._first = max(16, min(_FIRST, int(_SHARE * evaluations)))
+        seed = int(rng.integers(2**31))
+        X = None if state is not None else space.sobol(self._first, seed)
+        begun = None if X is None else evaluate(X)
+        m = begun.utility.shape[1] if begun is not None else np.shape(_part(state, "scale"))[1]
+        self.model = Model(space, m, options, self._generator)
+        each = round(options.batch * (1.0 - options.replayed))
+        settings = options.settings(m, (evaluations - self._first - self._looked) // each)
+        self.archive = Archive()
+        self.trainer = Trainer(
+            self.model.policy, self._rewards, settings, self._generator, conditioning=self.model.conditioning,
+            archive=self.archive,
+        )  # fmt: skip
+        self.loss: list[float] = []
+        self.log_rewards: list[tuple[float, float, float]] = []
+        if begun is not None and X is not None:
+            self._begin(X, begun)
+        else:
+            self._go_on(state)
+
+    @property
+    def calls(self) -> int:
+        """Evaluations so far."""
+        return self.trainer.calls
+
+    def step(self) -> bool:
+        """One step of training, if there are evaluations left for one and something to learn; whether there was."""
+        if self.calls + self.trainer.settings.batch > self._evaluations - self._looked or self._settled():
+            return False
+        done = self.trainer.step()
+        self.loss.append(done.loss)
+        log_reward = done.log_reward
+        self.log_rewards.append((float(log_reward.min()), float(log_reward.median()), float(log_reward.max())))
+        return True
+
+    def trust(self) -> Trust:
+        """How far the policy may be trusted, for equal weights; by what is left of the evaluations."""
+        model, condition, graph = self.model, None, None
+        if model.answers:
+            condition = model.conditioning.at([1.0] * model.m, 1).encoding
+            assert condition is not None
+            condition = condition[0]
+        left = self._evaluations - self.calls
+        size = self._space.size()
+        if model.environment.exact and size is not None and size <= min(_COUNTED, left // 2):
+            graph = enumerate_states(model.environment)
+            left -= len(graph.ends)
+
+        def log_rewards(states: Tensor) -> Tensor:
+            return model.log_reward(self._values(states))
+
+        samples = max(2, min(_SAMPLES, left // (2 if graph is None else 1)))
+        return trust(model.policy, log_rewards, self._generator, graph=graph, condition=condition, samples=samples)
+
+    def state_dict(self) -> dict[str, NDArray[np.generic]]:
+        """What a later process goes on from: arrays only."""
+        return {
+            **self.trainer.state_dict(), "scale": self.model.scale, "unit": np.array(self.model.unit),
+            "loss": np.array(self.loss), "log_rewards": np.array(self.log_rewards).reshape(-1, 3),
+            "options": np.array(json.dumps(asdict(self.model.options))),
+        }  # fmt: skip
+
+    def trace(self, seen: Trust) -> dict[str, NDArray[np.generic]]:
+        """What was seen on the way, and how far the policy may be trusted, for figures."""
+        numbers = {key: value for key, value in asdict(seen).items() if isinstance(value, float)}
+        return {
+            "loss": np.array(self.loss), "log_rewards": np.array(self.log_rewards).reshape(-1, 3),
+            "quantiles": np.array(seen.quantiles), "level": np.array(seen.level),
+            "reasons": np.array(seen.reasons, dtype=str),
+        } | {f"trust.{key}": np.array(value) for key, value in numbers.items()}  # fmt: skip
+
+    def _settled(self) -> bool:
+        if self.model.options.order or len(self.loss) < _LAST:
+            return False
+        return float(np.mean(self.loss[-_LAST:])) < _SETTLED
+
+    def _begin(self, X: Array, begun: Outcomes) -> None:
+        model = self.model
+        told = begun.utility[~np.isnan(begun.utility).any(1)]
+        if len(told):
+            middle, best = np.median(told, axis=0), told.max(axis=0)
+            model.scale = np.stack([middle, np.where(best > middle, best - middle, 1.0)])
+        if model.options.reward == "values" and len(told) and told.min() < 0:
+            raise InvalidValueError(
+                f"reward='values' takes values for rewards, which are >= 0; got {told.min():g}. Use reward='scaled'"
+            )
+        beyond = begun.excess[(begun.excess > 0) & np.isfinite(begun.excess)]
+        model.unit = float(np.median(beyond)) if len(beyond) else 1.0
+        self.archive.add(model.environment.states(X), model.rewards(begun.utility, begun.excess))
+        self.trainer.calls = len(X)
+
+    def _go_on(self, state: Mapping[str, NDArray[np.generic]] | None) -> None:
+        assert state is not None
+        own = {name: _part(state, name) for name in ("scale", "unit", "loss", "log_rewards")}
+        self.model.scale, self.model.unit = own["scale"], float(own["unit"])
+        self.loss = own["loss"].tolist()
+        self.log_rewards = [(low, middle, high) for low, middle, high in own["log_rewards"].tolist()]
+        self.trainer.load_state_dict({k: _part(state, k) for k in state if k not in own and k != "options"})
+
+    def _rewards(self, states: Tensor) -> Tensor:
+        outcomes = self._outcomes(states)
+        return self.model.rewards(*outcomes)
+
+    def _values(self, states: Tensor) -> tuple[Array, Array]:
+        self.trainer.calls += len(states)
+        return self._outcomes(states)
+
+    def _outcomes(self, states: Tensor) -> tuple[Array, Array]:
+        """Utilities (n, m) of whole states, NaN where a known constraint is broken, and excess over limits (n,)."""
+        fine = self.model.environment.admits(states)
+        Y, excess = np.full((len(states), self.model.m), np.nan), np.zeros(len(states))
+        if fine.any():
+            found = self._evaluate(self.model.environment.encoded(states[torch.from_numpy(fine)]))
+            Y[fine], excess[fine] = found.utility, found.excess
+        return Y, excess
+
+
+def load_model(space: Space, data: bytes) -> Model:
+    """The model of a run, from the attachment `run-gflownet.npz` that it left with its study.
+
+    Args:
+        space: Of that study.
+        data: `study.files.get("run-gflownet.npz")`.
+    """
+    with np.load(io.BytesIO(data), allow_pickle=False) as held:
+        arrays = {name.removeprefix("sampler."): held[name] for name in held.files if name.startswith("sampler.")}
+    given = json.loads(str(arrays["options"]))
+    options = Options(**{**given, "hidden": tuple(given["hidden"])})
+    model = Model(space, arrays["scale"].shape[1], options, torch.Generator())
+    model.scale, model.unit = arrays["scale"], float(arrays["unit"])
+    own = {key: torch.from_numpy(arrays[f"policy.{key}"]) for key in model.policy.state_dict()}
+    model.policy.load_state_dict(own)
+    return model
+
+
+def _part(state: Mapping[str, NDArray[np.generic]] | None, name: str) -> Array:
+    assert state is not None
+    found: Array = np.array(state[name])
+    return found

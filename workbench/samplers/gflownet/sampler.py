@@ -1,0 +1,301 @@
+"""`gflownet`: points in proportion to what they promise, for spaces that can be written down in tokens.
+
+Expensive objectives (ask and tell): a Gaussian process of the record, an acquisition function by `acquisition.plan`,
+and a GFlowNet trained on it within the ask, from the record and the ask's generator alone: the same record gives
+the same proposals.
+
+A cheap function (`study.optimize(fn, vectorized=True, evaluations=…)`): a GFlowNet trained on the values themselves,
+evaluations spent on its trajectories; the policy stays with the study as an attachment, which `load_model` reads.
+
+Symbols: n candidates, d encoded columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from workbench.errors import DeadlineReached, UnsupportedError
+from workbench.models.surrogate import dimension, unmodelled
+from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
+from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.acquisition.plan import Chosen
+    from workbench.models.gp import GaussianProcesses
+    from workbench.samplers.gflownet.spaces import SpaceEnvironment
+    from workbench.space import Space
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+
+_ONE, _SEVERAL = ("log_ei", "noisy_ei", "pi", "ucb"), ("ehvi", "nehvi", "parego")
+_BATCHES = 32  # of which a batch is a multiple: replay and preferences come in groups
+_PACE = 25  # steps from one milestone of a run to the next
+_STAYS = 8  # points sampled in the end that stay as trials
+_SPREAD = 256  # points that the scale of the acquisition function is read from
+_GOOD = 8  # best trials that training begins with
+_FINALISTS = 256  # best points among which the next one of a batch is chosen
+_RESERVE = 0.3  # share of the time that is kept for choosing
+_LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
+_LATE_WARNING = "the time given was over: this is the best point found so far"
+_TOO_LATE: dict[str, Any] = {
+    "why": "time was over",
+    "meta": {"sampler": "sobol", **_LATE},
+    "warnings": ("the time given was over before this one of the batch: a quasi-random point instead",),
+}
+
+
+class GFlowNetSampler(BatchSampler):
+    """Batches that a GFlowNet samples from an acquisition function, over choices, strings, orders and selections.
+
+    Args:
+        acquisition: "log_ei", "noisy_ei", "pi" or "ucb" for one objective, "ehvi", "nehvi" or "parego" for several;
+            None takes what `acquisition.plan` says.
+        start: Trials, spread evenly, before the model takes over; None: 2 (d + 1) for d lengthscales of the model, at
+            most a quarter of the budget.
+        steps: Training steps of an ask.
+        beta: Exponent of the reward in a run over a cheap function: how sharply it goes for the best.
+        reward: In a run, "scaled" to the values of evenly spread points, whatever their unit, or "values", which are
+            rewards then and have to be >= 0: points are sampled in proportion to their powers by beta.
+        order: In a run, train on the order of values, or on dominance, alone; no beta then.
+        batch: Trajectories of a step of a run.
+    """
+
+    name = "gflownet"
+    serves = frozenset(
+        ["float", "int", "categorical", "ordinal", "bool", "permutation", "subset", "sequence", "context", "objectives",
+         "constraints", "prefer"]
+    )  # fmt: skip
+
+    def __init__(
+        self, acquisition: str | None = None, start: int | None = None, steps: int = 200, beta: float = 8.0,
+        reward: Literal["scaled", "values"] = "scaled", order: bool = False, batch: int = 64,
+    ) -> None:  # fmt: skip
+        if acquisition not in (None, *_ONE, *_SEVERAL):
+            raise UnsupportedError(
+                f"acquisition must be one of {', '.join((*_ONE, *_SEVERAL))}, or None; got {acquisition!r}"
+            )
+        for name, value in (("start", start), ("steps", steps), ("batch", batch)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise UnsupportedError(f"{name} must be a whole number >= 1, got {value!r}")
+        if batch % _BATCHES:
+            raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")
+        if not beta > 0 or reward not in ("scaled", "values"):
+            raise UnsupportedError(f"needs beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}")
+        self._options: dict[str, Any] = {
+            "acquisition": acquisition, "start": start, "steps": steps, "beta": float(beta), "reward": reward,
+            "order": bool(order), "batch": batch,
+        }  # fmt: skip
+
+    def options(self) -> dict[str, Any]:
+        """How it asks, and how it runs."""
+        return dict(self._options)
+
+    def check(self, request: AskRequest) -> None:
+        """Refuse spaces that cannot be written in tokens, and acquisition functions of another number of objectives."""
+        from workbench.samplers.gflownet.spaces import check_finite
+
+        super().check(request)
+        check_finite(request.history.space)
+        several = len(request.history.measured) > 1
+        if self._options["acquisition"] in (_ONE if several else _SEVERAL):
+            raise UnsupportedError(
+                f"acquisition {self._options['acquisition']!r} is for "
+                f"{'one objective' if several else 'several objectives'}; this study has "
+                f"{len(request.history.measured)}; use sampler='gflownet', which chooses"
+            )
+        if request.prefer and not several:
+            raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
+
+    def ask(self, request: AskRequest) -> list[Proposal]:
+        """Sobol points while the start lasts, then a batch from a trained policy."""
+        history = request.history
+        reasons = unmodelled(history.space)
+        if reasons:
+            raise UnsupportedError(
+                f"an ask of sampler 'gflownet' needs a Gaussian process, which cannot model this space: "
+                f"{'; '.join(reasons)}. Use sampler='evolutionary' or 'sobol'; "
+                "study.optimize(…, vectorized=True) needs none"
+            )
+        told = int((history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)).sum())
+        others = history.pending | history.failed | history.infeasible | history.pruned
+        begun = told + int((others & history.placed).sum())
+        size = self._start_size(history)
+        n_start = request.n if told < 2 else min(request.n, max(0, size - begun))
+        why = f"spread evenly: {size} trials come before the model"
+        chosen = spread_out(request, n_start, meta={"start": True}, why=why) if n_start else []
+        if n_start < request.n:
+            chosen += self._sampled(request, [p.x for p in chosen], request.n - n_start)
+        return chosen
+
+    def run(
+        self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
+        state: Mapping[str, NDArray[np.generic]] | None = None,
+    ) -> Iterator[Milestone]:  # fmt: skip
+        """Train on the values until the evaluations are spent or there is nothing left to learn."""
+        import torch
+
+        from workbench.models.gp import alone
+        from workbench.samplers.gflownet.running import Options, Run
+
+        given = {key: self._options[key] for key in ("beta", "reward", "order", "batch")}
+        with alone():
+            run = Run(space, evaluate, evaluations, rng, Options(**given), state)
+        going = True
+        while going:
+            with alone():
+                for _ in range(_PACE):
+                    going = run.step()
+                    if not going:
+                        break
+            if going:
+                yield Milestone(run.calls, run.state_dict(), f"loss {np.mean(run.loss[-_PACE:]):.3g}")
+        with alone():
+            seen = run.trust()
+            sample = run.model.sample(_STAYS, torch.Generator().manual_seed(int(rng.integers(2**63))))
+        note = "the policy may be trusted" if seen.level == "good" else f"look at the policy: {'; '.join(seen.reasons)}"
+        yield Milestone(run.calls, run.state_dict(), note, run.trace(seen), sample)
+
+    def _start_size(self, history: History) -> int:
+        start: int | None = self._options["start"]
+        if start is not None:
+            return start
+        size = 2 * (dimension(history.space) + 1)
+        return size if history.budget is None else max(2, min(size, history.budget // 4))
+
+    def _sampled(self, request: AskRequest, taken: list[Array], n: int) -> list[Proposal]:
+        """n points from a GFlowNet."""
+        from workbench.models.gp import GaussianProcesses, alone
+
+        surrogate = GaussianProcesses.fit(request.history, deadline=request.deadline)
+        with alone(request.deadline):
+            return _Batch(self, request, surrogate, taken).choose(n)
+
+
+class _Batch:
+    """One ask, from a fitted model on."""
+
+    def __init__(
+        self, sampler: GFlowNetSampler, request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array]
+    ) -> None:
+        self._sampler, self._request, self._surrogate = sampler, request, surrogate
+        self._taken = list(taken)
+        self._begun = request.seconds_left
+
+    def choose(self, n: int) -> list[Proposal]:
+        """n proposals; what the time is too short for is quasi-random.
+
+        Raises:
+            DeadlineReached: if there is no candidate at all.
+        """
+        request, space = self._request, self._request.history.space
+        screen = Screen(request.history, self._taken)
+        name, chosen = self._chosen()
+        finalists, whole = self._trained(chosen, screen)
+        proposals: list[Proposal] = []
+        values = None
+        while len(finalists) and len(proposals) < n:
+            if proposals:
+                if request.seconds_left <= 0:
+                    break
+                name, chosen = self._chosen()
+            values = chosen.acquisition.value(self._surrogate.inputs.model_points(finalists))
+            best = int(np.argmax(values))
+            proposals.append(self._explained(finalists[best], float(values[best]), name, chosen, whole))
+            self._taken.append(finalists[best])
+            finalists = np.delete(finalists, best, axis=0)
+        missing = n - len(proposals)
+        if missing == 0:
+            return proposals
+        if request.seconds_left <= 0:
+            if not proposals:
+                raise DeadlineReached("the time given to this ask is over")
+            return proposals + spread_out(replace(request, deadline=None), missing, self._taken, **_TOO_LATE)
+        assert space.width
+        return proposals + spread_out(request, missing, self._taken, why="what is left of the space")
+
+    def _chosen(self) -> tuple[str, Chosen]:
+        """The acquisition function, given the trials in flight and the points taken."""
+        from workbench.acquisition import plan
+
+        request, history = self._request, self._request.history
+        flying = history.X[history.pending & history.placed]
+        pending = np.concatenate([flying, np.reshape(self._taken, (-1, history.space.width))])
+        spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
+        setting = plan.Setting(
+            history, self._surrogate, pending, spread, request.context, request.rng, _no_climb, request.prefer
+        )
+        seconds = request.seconds_left
+        name, _ = plan.name_for(setting, seconds)
+        asked = self._sampler.options()["acquisition"]
+        if asked is not None and name not in {"feasibility", "target_ei"}:
+            name = asked
+        return name, plan.chosen(name, setting, seconds)
+
+    def _trained(self, chosen: Chosen, screen: Screen) -> tuple[Array, bool]:
+        """The best points that training and sampling came across, and whether the time sufficed for both."""
+        import torch
+
+        from workbench.acquisition.search.objective import Objective
+        from workbench.samplers.gflownet.acquiring import SETTINGS, Pool, learn
+        from workbench.samplers.gflownet.spaces import SpaceEnvironment
+
+        request, history = self._request, self._request.history
+        environment = SpaceEnvironment(history.space, request.fixed)
+        objective = Objective(chosen.acquisition, self._surrogate.inputs, request.deadline)
+        pool = Pool(environment, objective.values, screen.admits)
+        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+        settings = replace(SETTINGS, steps=self._sampler.options()["steps"])
+        reserve = _RESERVE * self._begun if np.isfinite(self._begun) else 0.0
+        whole = learn(
+            environment, pool, self._beginnings(environment), generator, settings=settings,
+            over=lambda: request.seconds_left <= reserve,
+        )  # fmt: skip
+        return pool.best(_FINALISTS), whole
+
+    def _beginnings(self, environment: SpaceEnvironment) -> Any:
+        """Spread points and the best trials, as states."""
+        request, history = self._request, self._request.history
+        seed = int(request.rng.integers(2**31))
+        spread = history.space.sobol(_SPREAD, seed, fixed=request.fixed)
+        rows = np.flatnonzero(history.counted & history.placed & ~np.isnan(history.Y).any(axis=1))
+        worth = history.utility(history.Y[rows])
+        rank = worth[:, 0] if worth.shape[1] == 1 else _fronts_first(worth)
+        best = history.X[rows[np.argsort(-rank, kind="stable")[:_GOOD]]]
+        for name, value in request.fixed.items():
+            best[:, history.space.slices[name]] = history.space[name].encode([value])
+        best = history.space.encode(history.space.decode(best)) if len(best) else best
+        points = np.concatenate([spread, best[history.space.feasible(best)] if len(best) else best])
+        return environment.states(points)
+
+    def _explained(self, x: Array, value: float, name: str, chosen: Chosen, whole: bool) -> Proposal:
+        predicted = {
+            quantity: {"mean": float(means[0]), "sd": float(sds[0])}
+            for quantity, (means, sds) in self._surrogate.predict(x[None]).items()
+        }
+        goals = self._request.history.measured
+        foretold = ", ".join(f"{g.name} {predicted[g.name]['mean']:.4g} ± {predicted[g.name]['sd']:.2g}" for g in goals)
+        why = f"sampled where {name} is high, the best of what was sampled: predicted {foretold}"
+        if chosen.best is not None:
+            why += f", to beat {goals[0].sign * chosen.best:.4g}"
+        meta: dict[str, Any] = {"acquisition": name, "value": value, "gp": self._surrogate.memory.to_json()}
+        late = not whole or self._surrogate.late
+        return Proposal(
+            x, meta | _LATE if late else meta, why, predicted, warnings=(_LATE_WARNING,) if late else ()
+        )  # fmt: skip
+
+
+def _no_climb(acquisition: Any) -> Array:
+    raise UnsupportedError("the acquisition functions of sampler 'gflownet' need no maximum of another function")
+
+
+def _fronts_first(U: Array) -> Array:
+    from workbench.pareto import non_dominated
+
+    return non_dominated(U).astype(np.float64)

@@ -1,0 +1,327 @@
+"""Training a policy, one step at a time: sample, ask for rewards, balance.
+
+Symbols: B trajectories of a step, D columns, m objectives, C numbers of a condition.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from workbench.errors import InvalidValueError
+from workbench.pareto import non_dominated
+from workbench.samplers.gflownet import objectives
+from workbench.samplers.gflownet.conditioning import Conditioning, Given
+from workbench.samplers.gflownet.policy import Evaluation, Policy
+from workbench.samplers.gflownet.trajectories import Trajectories
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.samplers.gflownet.replay import Archive
+
+    Array = NDArray[np.float64]
+
+Objective = Literal["tb", "db", "subtb", "vargrad", "fm", "op", "op_db"]
+Rewards = Callable[[Tensor], Tensor]
+"""States (n, D) -> rewards (n, m), each larger is better; for ratios to mean anything, in [0, 1]."""
+
+_WITH_FLOWS = ("db", "subtb", "op_db")
+_ORDERED = ("op", "op_db")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a policy is trained.
+
+    Args:
+        objective: "tb" trajectory balance, "db" detailed balance, "subtb" sub-trajectory balance, "vargrad" trajectory
+            balance without log Z, "fm" flow matching, "op" order-preserving on trajectories, "op_db" on flows.
+        batch: Trajectories of a step.
+        learning_rate, learning_rate_z: Of the network, and of log Z.
+        final: Share of the learning rates that is left after `steps`, on a cosine; 1: constant.
+        steps: Length of that schedule.
+        epsilon: Probability of a uniform action while training.
+        temperature: Of the policy while training.
+        decay: λ of "subtb".
+        order: Weight of the order in "op_db".
+        regularize: Weight of the divergence of a learnt P_B from the uniform one.
+        clip: Greatest norm of a gradient; None: any.
+        weight_decay: Of Adam.
+        log_z: Initial log Z.
+        least: Log rewards are clamped from below to this.
+        replayed: Share of the trajectories of a step that lead, backward, to members of the archive.
+    """
+
+    objective: Objective = "tb"
+    batch: int = 128
+    learning_rate: float = 1e-3
+    learning_rate_z: float = 0.1
+    final: float = 1.0
+    steps: int = 1000
+    epsilon: float = 0.0
+    temperature: float = 1.0
+    decay: float = 0.9
+    order: float = 0.1
+    regularize: float = 0.0
+    clip: float | None = None
+    weight_decay: float = 0.0
+    log_z: float = 0.0
+    least: float = -100.0
+    replayed: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            raise InvalidValueError(
+                f"objective must be one of {', '.join(get_args(Objective))}; got {self.objective!r}"
+            )
+        if self.batch < 2:
+            raise InvalidValueError(f"batch must be >= 2, got {self.batch}")
+        if not 0 <= self.replayed < 1:
+            raise InvalidValueError(f"replayed must be in [0, 1), got {self.replayed}")
+
+    @property
+    def flows(self) -> bool:
+        """Does the objective need a policy with flows?"""
+        return self.objective in _WITH_FLOWS
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step brought, reported only.
+
+    Args:
+        loss: Of the objective.
+        ends: Where the trajectories drawn forward ended, shape (B, D).
+        rewards: Of these, shape (B, m).
+        log_reward: As trained on, shape (B,).
+        log_ratio: log P_F - log P_B of the trajectories, shape (B,).
+    """
+
+    loss: float
+    ends: Tensor
+    rewards: Tensor
+    log_reward: Tensor
+    log_ratio: Tensor
+
+
+class LogZ(nn.Module):
+    """log Z, a number, or a small network of the condition."""
+
+    def __init__(self, condition: int, initial: float, generator: torch.Generator | None) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.tensor(float(initial)))
+        self.layers = nn.ParameterList()
+        widths = [condition, 32, 32, 1] if condition else []
+        for inputs, outputs in pairwise(widths):
+            for shape in ((outputs, inputs), (outputs,)):
+                drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
+                self.layers.append(nn.Parameter(((2 * drawn - 1) * inputs**-0.5).float()))
+
+    def forward(self, condition: Tensor | None) -> Tensor:
+        """Shape (B,) of conditions (B, C); shape () without."""
+        if condition is None or len(self.layers) == 0:
+            return self.constant
+        h = condition
+        parameters = list(self.layers)
+        for i in range(0, len(parameters), 2):
+            h = torch.addmm(parameters[i + 1], h, parameters[i].T)
+            if i + 2 < len(parameters):
+                h = nn.functional.leaky_relu(h)
+        return self.constant + h[:, 0]
+
+
+class Trainer:
+    """A policy in training. All randomness comes from one generator, so that equal seeds train equal policies.
+
+    Args:
+        policy: To be trained, in place.
+        rewards: Called once a step, for all ends of the batch.
+        settings: How.
+        generator: Source of randomness.
+        conditioning: What rewards are turned into log R with; None: the log of a single one.
+        archive: The best that was seen, for replay and for order against more than the batch.
+    """
+
+    def __init__(
+        self, policy: Policy, rewards: Rewards, settings: Settings, generator: torch.Generator, *,
+        conditioning: Conditioning | None = None, archive: Archive | None = None,
+    ) -> None:  # fmt: skip
+        if settings.flows and not policy.flows:
+            raise InvalidValueError(f"objective {settings.objective!r} needs a policy with flows=True")
+        if settings.replayed and archive is None:
+            raise InvalidValueError("replayed= needs an archive to replay from; pass archive=")
+        self.policy, self.settings, self.generator, self.archive = policy, settings, generator, archive
+        self.conditioning = conditioning or Conditioning(1)
+        repeat = self.conditioning.repeat
+        if settings.objective == "vargrad" and self.conditioning.width and (repeat < 2 or settings.batch % repeat):
+            raise InvalidValueError(
+                "objective 'vargrad' compares trajectories of one condition; make Conditioning with repeat= of at "
+                f"least 2 that divides the batch of {settings.batch}, got {repeat}"
+            )
+        self._rewards = rewards
+        self.log_z = LogZ(self.conditioning.width, settings.log_z, generator)
+        groups = [
+            {"params": list(policy.parameters()), "lr": settings.learning_rate},
+            {"params": list(self.log_z.parameters()), "lr": settings.learning_rate_z},
+        ]
+        self.optimizer = torch.optim.Adam(groups, weight_decay=settings.weight_decay, fused=True)
+        self.steps = 0
+        self.calls = 0
+
+    def step(self) -> Step:
+        """One step of training."""
+        settings = self.settings
+        self._schedule()
+        again = 0 if self.archive is None or len(self.archive) == 0 else round(settings.replayed * settings.batch)
+        again -= again % self.conditioning.repeat
+        n = settings.batch - again
+        given = self.conditioning.draw(n, self.generator)
+        drawn = self.policy.sample(
+            n, self.generator, condition=given.encoding, epsilon=settings.epsilon,
+            temperature=settings.temperature, keep=True,
+        )  # fmt: skip
+        rewards = self.rewards(drawn.ends)
+        log_reward = self.conditioning.log_reward(rewards, given).clamp(min=settings.least)
+        evaluation = self.policy.evaluate(drawn)
+        if settings.objective in _ORDERED:
+            loss = self._ordered(evaluation, rewards, again)
+        else:
+            loss = self._balanced(evaluation, rewards, log_reward, given)
+            if again and self.archive is not None:
+                loss = (n * loss + again * self._replayed(again, self.archive)) / settings.batch
+        if settings.regularize:
+            loss = loss + settings.regularize * objectives.backward_divergence(self.policy, evaluation)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if settings.clip is not None:
+            nn.utils.clip_grad_norm_(self.policy.parameters(), settings.clip)
+        self.optimizer.step()
+        self.steps += 1
+        if self.archive is not None:
+            self.archive.add(drawn.ends, rewards)
+        return Step(float(loss.detach()), drawn.ends, rewards, log_reward, evaluation.log_ratio.detach())
+
+    def rewards(self, states: Tensor) -> Tensor:
+        """Rewards (n, m) of states, counted."""
+        self.calls += len(states)
+        found = self._rewards(states)
+        if found.ndim != 2 or len(found) != len(states) or not bool(torch.isfinite(found).all()):
+            raise InvalidValueError(
+                f"rewards of {len(states)} states must be finite numbers of shape ({len(states)}, m), got "
+                f"{tuple(found.shape)}"
+            )
+        return found
+
+    def _schedule(self) -> None:
+        settings = self.settings
+        if settings.final == 1.0:
+            return
+        share = min(1.0, self.steps / settings.steps)
+        factor = settings.final + (1 - settings.final) * 0.5 * (1 + math.cos(math.pi * share))
+        rates = (settings.learning_rate, settings.learning_rate_z)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _balanced(self, e: Evaluation, rewards: Tensor, log_reward: Tensor, given: Given) -> Tensor:
+        settings = self.settings
+        match settings.objective:
+            case "tb":
+                return objectives.trajectory_balance(e, log_reward, self.log_z(given.encoding))
+            case "vargrad":
+                return objectives.log_partition_variance(e, log_reward, given.groups)
+            case "db":
+                return objectives.detailed_balance(e, log_reward)
+            case "subtb":
+                return objectives.sub_trajectory_balance(e, log_reward, settings.decay)
+            case "fm":
+                return objectives.flow_matching(self.policy, e, self._everywhere(e.trajectories, given))
+        raise InvalidValueError(f"objective {settings.objective!r} knows an order only, and balances nothing")
+
+    def _everywhere(self, t: Trajectories, given: Given) -> Tensor:
+        """log R of every visited state, -inf where none may end, shape (N,)."""
+        ends = t.masks[:, -1]
+        rewards = self.rewards(t.states[ends])
+        some = replace(given, weights=given.weights[t.row[ends]], beta=given.beta[t.row[ends]])
+        log_reward = self.conditioning.log_reward(rewards, some).clamp(min=self.settings.least)
+        return torch.full((len(t.states),), -torch.inf).masked_scatter(ends, log_reward.float())
+
+    def _ordered(self, e: Evaluation, rewards: Tensor, again: int) -> Tensor:
+        """The order of the batch, and of members of the archive beside it, against all that the archive holds.
+
+        Labels of the batch alone contradict each other from one batch to the next, and a part of the front that is not
+        sampled any more has no way back.
+        """
+        learnt = (
+            objectives.learnt_log_reward if self.settings.objective == "op" else objectives.learnt_log_reward_of_flows
+        )
+        log_reward, known = learnt(e), rewards
+        if again and self.archive is not None:
+            ends, best = self.archive.draw(again, self.generator)
+            given = self.conditioning.draw(again, self.generator)
+            back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
+            log_reward = torch.cat([log_reward, learnt(self.policy.evaluate(back))])
+            known = torch.cat([rewards, best])
+        loss = self._order(log_reward, known)
+        if self.settings.objective == "op_db":
+            loss = objectives.moves_only_balance(e) + self.settings.order * loss
+        return loss
+
+    def _order(self, log_reward: Tensor, rewards: Tensor) -> Tensor:
+        if rewards.shape[1] == 1:  # a total order: each against another one
+            shuffled = torch.randperm(len(rewards), generator=self.generator)
+            labels = objectives.pair_labels(rewards[:, 0], rewards[shuffled, 0])
+            return objectives.order_preserving_pairs(log_reward, log_reward[shuffled], labels)
+        beside = rewards
+        if self.archive is not None and self.archive.rewards is not None:
+            beside = torch.cat([rewards, self.archive.rewards])
+        front = non_dominated(beside.double().numpy())[: len(rewards)]
+        if not front.any():  # the archive dominates all of the batch: their order among themselves
+            front = non_dominated(rewards.double().numpy())
+        return objectives.order_preserving(log_reward, torch.from_numpy(np.asarray(front)))
+
+    def _replayed(self, n: int, archive: Archive) -> Tensor:
+        """Loss of n trajectories that lead to members of the archive."""
+        ends, rewards = archive.draw(n, self.generator)
+        given = self.conditioning.draw(n, self.generator)
+        back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
+        log_reward = self.conditioning.log_reward(rewards, given).clamp(min=self.settings.least)
+        return self._balanced(self.policy.evaluate(back), rewards, log_reward, given)
+
+    # -- checkpoints ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Array]:
+        """Everything that goes on: weights, Adam's moments, counts, the generator; arrays only."""
+        arrays: dict[str, Array] = {}
+        for name, module in (("policy", self.policy), ("log_z", self.log_z)):
+            arrays |= {f"{name}.{key}": value.detach().numpy().copy() for key, value in module.state_dict().items()}
+        for i, state in self.optimizer.state_dict()["state"].items():
+            arrays |= {f"adam.{i}.{key}": value.numpy().copy() for key, value in state.items()}
+        arrays["generator"] = self.generator.get_state().numpy().copy()
+        arrays["counts"] = np.array([self.steps, self.calls])
+        if self.archive is not None:
+            arrays |= {f"archive.{key}": value for key, value in self.archive.state_dict().items()}
+        return arrays
+
+    def load_state_dict(self, arrays: Mapping[str, Array]) -> None:
+        """Go on from what `state_dict` returned."""
+        for name, module in (("policy", self.policy), ("log_z", self.log_z)):
+            own = {key: torch.from_numpy(np.array(arrays[f"{name}.{key}"])) for key in module.state_dict()}
+            module.load_state_dict(own)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in arrays.items():
+            if key.startswith("adam."):
+                _, i, name = key.split(".", 2)
+                moments.setdefault(int(i), {})[name] = torch.from_numpy(np.array(value))
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        self.generator.set_state(torch.from_numpy(np.array(arrays["generator"])))
+        self.steps, self.calls = (int(count) for count in arrays["counts"])
+        if self.archive is not None:
+            self.archive.load_state_dict({k[8:]: v for k, v in arrays.items() if k.startswith("archive.")})

@@ -1,0 +1,262 @@
+"""Runs of a cheap function in whole batches: evaluations are counted, and only the best become trials.
+
+The state of the sampler and the best points so far are kept as an attachment every 30 seconds and at the end, so a run
+that was killed goes on from there, and a later one with more evaluations goes on from the end.
+
+Symbols: n points, d encoded columns, q told quantities, m objectives.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from workbench.errors import InvalidValueError, UnsupportedError
+from workbench.pareto import non_dominated
+from workbench.samplers.base import AskRequest
+from workbench.samplers.batch import BatchSampler, Outcomes
+from workbench.study import telling
+from workbench.study.progress import batch_bar
+from workbench.trial import Observation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from workbench.samplers.base import Sampler
+    from workbench.study.record import Record
+    from workbench.study.study import Study
+    from workbench.trial import History
+
+    Array = NDArray[np.float64]
+    Columns = Mapping[str, NDArray[Any]]
+
+log = logging.getLogger("workbench")
+CHECKPOINT = 30.0  # seconds between two of them
+_MIME = "application/x-npz"
+
+
+@dataclass(frozen=True)
+class Batches:
+    """What to run.
+
+    Args:
+        fn: Columns by name, shape (n, …), user units, to values by name, shape (n,).
+        evaluations: How many in all, those of an interrupted run included.
+        keep: How many of the best become trials.
+        timeout: Stop after so many seconds.
+        progress: Show a bar on an interactive terminal or in a notebook.
+    """
+
+    fn: Callable[[Columns], Any]
+    evaluations: int
+    keep: int = 20
+    timeout: float | None = None
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if not callable(self.fn):
+            raise InvalidValueError(f"fn must be a function of columns by name, got {self.fn!r}; nothing was run")
+        for name, value in (("evaluations", self.evaluations), ("keep", self.keep)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidValueError(f"{name} must be a whole number >= 1, got {value!r}; nothing was run")
+
+
+def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Event) -> None:
+    """Run the study's sampler on a cheap function, and keep the best points as trials.
+
+    Raises:
+        UnsupportedError: if the sampler, or the study, cannot be run this way; nothing was run then.
+        InvalidValueError: if `fn` gives anything but an array of shape (n,) for each name.
+    """
+    sampler, history = study.sampler, record.history()
+    sampler = _able(sampler, history)
+    began = time.monotonic()
+    name = f"run-{sampler.name}.npz"
+    evaluator = _Evaluator(record, plan)
+    state = evaluator.resumed(_stored(study, name))
+    if evaluator.spent >= plan.evaluations:
+        return
+    rng = np.random.default_rng(history.seed)
+    saved = time.monotonic()
+    milestone = None
+    with batch_bar(evaluator.spent, plan.evaluations, evaluator.said, shown=plan.progress) as moved:
+        for milestone in sampler.run(record.space, evaluator, plan.evaluations, rng, state):
+            moved(milestone.evaluations)
+            late = plan.timeout is not None and time.monotonic() - began >= plan.timeout
+            if late or stopped.is_set():
+                break
+            if time.monotonic() - saved >= CHECKPOINT:
+                study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
+                saved = time.monotonic()
+    if milestone is None:
+        return
+    study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
+    if milestone.trace is not None:
+        study.files.put(f"trace-{sampler.name}.npz", _packed(milestone.trace), _MIME)
+    if milestone.sample is not None and len(milestone.sample):
+        evaluator(milestone.sample, sample=True)
+    evaluator.attach(sampler.name)
+    log.info("study %r: %s evaluations by %s", record.name, f"{evaluator.spent:,}", sampler.name)
+
+
+def _able(sampler: Sampler, history: History) -> BatchSampler:
+    if not isinstance(sampler, BatchSampler):
+        raise UnsupportedError(
+            f"sampler {sampler.name!r} cannot run whole batches. Make the study with sampler='cbo' or 'gflownet', or "
+            "call optimize without vectorized=True"
+        )
+    if not history.measured or len(history.objectives) != len(history.measured):
+        raise UnsupportedError("a vectorised run needs measured objectives, and no preference beside them")
+    if any(limit.relative for limit in history.constraints):
+        raise UnsupportedError("a vectorised run cannot measure a baseline first; state the limits as numbers")
+    sampler.check(AskRequest(history, 1, np.random.default_rng(history.seed)))
+    return sampler
+
+
+class _Evaluator:
+    """Calls the function, counts, and remembers the best."""
+
+    def __init__(self, record: Record, plan: Batches) -> None:
+        self._record, self._plan, self._history = record, plan, record.history()
+        self._names = record.told_names
+        self.spent = 0
+        q = len(self._names)
+        self._X, self._values = np.empty((0, record.space.width)), np.empty((0, q))  # kept
+        self._sampled = np.empty(0, dtype=bool)
+
+    def __call__(self, X: Array, *, sample: bool = False) -> Outcomes:
+        """Evaluate encoded points (n, d)."""
+        values = self._measured(X)
+        self.spent += 0 if sample else len(X)
+        outcomes = self._judged(values)
+        self._keep(X, values, outcomes, sample)
+        return outcomes
+
+    def _measured(self, X: Array) -> Array:
+        """Told values, shape (n, q)."""
+        found = self._plan.fn(self._record.space.decode_columns(X))
+        if not isinstance(found, Mapping):
+            if len(self._names) != 1:
+                raise InvalidValueError(
+                    f"fn must give a mapping by name for {', '.join(self._names)}, got {type(found).__name__}"
+                )
+            found = {self._names[0]: found}
+        if missing := [name for name in self._names if name not in found]:
+            raise InvalidValueError(f"fn gave no values of {', '.join(missing)}; it gave {', '.join(map(str, found))}")
+        columns = []
+        for name in self._names:
+            column = np.asarray(found[name], dtype=np.float64)
+            if column.shape != (len(X),):
+                raise InvalidValueError(
+                    f"fn must give an array of shape ({len(X)},) for {name!r}, got shape {column.shape}"
+                )
+            columns.append(np.where(np.isfinite(column), column, np.nan))
+        return np.stack(columns, axis=1)
+
+    def _judged(self, values: Array) -> Outcomes:
+        history, at = self._history, {name: i for i, name in enumerate(self._names)}
+        signs = [1.0 if goal.target is not None else goal.sign for goal in history.measured]
+        Y = np.stack([s * values[:, at[g.name]] for s, g in zip(signs, history.measured, strict=True)], axis=1)
+        excess = np.zeros(len(values))
+        for limit in history.constraints:
+            for bound in limit.bounds:
+                over = bound.sign * (values[:, at[limit.name]] - bound.offset)
+                excess += np.where(np.isnan(over), np.inf, np.maximum(over, 0.0))
+        return Outcomes(history.utility(Y), excess)
+
+    def _keep(self, X: Array, values: Array, new: Outcomes, sample: bool) -> None:
+        """Let the best of what is kept and what is new stay; a sample stays whatever it is worth."""
+        if sample:
+            self._X, self._values = np.concatenate([self._X, X]), np.concatenate([self._values, values])
+            self._sampled = np.concatenate([self._sampled, np.ones(len(X), dtype=bool)])
+            return
+        rows = _promising(new, self._plan.keep)
+        X, values = np.concatenate([self._X, X[rows]]), np.concatenate([self._values, values[rows]])
+        _, first = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True)
+        X, values = X[np.sort(first)], values[np.sort(first)]
+        best = _best(self._judged(values), self._plan.keep)
+        self._X, self._values = X[best], values[best]
+        self._sampled = np.zeros(len(best), dtype=bool)
+
+    def said(self) -> str:
+        """The best so far in a few words."""
+        if not len(self._values) or len(self._history.measured) != 1:
+            return ""
+        name = self._history.measured[0].name
+        return f"best {self._values[0][self._names.index(name)]:.6g}"
+
+    def state(self, sampler: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """What has to be stored, beside the state of the sampler."""
+        own = {"X": self._X, "values": self._values, "spent": np.array(self.spent)}
+        return {f"sampler.{name}": part for name, part in sampler.items()} | {f"kept.{k}": v for k, v in own.items()}
+
+    def resumed(self, stored: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
+        """Take over what was stored; the state of the sampler is returned."""
+        if stored is None or stored["kept.X"].shape[1] != self._record.space.width:
+            return None
+        self._X, self._values = stored["kept.X"], stored["kept.values"]
+        self._sampled = np.zeros(len(self._X), dtype=bool)
+        self.spent = int(stored["kept.spent"])
+        return {name.removeprefix("sampler."): part for name, part in stored.items() if name.startswith("sampler.")}
+
+    def attach(self, by: str) -> None:
+        """Make trials of what is kept and has values, except of what is in the record already."""
+        space, history = self._record.space, self._record.history()
+        known = {space.key(params) for i in range(len(history)) if (params := history.spaces.placed(history.rows[i]))}
+        runs = []
+        for params, values, sampled in zip(space.decode(self._X), self._values, self._sampled, strict=True):
+            if np.isnan(values).any() or space.key(params) in known:
+                continue
+            known.add(space.key(params))
+            told = dict(zip(self._names, map(float, values), strict=True))
+            note = {"sampler": by, "evaluations": self.spent} | ({"sample": True} if sampled else {})
+            runs.append(telling.Run(params, Observation(told), attrs={"vectorized": note}))
+        telling.attach_all(self._record, runs)
+
+
+def _promising(new: Outcomes, keep: int) -> NDArray[np.int64]:
+    """Rows that may be among the best ones."""
+    if new.utility.shape[1] == 1:
+        return _best(new, keep)
+    there = np.flatnonzero((new.excess == 0) & ~np.isnan(new.utility).any(axis=1))
+    return there[non_dominated(new.utility[there])] if there.size else _best(new, keep)
+
+
+def _best(seen: Outcomes, keep: int) -> NDArray[np.int64]:
+    """Rows of the best, best first: by value, or of several objectives a front spread out; what holds limits first."""
+    whole = ~np.isnan(seen.utility).any(axis=1)
+    if seen.utility.shape[1] == 1 or not (whole & (seen.excess == 0)).any():
+        order = np.lexsort([-np.nan_to_num(seen.utility[:, 0], nan=-np.inf), seen.excess, ~whole])
+        return np.asarray(order[: min(keep, int(whole.sum()))], dtype=np.int64)
+    rows = np.flatnonzero(whole & (seen.excess == 0))
+    rows = rows[non_dominated(seen.utility[rows])]
+    if len(rows) <= keep:
+        return rows
+    U = seen.utility[rows]
+    U = (U - U.min(axis=0)) / np.maximum(np.ptp(U, axis=0), 1e-300)
+    chosen = list(dict.fromkeys(U.argmax(axis=0).tolist()))[:keep]
+    gaps = np.min([np.linalg.norm(U - U[i], axis=1) for i in chosen], axis=0)
+    while len(chosen) < keep:  # the point furthest from those chosen
+        chosen.append(int(gaps.argmax()))
+        gaps = np.minimum(gaps, np.linalg.norm(U - U[chosen[-1]], axis=1))
+    return np.asarray(rows[np.sort(chosen)], dtype=np.int64)
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    return buffer.getvalue()
+
+
+def _stored(study: Study, name: str) -> dict[str, NDArray[Any]] | None:
+    if name not in [row.name for row in study.files.list()]:
+        return None
+    with np.load(io.BytesIO(study.files.get(name)), allow_pickle=False) as held:
+        return dict(held)
