@@ -174,3 +174,13 @@ def test_every_view_of_three_goals_opens(storage: Any, view: str) -> None:
     at = app("pareto", "reaction")
     sound(at.button_group(key="view").set_value(view).run())
     assert "No run beats these" in words(at)
+
+
+def test_of_four_goals_three_are_drawn_and_others_can_be(storage: Any) -> None:
+    goals = [*GOALS, wb.Objective("purity", "maximize"), wb.Objective("waste")]
+    record([(*y, i % 3, i % 2) for i, y in enumerate(VALUES)], goals, storage=storage)
+    at = app("pareto", "reaction")
+    assert at.multiselect(key="goals reaction").value == ["yield", "cost", "purity"]
+    sound(at.multiselect(key="goals reaction").set_value(["yield", "waste"]).run())
+    assert "on all 4 goals at once" in words(at)
+    sound(at.button_group(key="view").set_value("Matrix").run())

@@ -362,7 +362,7 @@ def _compare(study: Study, belief: Belief) -> None:
                   args=([analysis.compromise(history)],),
                   help="The run where the front bends: a little more of one goal costs much of another")  # fmt: skip
         near = analysis.closest(history, limits)
-        st.button("Closest to your limits", key="add_closest", icon=":material/adjust:", on_click=_add, args=([near],),
+        st.button("Best for your limits", key="add_closest", icon=":material/adjust:", on_click=_add, args=([near],),
                   disabled=not limits, help="The front run that falls short of them least")  # fmt: skip
         if columns:
             _change(study, columns)

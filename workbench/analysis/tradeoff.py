@@ -220,6 +220,8 @@ def compromise(history: History) -> int:
 def closest(history: History, wanted: Mapping[str, float]) -> int:
     """Number of the trial on the measured front that falls short of an aspiration least (`pareto.chebyshev`).
 
+    Of those that reach it, the one that goes beyond it furthest in the objective where it goes least.
+
     Args:
         history: The record.
         wanted: Values that one would like to have by objective, user units; of the others, the worst on the front do.
