@@ -301,6 +301,41 @@ def test_a_hop_is_a_gradient_step_on_the_soft_minimum(alpha, s, shift):
     assert gradient.item() == pytest.approx(-slope / alpha, rel=1e-5)
 
 
+def test_each_link_to_gradient_descent_has_its_order():
+    """|lambda - 1/dt| and sigma sqrt dt to the hop, tau / alpha to the proximal step, tau^2 to the gradient step."""
+    generator = torch.Generator().manual_seed(0)
+    A, x = torch.tensor([1.0, 4.0], dtype=torch.float64), torch.ones(1, 1, 2, dtype=torch.float64)
+
+    def order(sizes, errors):
+        return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+
+    cloud = hopped(x, 0.1, torch.randn(1, 2000, 2, generator=generator, dtype=torch.float64))
+    c = consensus(cloud, log_weights(0.5 * (A * cloud.square()).sum(-1), 1.0))
+
+    def off(dynamics, normals):
+        X, _ = moved(Swarm.at(cloud, cloud[..., 0]), c, dynamics, normals)
+        return (X - c).norm(dim=-1).mean().item()
+
+    still, noise = torch.zeros_like(cloud), torch.randn(cloud.shape, generator=generator, dtype=torch.float64)
+    gaps, widths = [8.0, 4.0, 2.0, 1.0], [0.8, 0.4, 0.2, 0.1]
+    assert order(gaps, [off(Dynamics(100 - g, 0.0), still) for g in gaps]) == pytest.approx(1.0, abs=1e-6)
+    assert order(widths, [off(Dynamics(100.0, w / 0.1), noise) for w in widths]) == pytest.approx(1.0, abs=1e-6)
+
+    # f = x^2/2 + x^3/6 from 1 with tau = 0.1: the soft minimum by quadrature, the proximal point by Newton's method
+    nodes, tau, prox = torch.linspace(-12, 12, 100_001, dtype=torch.float64), 0.1, 1.0
+    for _ in range(50):
+        prox -= (prox + prox**2 / 2 + (prox - 1) / tau) / (1 + prox + 1 / tau)
+    alphas, errors = [400.0, 1600.0, 6400.0], []
+    for alpha in alphas:
+        y = prox + math.sqrt(tau / alpha) * nodes
+        logits = -alpha * (y**2 / 2 + y**3 / 6 + (y - 1) ** 2 / (2 * tau))
+        errors.append(abs((torch.softmax(logits, 0) * y).sum().item() - prox))
+    assert order([tau / alpha for alpha in alphas], errors) == pytest.approx(1.0, abs=0.02)
+    taus = [0.004, 0.002, 0.001]
+    steps = [(1 / (1 + tau * A) - (1 - tau * A)).norm().item() for tau in taus]
+    assert order(taus, steps) == pytest.approx(2.0, abs=0.02)
+
+
 # -- several objectives ---------------------------------------------------------------------------
 
 

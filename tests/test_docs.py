@@ -26,6 +26,8 @@ SLOW_EXAMPLES = {
     "tradeoffs.py",
     "rank_policy.py",
     "rank_emblems.py",
+    "consensus_to_gradient.py",
+    "train_without_gradients.py",
 }  # more than 5 s
 _LIMIT = 240  # seconds; several times what the slowest takes on a busy machine
 

@@ -122,7 +122,7 @@ def inside(history: History, limits: Mapping[str, float]) -> Inside:
     """
     rows, U = _front(history)
     floor = _floor(history, limits)
-    left = ~(floor > U).any(axis=1)  # a comparison with NaN is false
+    left = np.asarray(~(floor > U).any(axis=1))  # a comparison with NaN is false
     best = np.where(left[:, None], U, -np.inf).max(axis=0)  # (m,)
     costs = []
     for j, goal in enumerate(history.measured):

@@ -542,6 +542,13 @@ class Study:
         finally:
             self._runs.discard(stopped)
 
+    def swarm_trace(self) -> dict[str, Any]:
+        """What a swarm of `cbo` did: of the last vectorised run, else as its trials tell; empty without one."""
+        from workbench.plots import swarm_trace
+        from workbench.study.vectorized import stored
+
+        return stored(self, "trace-cbo.npz") or swarm_trace(self.history())
+
     def give_back(self) -> list[int]:
         """Let go of the trials whose `optimize` has died on this host; the next one takes them over. Their numbers."""
         return optimizing.give_back(self._record)

@@ -80,7 +80,7 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     began = time.monotonic()
     name = f"run-{sampler.name}.npz"
     evaluator = _Evaluator(record, plan)
-    state = evaluator.resumed(_stored(study, name))
+    state = evaluator.resumed(stored(study, name))
     if evaluator.spent >= plan.evaluations:
         return
     rng = np.random.default_rng(history.seed)
@@ -255,7 +255,8 @@ def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _stored(study: Study, name: str) -> dict[str, NDArray[Any]] | None:
+def stored(study: Study, name: str) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an attachment; None if there is none."""
     if name not in [row.name for row in study.files.list()]:
         return None
     with np.load(io.BytesIO(study.files.get(name)), allow_pickle=False) as held:
