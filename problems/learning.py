@@ -250,7 +250,8 @@ class DigitsNetwork:
         first = W[:, :a].reshape(-1, 64, self.hidden) / 4.0
         second = W[:, b:c].reshape(-1, self.hidden, 10) / np.float32(self.hidden**0.5)
         hidden = np.tanh(x[None] @ first + W[:, None, a:b] / 4.0)
-        return 3.0 * (hidden @ second + W[:, None, c:d] / np.float32(self.hidden**0.5)), digits[order]
+        logits = 3.0 * (hidden @ second + W[:, None, c:d] / np.float32(self.hidden**0.5))
+        return np.asarray(logits, dtype=np.float32), digits[order]
 
 
 def digits_network(hidden: int = 12) -> DigitsNetwork:

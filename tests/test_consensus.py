@@ -26,6 +26,7 @@ from workbench.samplers.consensus.dynamics import (
     polarised,
     sampled,
 )
+from workbench.samplers.consensus.saddle import saddle
 from workbench.samplers.consensus.stability import check_stable, contraction, largest_noise, mean_square
 from workbench.samplers.consensus.swarming import Batching, Kick, Rules, Schedule, Stop, run
 
@@ -166,6 +167,7 @@ def test_polarised_with_a_wide_kernel_is_one_consensus():
     )
 
 
+@pytest.mark.slow
 def test_polarised_particles_find_both_wells_and_one_consensus_one():
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(10, 100, 2, generator=generator, dtype=torch.float64) * 6 - 3
@@ -334,6 +336,21 @@ def test_each_link_to_gradient_descent_has_its_order():
     taus = [0.004, 0.002, 0.001]
     steps = [(1 / (1 + tau * A) - (1 - tau * A)).norm().item() for tau in taus]
     assert order(taus, steps) == pytest.approx(2.0, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("coupling", "near"), [(0.0, 1e-2), (2.0, 5e-2)])
+def test_two_swarms_find_a_saddle_point(coupling, near):
+    """sum x^2 - coupling x.y - sum y^2, d = 5 + 5, N = 1000, T = 10: 0 is the saddle point; 9 of 10 runs end near."""
+    generator = torch.Generator().manual_seed(0)
+    X, Y = (1 + 2 * torch.randn(10, 1000, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+
+    def f(X, Y):
+        return X.square().sum(-1) - coupling * (X * Y).sum(-1) - Y.square().sum(-1)
+
+    for x, y in saddle(f, X, Y, 1000, generator):
+        found = torch.cat([x, y], dim=-1)
+    assert (found.abs().amax(dim=(1, 2)) < near).sum() >= 9
 
 
 # -- several objectives ---------------------------------------------------------------------------
