@@ -7,6 +7,8 @@ the same proposals.
 A cheap function (`study.optimize(fn, vectorized=True, evaluations=…)`): a GFlowNet trained on the values themselves,
 evaluations spent on its trajectories; the policy stays with the study as an attachment, which `load_model` reads.
 
+Rankings by people alone: a policy that keeps their order (`ranked`), drawn from for the next question.
+
 Symbols: n candidates, d encoded columns.
 """
 
@@ -20,6 +22,8 @@ import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
+from workbench.problem import Preference
+from workbench.rankings import ORDERING, edges
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
 
@@ -70,7 +74,7 @@ class GFlowNetSampler(BatchSampler):
     name = "gflownet"
     serves = frozenset(
         ["float", "int", "categorical", "ordinal", "bool", "permutation", "subset", "sequence", "context", "objectives",
-         "constraints", "prefer"]
+         "constraints", "prefer", "preference"]
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +107,13 @@ class GFlowNetSampler(BatchSampler):
 
         super().check(request)
         check_finite(request.history.space)
+        goals = request.history.objectives
+        judged = [goal for goal in goals if isinstance(goal, Preference)]
+        if judged and (len(goals) > 1 or judged[0].over == "outcomes"):
+            raise UnsupportedError(
+                "sampler 'gflownet' learns from rankings of designs alone; for outcomes, or beside measured "
+                "objectives, use sampler='preference'"
+            )
         several = len(request.history.measured) > 1
         if self._options["acquisition"] in (_ONE if several else _SEVERAL):
             raise UnsupportedError(
@@ -116,6 +127,8 @@ class GFlowNetSampler(BatchSampler):
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then a batch from a trained policy."""
         history = request.history
+        if not history.measured:
+            return self._ranked(request)
         reasons = unmodelled(history.space)
         if reasons:
             raise UnsupportedError(
@@ -133,6 +146,49 @@ class GFlowNetSampler(BatchSampler):
         if n_start < request.n:
             chosen += self._sampled(request, [p.x for p in chosen], request.n - n_start)
         return chosen
+
+    def _ranked(self, request: AskRequest) -> list[Proposal]:
+        """Draws of a policy that keeps the order of the answers, the most probable of them first."""
+        import torch
+
+        from workbench.models.gp import alone
+        from workbench.samplers.gflownet.ranked import learn_order
+        from workbench.samplers.gflownet.spaces import SpaceEnvironment
+
+        history = request.history
+        stated = sorted(
+            pair
+            for entry in history.feedback
+            if entry.kind in ORDERING
+            for pair in edges(entry.kind, entry.groups, entry.of)
+            if history.placed[list(pair)].all()
+        )
+        if not stated:
+            return spread_out(request, why="spread evenly until there is an answer", meta={"start": True})
+        judged = sorted({row for pair in stated for row in pair})
+        place = {row: i for i, row in enumerate(judged)}
+        pairs = torch.tensor([[place[a], place[b]] for a, b in stated])
+        with alone(request.deadline):
+            environment = SpaceEnvironment(history.space, request.fixed)
+            generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+            reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
+            policy, whole = learn_order(
+                environment, environment.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
+                steps=self._options["steps"], over=lambda: request.seconds_left <= reserve,
+            )  # fmt: skip
+            drawn = policy.sample(_FINALISTS, generator)
+            likely = policy.evaluate(drawn).log_ratio.detach().numpy()
+        X = environment.encoded(drawn.ends)
+        X = np.concatenate([X[[int(likely.argmax())]], X])
+        X = X[Screen(history).admits(X) & history.space.feasible(X)]
+        _, first = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True)
+        late: dict[str, Any] = {} if whole else {"warnings": (_LATE_WARNING,)}
+        meta = {"answers": len(stated)} | ({} if whole else _LATE)
+        why = f"drawn from a policy that keeps the order of {len(stated)} judged pairs"
+        chosen = [Proposal(x, meta, why, **late) for x in X[np.sort(first)][: request.n]]
+        if len(chosen) == request.n:
+            return chosen
+        return chosen + spread_out(request, request.n - len(chosen), [p.x for p in chosen], why="to be judged as well")
 
     def run(
         self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
