@@ -12,7 +12,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,28 @@ class Batches:
     keep: int = 20
     timeout: float | None = None
     progress: bool = True
+
+    @classmethod
+    def of(
+        cls, fn: Callable[[Columns], Any], vectorized: bool, evaluations: int | None, keep: int, timeout: float | None,
+        progress: bool, others: Sequence[Any],
+    ) -> Batches:  # fmt: skip
+        """The arguments of `Study.optimize`, checked.
+
+        Args:
+            others: Those that a run in batches has no use for; each has to be None.
+        """
+        if not vectorized or evaluations is None:
+            raise InvalidValueError(
+                "a vectorised run needs both vectorized=True and evaluations=, the number of evaluations in all; "
+                "nothing was run"
+            )
+        if any(one is not None for one in others):
+            raise InvalidValueError(
+                "a vectorised run takes timeout=, progress= and keep=, and none of n_trials, until, executor, catch "
+                "and callbacks; nothing was run"
+            )
+        return cls(fn, evaluations, keep, timeout, progress)
 
     def __post_init__(self) -> None:
         if not callable(self.fn):
