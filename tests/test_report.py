@@ -185,7 +185,11 @@ def test_several_objectives_have_a_front() -> None:
     assert headline(recorded.record) == (
         "Front of 3 trials: 2 trials that no other beats. Best cost 1 € at trial 0. Best yield 2 at trial 1."
     )
-    assert "The front, best cost first" in render(recorded)
+    text = render(recorded)
+    assert "The front, best cost first" in text
+    assert "<p>2 trials on the front.</p>" in text
+    assert 'data-for="tradeoffs"' in text
+    assert 'data-for="hypervolume"' in text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import workbench as wb
 from problems import multiobjective
 from workbench import build, pareto
+from workbench.report import render
 from workbench.trial import History
 
 
@@ -140,6 +141,25 @@ def test_thresholds_are_refused_where_they_would_be_ignored():
     with pytest.raises(wb.InvalidValueError, match=r"\['f', 'g'\], got \['h'\]"):
         two.ask(thresholds={"h": 0.1})
     assert not two.history().pending.any()
+
+
+def test_tradeoffs_are_drawn_with_the_models_front():
+    s = study(n=12)
+    figure = s.plot.tradeoffs(thresholds={"f": 0.25})
+    line = next(trace for trace in figure.data if trace.name == "front the model expects")
+    # at the middle of the staircase, f = a^2 and g = -(1 - a)^2 to within a step of 60 points
+    inner = [(x, y) for x, y in zip(line.x, line.y, strict=True) if 0.1 < x < 0.8]
+    assert len(inner) > 10
+    assert max(abs(y + (1 - np.sqrt(x)) ** 2) for x, y in inner) < 0.1
+    assert any(shape.x0 == 0.25 for shape in figure.layout.shapes)
+
+
+@pytest.mark.slow
+def test_the_report_says_how_sure_the_front_is():
+    s = study(n=12)
+    text = render(s, model=s.model())
+    assert "front the model expects" in text
+    assert "with at least 80 % certainty" in text
 
 
 def test_prefer_is_refused_where_there_is_nothing_to_weigh():

@@ -101,6 +101,7 @@ def render(
     sections = [
         _opening(study.name, history),
         _section("How it went", _history(history)),
+        _section("Trade-offs", _tradeoffs(history, model)),
         _section("What the model says", "" if model is None else _said(model)),
         _section("One parameter at a time", _slices(history, predict)),
         _section(*_best_table(history)),
@@ -152,13 +153,29 @@ def _history(history: History) -> str:
     figure = plots.history(history, most=_DRAWN)
     if not len(history):
         return _figure(figure, "history")
-    # title and caption go into the page, where they wrap on a narrow screen
-    caption, space_above = figure.layout.meta.get("caption", ""), figure.layout.margin.t - 12
-    figure.update_layout(title=None, margin_t=12, height=figure.layout.height - space_above)
     table = plots.history_table(history)
     newest = {name: column[-_TABLED:] for name, column in table.items()}
     note = f"The newest {_TABLED} of {len(history):,} trials." if len(history) > _TABLED else ""
-    return _figure(figure, "history", caption) + _details("Show as table", note, _table(newest))
+    return _wrapped(figure, "history") + _details("Show as table", note, _table(newest))
+
+
+def _tradeoffs(history: History, model: Model | None) -> str:
+    """The front with how sure it is, as on the Pareto page, and how it grew; of several objectives."""
+    if not history.front.any() or len(history.measured) < 2:
+        return ""
+    known = model is not None and model.surrogate is not None
+    front = model.pareto_front() if model is not None and known else None
+    noise = {goal.name: goal.noise for goal in model.belief().goals} if model is not None and known else {}
+    figure = plots.tradeoffs(history, front=front, noise=noise, most=_DRAWN)
+    said = f"<p>{html.escape(figure.layout.meta['title'])}.</p>"
+    return said + _wrapped(figure, "tradeoffs") + _wrapped(plots.hypervolume(history), "hypervolume")
+
+
+def _wrapped(figure: Figure, identity: str) -> str:
+    """A figure whose title and caption go into the page, where they wrap on a narrow screen."""
+    caption, space_above = figure.layout.meta.get("caption", ""), figure.layout.margin.t - 12
+    figure.update_layout(title=None, margin_t=12, height=figure.layout.height - space_above)
+    return _figure(figure, identity, caption)
 
 
 def _slices(history: History, predict: Belief | None) -> str:

@@ -140,6 +140,8 @@ def _actions(study: Study) -> None:
     views = [PAIRS, *([CUBE] if goals == 3 else [MATRIX] if goals > 3 else []), LINES, TABLE]
     st.segmented_control("View", views, default=PAIRS, required=True, key="view", label_visibility="collapsed",
                          format_func=lambda one: _title(one, goals))  # fmt: skip
+    if st.button("Export", icon=":material/download:", key="to_export"):
+        widgets.go("settings")
     if goals > 3:
         with st.popover("Goals", icon=":material/tune:", key="pair_goals"):
             names = [goal.name for goal in study.history().measured]
@@ -187,7 +189,8 @@ def _figure(
 def _picked_in_chart() -> None:
     points = st.session_state[f"front_{PAIRS}"].selection.points
     numbers = sorted({int(_first(point["customdata"])) for point in points if point.get("customdata") is not None})
-    state.put(state.PICKED, numbers)
+    if numbers:  # a chart whose data change says that nothing is selected: what was picked stays, until it is cleared
+        state.put(state.PICKED, numbers)
 
 
 def _first(value: Any) -> Any:

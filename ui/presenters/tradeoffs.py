@@ -71,8 +71,11 @@ def lead(history: History, belief: Belief) -> tuple[str, str, str]:
         who = f"run{'s' if behind.size > 1 else ''} {listed(names)}"
         after = f"; {who}, just behind, may belong there too"
     if sure == ahead:
-        return f"{first} Noise does not change that: ", f"all of them are on the front with at least {SURE:.0%} " \
-            "certainty".replace("%", " %"), f"{after}."  # fmt: skip
+        return (
+            f"{first} Noise does not change that: ",
+            "all of them are on it with at least 80 % certainty",
+            f"{after}.",
+        )
     told = f"{'none is' if not sure else f'{sure} is' if sure == 1 else f'{sure} are'} on the front with at least 80 %"
     return f"{first} Noise decides some of them: ", f"{told} certainty", f"{after}."
 

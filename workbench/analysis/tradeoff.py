@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
     Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
 
 _EVEN = 0.5
 
@@ -122,7 +123,7 @@ def inside(history: History, limits: Mapping[str, float]) -> Inside:
     """
     rows, U = _front(history)
     floor = _floor(history, limits)
-    left = ~(floor > U).any(axis=1)  # a comparison with NaN is false
+    left: Mask = np.logical_not((floor > U).any(axis=1))  # a comparison with NaN is false
     best = np.where(left[:, None], U, -np.inf).max(axis=0)  # (m,)
     costs = []
     for j, goal in enumerate(history.measured):
@@ -137,7 +138,7 @@ def inside(history: History, limits: Mapping[str, float]) -> Inside:
 
 
 def _dearest(history: History, rows: NDArray[np.int64], U: Array, floor: Array, best: Array) -> Easing | None:
-    holds = ~(floor > U)
+    holds: Mask = np.logical_not(floor > U)
     nadir, ideal = extent(U)
     span = np.where(ideal > nadir, ideal - nadir, 1.0)
     found: tuple[float, Easing] | None = None

@@ -161,11 +161,38 @@ class Plot:
 
         return plots.pareto(self._study.history(), objectives)
 
+    def tradeoffs(
+        self, objectives: Sequence[str] | None = None, thresholds: Mapping[str, float] | None = None
+    ) -> Figure:
+        """Two objectives, or three in pairs, with how sure each trial is to be on the front and where that may run.
+
+        Args:
+            objectives: Names of two or three measured objectives; None: the first three.
+            thresholds: Values to reach by objective, as of `Study.ask`; what they leave out is shaded.
+        """
+        from workbench import plots
+
+        model = self._study.model()
+        known = model.surrogate is not None
+        front = model.pareto_front() if known else None
+        noise = {goal.name: goal.noise for goal in model.belief().goals} if known else {}
+        return plots.tradeoffs(model.history, objectives, front=front, limits=thresholds, noise=noise)
+
     def hypervolume(self) -> Figure:
         """The volume that the front dominates, by trial; of a study with two measured objectives or more."""
         from workbench import plots
 
         return plots.hypervolume(self._study.history())
+
+    def swarm(self, x: str | None = None, y: str | None = None) -> Figure:
+        """Particles, their consensus and their spread, of the last vectorised run of `cbo`, else of its trials.
+
+        Args:
+            x, y: Columns to draw; the widest two where absent.
+        """
+        from workbench import plots
+
+        return plots.swarm(self._study.swarm_trace(), x, y)
 
     def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
         """The share of trials at or below each value, with other studies beside this one.

@@ -310,8 +310,9 @@ class History:
         from workbench.pareto import non_dominated
 
         mask = np.zeros(len(self), dtype=bool)
-        rows = np.flatnonzero(self.counted & np.isfinite(self.Y).all(axis=1))
-        mask[rows] = non_dominated(self.utility(self.Y[rows]))
+        if self.measured:
+            rows = np.flatnonzero(self.counted & np.isfinite(self.Y).all(axis=1))
+            mask[rows] = non_dominated(self.utility(self.Y[rows]))
         return mask
 
     def best(self) -> int | None:
