@@ -3,8 +3,9 @@
     python benchmarks/gflownet.py correct fast pairs preferences totals strings active rankings [--seeds 3]
 
 correct      exact L1 on the grid of 8 x 8 after 250 and 1,000 iterations, every objective
-fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first, or PEERS=<its
-             python>), same network, every visited state evaluated; and of a plain network on as many states
+fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first, or
+             PEERS=<python that has it>), same network, every visited state evaluated; and of a plain network
+             forward and backward on as many states
 pairs        order-preserving on the six pairs of the 32 x 32 grid: mass and least probability on the front, GD+,
              entropy; labels by the batch alone, and by an archive that begins with 4,096 uniform points
 preferences  one conditional policy on branin-currin against exact tables: 11 preferences, 5 exponents

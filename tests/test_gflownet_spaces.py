@@ -242,3 +242,16 @@ def test_rankings_alone_lead_to_what_people_like() -> None:
     )
     with pytest.raises(UnsupportedError, match="'preference'"):
         outcomes.ask()
+
+
+def test_a_space_that_is_used_up_is_judged_again() -> None:
+    space = wb.Space([wb.Categorical("c", [0, 1, 2]), wb.Bool("b")])
+    study = wb.create_study(
+        "s", space, [wb.Preference("taste")], seed=0, sampler={"name": "gflownet", "options": {"steps": 20}}
+    )
+    for _ in range(4):
+        question = study.feedback.next_question(3)
+        question.answer([[trial] for trial in sorted(question.trials, key=lambda t: (t["c"], t["b"]), reverse=True)])
+    assert len(study.trials) == 6
+    shown = {(trial["c"], trial["b"]) for trial in study.feedback.next_question(3).trials}
+    assert (2, True) in shown

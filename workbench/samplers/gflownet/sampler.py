@@ -20,18 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, UnsupportedError
+from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, edges
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
+from workbench.trial import TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.acquisition.plan import Chosen
     from workbench.models.gp import GaussianProcesses
+    from workbench.samplers.gflownet.policy import Policy
     from workbench.samplers.gflownet.spaces import SpaceEnvironment
     from workbench.space import Space
     from workbench.trial import History
@@ -188,7 +190,29 @@ class GFlowNetSampler(BatchSampler):
         chosen = [Proposal(x, meta, why, **late) for x in X[np.sort(first)][: request.n]]
         if len(chosen) == request.n:
             return chosen
-        return chosen + spread_out(request, request.n - len(chosen), [p.x for p in chosen], why="to be judged as well")
+        missing = request.n - len(chosen)
+        try:
+            return chosen + spread_out(request, missing, [p.x for p in chosen], why="to be judged as well")
+        except ExhaustedSpaceError:
+            if request.purpose != "question":
+                raise
+        again = self._likeliest(request, policy, environment, missing)
+        if len(chosen) + len(again) < request.n:
+            raise ExhaustedSpaceError(
+                f"a question of {request.n} trials was wanted, the space has {len(chosen) + len(again)}; "
+                "ask about fewer"
+            )
+        return chosen + again
+
+    def _likeliest(self, request: AskRequest, policy: Policy, environment: SpaceEnvironment, n: int) -> list[Proposal]:
+        """Trials that are there already, the most probable ones under the policy, to be judged again."""
+        history = request.history
+        alive = history.in_state(TrialState.RUNNING, TrialState.COMPLETE) & history.placed
+        rows = np.flatnonzero(alive)
+        ways = policy.sample_backward(environment.states(history.X[rows]))
+        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")[:n]
+        why = "nothing new is left: the likeliest best so far"
+        return [Proposal(history.X[row], why=why, trial=int(history.numbers[row])) for row in rows[order]]
 
     def run(
         self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
