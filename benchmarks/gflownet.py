@@ -3,16 +3,19 @@
     python benchmarks/gflownet.py correct fast pairs preferences totals strings active rankings [--seeds 3]
 
 correct      exact L1 on the grid of 8 x 8 after 250 and 1,000 iterations, every objective
-fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first), same network,
-             every visited state evaluated; and of a plain network forward and backward on as many states
+fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first, or
+             PEERS=<python that has it>), same network, every visited state evaluated; and of a plain network
+             forward and backward on as many states
 pairs        order-preserving on the six pairs of the 32 x 32 grid: mass and least probability on the front, GD+,
              entropy; labels by the batch alone, and by an archive that begins with 4,096 uniform points
 preferences  one conditional policy on branin-currin against exact tables: 11 preferences, 5 exponents
 totals       total order on bags and cells against β-tuned log-partition variance at equal calls: the best 100, and how
              many optima
 strings      unigrams with 2 to 4 objectives by a vectorised run, beside NSGA-II and random points at equal calls
-active       ask and tell on strings, 10 rounds: hypervolume beside NSGA-II, a local search on the same model, random
-rankings     from simulated rankings: mean regret of what is shown by number of answers, beside the preference GP
+active       ask and tell on short strings, 10 rounds of 8: hypervolume beside the GP sampler, which searches the same
+             model's acquisition function locally, beside NSGA-II, and beside random points
+rankings     from simulated rankings of four: regret of the best shown by number of answers, beside the preference GP,
+             on 64 states and on 10^6
 
 Each part writes benchmarks/results/gflownet_<part>.json. Last a line of JSON.
 """
@@ -20,14 +23,15 @@ Each part writes benchmarks/results/gflownet_<part>.json. Last a line of JSON.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import math
+import os
 import platform
 import subprocess
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +53,7 @@ from workbench.samplers.gflownet.training import Objective, Settings, Trainer
 
 Array = NDArray[np.float64]
 RESULTS = Path(__file__).parent / "results"
-PEERS = Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"
+PEERS = Path(os.environ.get("PEERS", Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"))
 
 
 def hypergrid(height: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -141,7 +145,7 @@ def _ours(height: int, d: int, batch: int, steps: int) -> dict[str, float]:
     t = trainer.policy.sample(batch, trainer.generator)
     widths = [height * d, 256, 256, 2 * d + 1]
     layers: list[torch.nn.Module] = []
-    for i, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
+    for i, (inputs, outputs) in enumerate(pairwise(widths)):
         layers += [torch.nn.Linear(inputs, outputs), *([torch.nn.ReLU()] if i < 2 else [])]
     network = torch.nn.Sequential(*layers)
     x = torch.nn.functional.one_hot(t.states, height).flatten(1).float()
@@ -385,9 +389,53 @@ def active(seeds: int, rounds: int = 10, batch: int = 8) -> dict[str, Any]:
     return {"rounds": rounds, "batch": batch, **found}
 
 
+def rankings(seeds: int, answers: int = 30) -> dict[str, Any]:
+    """Regret of the best shown, in units of the utility's range, after each number of answers without errors."""
+    found: dict[str, Any] = {}
+    for columns, levels in ((3, 4), (6, 10)):
+        space = wb.Space([wb.Categorical(f"c{i}", list(range(levels))) for i in range(columns)])
+        for sampler in ("gflownet", "preference", "sobol"):
+            paths = []
+            for seed in range(seeds):
+                worth = np.random.default_rng(seed).normal(size=(columns, levels))
+                pairs = 0.5 * np.random.default_rng(seed + 1000).normal(size=(columns - 1, levels, levels))
+                best, worst = _extremes(worth, pairs)
+
+                def utility(params: Mapping[str, Any], worth: Array = worth, pairs: Array = pairs) -> float:
+                    v = [params[f"c{i}"] for i in range(len(worth))]
+                    linked = sum(pairs[i, v[i], v[i + 1]] for i in range(len(pairs)))
+                    return float(sum(worth[i, k] for i, k in enumerate(v)) + linked)
+
+                study = wb.create_study("s", space, [wb.Preference("taste")], sampler=sampler, seed=seed)
+                path, top = [], -math.inf
+                for _ in range(answers):
+                    question = study.feedback.next_question(4)
+                    shown = sorted(question.trials, key=lambda trial: -utility(trial.params))
+                    question.answer([[trial] for trial in shown])
+                    top = max(top, utility(shown[0].params))
+                    path.append((best - top) / (best - worst))
+                paths.append(path)
+            mean = np.mean(paths, axis=0)
+            found[f"{levels}^{columns}, {sampler}"] = mean.tolist()
+            print(levels**columns, sampler, {n: round(float(mean[n - 1]), 4) for n in (5, 10, 20, 30)}, flush=True)
+    return {"answers": answers, **found}
+
+
+def _extremes(worth: Array, pairs: Array) -> tuple[float, float]:
+    """Greatest and least utility along the chain, by dynamic programming."""
+    ends = []
+    for sign in (1.0, -1.0):
+        value = sign * worth[0]
+        for i in range(len(pairs)):
+            value = (value[:, None] + sign * pairs[i]).max(axis=0) + sign * worth[i + 1]
+        ends.append(sign * float(value.max()))
+    return ends[0], ends[1]
+
+
 PARTS: Mapping[str, tuple[Callable[[int], dict[str, Any]], int]] = {
     "correct": (correct, 3), "fast": (fast, 3), "pairs": (pairs, 3), "preferences": (preferences, 2),
     "totals": (totals, 3), "strings": (strings, 3), "active": (active, 3),
+    "rankings": (rankings, 5),
 }  # fmt: skip
 
 

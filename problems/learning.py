@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workbench.problem import Constraint, Objective
-from workbench.space import Bool, Categorical, Float, Int, Space
+from workbench.space import Bool, Categorical, Float, Int, Space, Vector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,7 @@ _SOURCE = (
 )
 _SEED = 0
 _NODE = 64  # bytes of a node of a tree as scikit-learn keeps it
+_LEARNT = 1200  # images that a network learns from
 _MOST_STEPS = 20_000  # of the SVM solver: bounds one evaluation where C and gamma are hopeless
 
 
@@ -176,6 +177,86 @@ def digits_forest() -> DigitsProblem:
         ]
     )
     return DigitsProblem("digits_forest", space, _forest, learned=400, repetitions=4)
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsNetwork:
+    """The weights of a small network that reads digits: trained by whatever finds them, without gradients.
+
+    64 pixels, one hidden layer of `hidden` units (tanh), ten digits. The first 1,200 images are learnt from.
+
+    Args:
+        name: Name of the problem.
+        hidden: Units of the hidden layer.
+        source: Where the data comes from.
+        optimum: Unknown.
+    """
+
+    name: str
+    hidden: int
+    source: str = _SOURCE
+    optimum: float | None = None
+
+    @property
+    def space(self) -> Space:
+        """All weights and biases in one vector, in units of a good starting scale of each layer."""
+        return Space([Vector("weights", self._sizes[-1], prior="normal")])
+
+    @property
+    def objectives(self) -> Sequence[Objective]:
+        """Mean cross-entropy over the images that are learnt from, nats."""
+        return (Objective("loss", "minimize", noise="none", unit="nat"),)
+
+    @property
+    def constraints(self) -> Sequence[Constraint]:
+        """None."""
+        return ()
+
+    @property
+    def _sizes(self) -> tuple[int, int, int, int]:
+        a = 64 * self.hidden
+        return a, a + self.hidden, a + self.hidden + 10 * self.hidden, a + 11 * self.hidden + 10
+
+    def evaluate(self, params: Params) -> dict[str, float]:
+        """The loss of one network."""
+        import numpy as np
+
+        loss = self.evaluate_batch({"weights": np.asarray(params["weights"])[None]})["loss"]
+        return {"loss": float(loss[0])}
+
+    def evaluate_batch(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
+        """Losses (n,) of networks with weights (n, k)."""
+        import numpy as np
+
+        logits, digits = self._logits(columns["weights"], slice(0, _LEARNT))  # (n, images, 10)
+        top = logits.max(axis=2, keepdims=True)
+        sums = np.log(np.exp(logits - top).sum(axis=2)) + top[..., 0]
+        right = logits[:, np.arange(len(digits)), digits]
+        return {"loss": np.asarray((sums - right).mean(axis=1), dtype=np.float64)}
+
+    def accuracy(self, weights: NDArray[np.float64]) -> float:
+        """Share of the images that were not learnt from that a network (k,) reads correctly."""
+        logits, digits = self._logits(weights[None], slice(_LEARNT, None))
+        return float((logits[0].argmax(axis=1) == digits).mean())
+
+    def _logits(self, W: NDArray[np.float64], rows: slice) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        import numpy as np
+
+        images, digits = _digits()
+        order = np.random.default_rng(_SEED).permutation(len(images))[rows]
+        x = images[order].astype(np.float32)
+        W = W.astype(np.float32)
+        a, b, c, d = self._sizes
+        first = W[:, :a].reshape(-1, 64, self.hidden) / 4.0
+        second = W[:, b:c].reshape(-1, self.hidden, 10) / np.float32(self.hidden**0.5)
+        hidden = np.tanh(x[None] @ first + W[:, None, a:b] / 4.0)
+        logits = 3.0 * (hidden @ second + W[:, None, c:d] / np.float32(self.hidden**0.5))
+        return np.asarray(logits, dtype=np.float32), digits[order]
+
+
+def digits_network(hidden: int = 12) -> DigitsNetwork:
+    """A network with so many hidden units: 910 numbers with 12 of them."""
+    return DigitsNetwork(f"digits_network-{hidden}", hidden)
 
 
 def _svm(params: Params) -> Any:

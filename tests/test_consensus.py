@@ -26,6 +26,7 @@ from workbench.samplers.consensus.dynamics import (
     polarised,
     sampled,
 )
+from workbench.samplers.consensus.saddle import saddle
 from workbench.samplers.consensus.stability import check_stable, contraction, largest_noise, mean_square
 from workbench.samplers.consensus.swarming import Batching, Kick, Rules, Schedule, Stop, run
 
@@ -166,6 +167,7 @@ def test_polarised_with_a_wide_kernel_is_one_consensus():
     )
 
 
+@pytest.mark.slow
 def test_polarised_particles_find_both_wells_and_one_consensus_one():
     generator = torch.Generator().manual_seed(0)
     X = torch.rand(10, 100, 2, generator=generator, dtype=torch.float64) * 6 - 3
@@ -299,6 +301,56 @@ def test_a_hop_is_a_gradient_step_on_the_soft_minimum(alpha, s, shift):
     assert c.item() - x == pytest.approx(s**2 * slope, abs=1e-6)
     gradient = implied_gradient(torch.tensor([[[x]]], dtype=torch.float64), c, alpha * s**2)
     assert gradient.item() == pytest.approx(-slope / alpha, rel=1e-5)
+
+
+def test_each_link_to_gradient_descent_has_its_order():
+    """|lambda - 1/dt| and sigma sqrt dt to the hop, tau / alpha to the proximal step, tau^2 to the gradient step."""
+    generator = torch.Generator().manual_seed(0)
+    A, x = torch.tensor([1.0, 4.0], dtype=torch.float64), torch.ones(1, 1, 2, dtype=torch.float64)
+
+    def order(sizes, errors):
+        return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+
+    cloud = hopped(x, 0.1, torch.randn(1, 2000, 2, generator=generator, dtype=torch.float64))
+    c = consensus(cloud, log_weights(0.5 * (A * cloud.square()).sum(-1), 1.0))
+
+    def off(dynamics, normals):
+        X, _ = moved(Swarm.at(cloud, cloud[..., 0]), c, dynamics, normals)
+        return (X - c).norm(dim=-1).mean().item()
+
+    still, noise = torch.zeros_like(cloud), torch.randn(cloud.shape, generator=generator, dtype=torch.float64)
+    gaps, widths = [8.0, 4.0, 2.0, 1.0], [0.8, 0.4, 0.2, 0.1]
+    assert order(gaps, [off(Dynamics(100 - g, 0.0), still) for g in gaps]) == pytest.approx(1.0, abs=1e-6)
+    assert order(widths, [off(Dynamics(100.0, w / 0.1), noise) for w in widths]) == pytest.approx(1.0, abs=1e-6)
+
+    # f = x^2/2 + x^3/6 from 1 with tau = 0.1: the soft minimum by quadrature, the proximal point by Newton's method
+    nodes, tau, prox = torch.linspace(-12, 12, 100_001, dtype=torch.float64), 0.1, 1.0
+    for _ in range(50):
+        prox -= (prox + prox**2 / 2 + (prox - 1) / tau) / (1 + prox + 1 / tau)
+    alphas, errors = [400.0, 1600.0, 6400.0], []
+    for alpha in alphas:
+        y = prox + math.sqrt(tau / alpha) * nodes
+        logits = -alpha * (y**2 / 2 + y**3 / 6 + (y - 1) ** 2 / (2 * tau))
+        errors.append(abs((torch.softmax(logits, 0) * y).sum().item() - prox))
+    assert order([tau / alpha for alpha in alphas], errors) == pytest.approx(1.0, abs=0.02)
+    taus = [0.004, 0.002, 0.001]
+    steps = [(1 / (1 + tau * A) - (1 - tau * A)).norm().item() for tau in taus]
+    assert order(taus, steps) == pytest.approx(2.0, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("coupling", "near"), [(0.0, 1e-2), (2.0, 5e-2)])
+def test_two_swarms_find_a_saddle_point(coupling, near):
+    """sum x^2 - coupling x.y - sum y^2, d = 5 + 5, N = 1000, T = 10: 0 is the saddle point; 9 of 10 runs end near."""
+    generator = torch.Generator().manual_seed(0)
+    X, Y = (1 + 2 * torch.randn(10, 1000, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+
+    def f(X, Y):
+        return X.square().sum(-1) - coupling * (X * Y).sum(-1) - Y.square().sum(-1)
+
+    for x, y in saddle(f, X, Y, 1000, generator):
+        found = torch.cat([x, y], dim=-1)
+    assert (found.abs().amax(dim=(1, 2)) < near).sum() >= 9
 
 
 # -- several objectives ---------------------------------------------------------------------------

@@ -347,6 +347,16 @@ def test_what_cannot_be_run_in_batches_is_refused_before_anything_runs():
         study().optimize(lambda columns: {"z": columns["x0"]}, vectorized=True, evaluations=100)
 
 
+def test_auto_runs_what_serves_the_space():
+    s = study(box(2), sampler="auto")
+    s.optimize(rastrigin, vectorized=True, evaluations=2_000, keep=1)
+    assert s.trials[0].attrs["vectorized"]["sampler"] == "cbo"
+    words = study(wb.Space([wb.Permutation("order", 4)]), sampler="auto")
+    words.optimize(lambda c: np.abs(c["order"] - np.arange(4)).sum(axis=1), vectorized=True, evaluations=1_000, keep=1)
+    assert words.best_value == 0
+    assert words.best_trial.attrs["vectorized"]["sampler"] == "gflownet"
+
+
 def test_weights_are_pushed_so_that_values_spread():
     """Two particles crowd at one end: the one with the smaller f1 gets more weight on f1, and moves on that way."""
     G = torch.tensor([[[0.10, 0.90], [0.12, 0.88], [0.9, 0.1]]], dtype=torch.float64)
@@ -355,3 +365,34 @@ def test_weights_are_pushed_so_that_values_spread():
     assert torch.allclose(new.sum(-1), torch.ones(1, 3, dtype=w.dtype), atol=1e-3)
     assert new[0, 0, 0] > 0.5 > new[0, 0, 1]
     assert new[0, 1, 0] < 0.5 < new[0, 1, 1]
+
+
+# -- figures ---------------------------------------------------------------------------------------------
+
+
+def test_the_figure_of_a_swarm_shows_what_the_record_says():
+    s = study(box(2), sampler={"name": "cbo", "options": {"particles": 5}})
+    assert "No swarm has moved" in s.plot.swarm().layout.annotations[0].text
+    s.optimize(lambda trial: sphere(trial.params), n_trials=40, progress=False)
+    trace = s.swarm_trace()
+    last = s.trials[-1].meta["cbo"]
+    assert trace["consensus"][-1].tolist() == last["c"]
+    assert trace["spread"][-1] == last["spread"]
+    newest = {t.meta["cbo"]["particle"]: t for t in s.trials}
+    X = s.space.encode([newest[i].params for i in sorted(newest, key=lambda i: newest[i].number)])
+    assert np.allclose(np.sort(trace["particles"][-1], axis=0), np.sort(X, axis=0))
+    figure = s.plot.swarm("x1", "x0")
+    frames = [one for one in figure.data if one.name == "particles"]
+    assert len(frames) == len(trace["step"]) == len(figure.layout.sliders[0].steps)
+    assert np.allclose(np.sort(frames[-1].x), np.sort(X[:, 1]))
+    assert [one.visible for one in frames] == [False] * (len(frames) - 1) + [True]
+    assert figure.layout.meta["alt"].startswith("Particles of a swarm over x1 and x0")
+    with pytest.raises(InvalidValueError, match="columns x0, x1; got 'z'"):
+        s.plot.swarm("z")
+    from workbench import plots
+
+    table = plots.swarm_table(trace)
+    assert table["consensus of x0"] == trace["consensus"][:, 0].tolist()
+    s.optimize(rastrigin, vectorized=True, evaluations=2_000, keep=1)
+    assert len(s.swarm_trace()["step"]) > len(trace["step"])
+    assert np.isfinite(s.swarm_trace()["gradient"]).all()

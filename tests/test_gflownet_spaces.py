@@ -222,3 +222,36 @@ def test_what_the_sampler_cannot_serve_is_refused_with_the_remedy() -> None:
     study = made(acquisition="nehvi")
     with pytest.raises(UnsupportedError, match="several objectives"):
         study.ask()
+
+
+def test_rankings_alone_lead_to_what_people_like() -> None:
+    """Nobody ever says a number: after six answers a question shows more of the liked values than chance."""
+    study = wb.create_study(
+        "s", choices(), [wb.Preference("taste")], seed=0, sampler={"name": "gflownet", "options": {"steps": 60}}
+    )
+    for _ in range(6):
+        question = study.feedback.next_question(4)
+        question.answer([[trial] for trial in sorted(question.trials, key=matches, reverse=True)])
+    hits = [
+        sum(trial[f"c{i}"] == value for i, value in enumerate(TARGET))
+        for trial in study.feedback.next_question(4).trials
+    ]
+    assert np.mean(hits) >= 2.0  # of 5; chance gives 1.25, with a standard deviation of 0.48 for the mean of four
+    outcomes = wb.create_study(
+        "o", choices(), [wb.Objective("y"), wb.Preference("taste", over="outcomes")], sampler="gflownet"
+    )
+    with pytest.raises(UnsupportedError, match="'preference'"):
+        outcomes.ask()
+
+
+def test_a_space_that_is_used_up_is_judged_again() -> None:
+    space = wb.Space([wb.Categorical("c", [0, 1, 2]), wb.Bool("b")])
+    study = wb.create_study(
+        "s", space, [wb.Preference("taste")], seed=0, sampler={"name": "gflownet", "options": {"steps": 20}}
+    )
+    for _ in range(4):
+        question = study.feedback.next_question(3)
+        question.answer([[trial] for trial in sorted(question.trials, key=lambda t: (t["c"], t["b"]), reverse=True)])
+    assert len(study.trials) == 6
+    shown = {(trial["c"], trial["b"]) for trial in study.feedback.next_question(3).trials}
+    assert (2, True) in shown

@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui import figures, state, widgets, work
 from ui.presenters import overview, runs, words
+from workbench import plots
 from workbench.errors import WorkbenchError
 from workbench.study import Study
 
@@ -47,6 +48,9 @@ def draw() -> None:
     if timeline.open:
         with timeline:
             figures.show(study, "timeline")
+    if swarm := study.swarm_trace():
+        st.markdown("### The swarm")
+        widgets.figure(plots.swarm(swarm), lambda: plots.swarm_table(swarm), key="figure_swarm")
     if now.failures:
         st.markdown("### What failed, and why")
         reasons = {"Reason": [why for why, _ in now.failures], "Runs": [number for _, number in now.failures]}

@@ -14,6 +14,7 @@ from workbench.plots.parallel import parallel, parallel_table
 from workbench.plots.pareto import pareto, pareto_table
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
+from workbench.plots.swarm import swarm, swarm_table, swarm_trace
 from workbench.plots.timeline import timeline, timeline_table
 from workbench.plots.tradeoffs import tradeoffs, tradeoffs_table
 
@@ -40,6 +41,9 @@ __all__ = [
     "pareto_table",
     "slice",
     "slice_table",
+    "swarm",
+    "swarm_table",
+    "swarm_trace",
     "timeline",
     "timeline_table",
     "tradeoffs",

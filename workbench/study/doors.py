@@ -184,6 +184,16 @@ class Plot:
 
         return plots.hypervolume(self._study.history())
 
+    def swarm(self, x: str | None = None, y: str | None = None) -> Figure:
+        """Particles, their consensus and their spread, of the last vectorised run of `cbo`, else of its trials.
+
+        Args:
+            x, y: Columns to draw; the widest two where absent.
+        """
+        from workbench import plots
+
+        return plots.swarm(self._study.swarm_trace(), x, y)
+
     def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
         """The share of trials at or below each value, with other studies beside this one.
 

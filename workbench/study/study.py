@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -501,46 +502,38 @@ class Study:
             keep: How many of the best become trials.
         """
         if vectorized or evaluations is not None:
-            given = (n_trials, until, executor, *(() if catch == () else (catch,)), *callbacks)
-            self._run_batches(fn, vectorized, evaluations, keep, timeout, progress, given)
+            from workbench.study import vectorized as batches
+
+            others = (n_trials, until, executor, *(() if catch == () else (catch,)), *callbacks)
+            plan = batches.Batches.of(fn, vectorized, evaluations, keep, timeout, progress, others)
+            with self._running() as stopped:
+                batches.optimize(self, self._record, plan, stopped)
             return
         if until is None and n_trials is None and timeout is None:
             until = self.budget
         listeners = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
         forgiven = tuple(catch) if isinstance(catch, Iterable) and not isinstance(catch, str) else (catch,)
-        plan = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
+        order = optimizing.Plan(fn, n_trials, until, timeout, executor, forgiven, listeners)
+        with self._running() as stopped, progress_bar(self._record, order, shown=progress) as listener:
+            listeners.extend(listener)
+            optimizing.optimize(self, self._record, order, stopped)
+
+    @contextmanager
+    def _running(self) -> Iterator[threading.Event]:
+        """What `stop` sets while the block runs."""
         stopped = threading.Event()
         self._runs.add(stopped)
         try:
-            with progress_bar(self._record, plan, shown=progress) as listener:
-                listeners.extend(listener)
-                optimizing.optimize(self, self._record, plan, stopped)
+            yield stopped
         finally:
             self._runs.discard(stopped)
 
-    def _run_batches(
-        self, fn: Callable[[Any], Any], vectorized: bool, evaluations: int | None, keep: int, timeout: float | None,
-        progress: bool, others: tuple[Any, ...],
-    ) -> None:  # fmt: skip
-        if not vectorized or evaluations is None:
-            raise InvalidValueError(
-                "a vectorised run needs both vectorized=True and evaluations=, the number of evaluations in all; "
-                "nothing was run"
-            )
-        if any(one is not None for one in others):
-            raise InvalidValueError(
-                "a vectorised run takes timeout=, progress= and keep=, and none of n_trials, until, executor, catch "
-                "and callbacks; nothing was run"
-            )
-        from workbench.study import vectorized as batches
+    def swarm_trace(self) -> dict[str, Any]:
+        """What a swarm of `cbo` did: of the last vectorised run, else as its trials tell; empty without one."""
+        from workbench.plots import swarm_trace
+        from workbench.study.vectorized import stored
 
-        plan = batches.Batches(fn, evaluations, keep, timeout, progress)
-        stopped = threading.Event()
-        self._runs.add(stopped)
-        try:
-            batches.optimize(self, self._record, plan, stopped)
-        finally:
-            self._runs.discard(stopped)
+        return stored(self, "trace-cbo.npz") or swarm_trace(self.history())
 
     def give_back(self) -> list[int]:
         """Let go of the trials whose `optimize` has died on this host; the next one takes them over. Their numbers."""

@@ -12,7 +12,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from workbench.errors import InvalidValueError, UnsupportedError
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
-from workbench.samplers.batch import BatchSampler, Outcomes
+from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
 from workbench.study import telling
 from workbench.study.progress import batch_bar
 from workbench.trial import Observation
@@ -60,6 +60,28 @@ class Batches:
     timeout: float | None = None
     progress: bool = True
 
+    @classmethod
+    def of(
+        cls, fn: Callable[[Columns], Any], vectorized: bool, evaluations: int | None, keep: int, timeout: float | None,
+        progress: bool, others: Sequence[Any],
+    ) -> Batches:  # fmt: skip
+        """The arguments of `Study.optimize`, checked.
+
+        Args:
+            others: Those that a run in batches has no use for; each has to be None.
+        """
+        if not vectorized or evaluations is None:
+            raise InvalidValueError(
+                "a vectorised run needs both vectorized=True and evaluations=, the number of evaluations in all; "
+                "nothing was run"
+            )
+        if any(one is not None for one in others):
+            raise InvalidValueError(
+                "a vectorised run takes timeout=, progress= and keep=, and none of n_trials, until, executor, catch "
+                "and callbacks; nothing was run"
+            )
+        return cls(fn, evaluations, keep, timeout, progress)
+
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise InvalidValueError(f"fn must be a function of columns by name, got {self.fn!r}; nothing was run")
@@ -80,7 +102,7 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     began = time.monotonic()
     name = f"run-{sampler.name}.npz"
     evaluator = _Evaluator(record, plan)
-    state = evaluator.resumed(_stored(study, name))
+    state = evaluator.resumed(stored(study, name))
     if evaluator.spent >= plan.evaluations:
         return
     rng = np.random.default_rng(history.seed)
@@ -107,6 +129,9 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
 
 
 def _able(sampler: Sampler, history: History) -> BatchSampler:
+    request = AskRequest(history, 1, np.random.default_rng(history.seed))
+    if isinstance(sampler, ChoosesBatches):
+        sampler = sampler.batched(request)
     if not isinstance(sampler, BatchSampler):
         raise UnsupportedError(
             f"sampler {sampler.name!r} cannot run whole batches. Make the study with sampler='cbo' or 'gflownet', or "
@@ -116,7 +141,7 @@ def _able(sampler: Sampler, history: History) -> BatchSampler:
         raise UnsupportedError("a vectorised run needs measured objectives, and no preference beside them")
     if any(limit.relative for limit in history.constraints):
         raise UnsupportedError("a vectorised run cannot measure a baseline first; state the limits as numbers")
-    sampler.check(AskRequest(history, 1, np.random.default_rng(history.seed)))
+    sampler.check(request)
     return sampler
 
 
@@ -255,7 +280,8 @@ def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _stored(study: Study, name: str) -> dict[str, NDArray[Any]] | None:
+def stored(study: Study, name: str) -> dict[str, NDArray[Any]] | None:
+    """The arrays of an attachment; None if there is none."""
     if name not in [row.name for row in study.files.list()]:
         return None
     with np.load(io.BytesIO(study.files.get(name)), allow_pickle=False) as held:

@@ -15,7 +15,16 @@ from torch import Tensor
 
 from workbench.pareto import extent
 from workbench.samplers.batch import Milestone
-from workbench.samplers.consensus.dynamics import Dynamics, Noise, Swarm, chebyshev, consensus, log_weights, moved
+from workbench.samplers.consensus.dynamics import (
+    Dynamics,
+    Noise,
+    Swarm,
+    chebyshev,
+    consensus,
+    implied_gradient,
+    log_weights,
+    moved,
+)
 from workbench.samplers.consensus.swarming import Rules, Schedule, State, Stop, run
 
 if TYPE_CHECKING:
@@ -56,7 +65,7 @@ class _Loop:
         kind: Noise = "anisotropic" if motion.anisotropic else "isotropic"
         self._dynamics = Dynamics(motion.drift, motion.noise, motion.dt, kind, motion.cut, motion.memory)
         self.spent, self._swarm = 0, 0
-        self._frames: list[tuple[int, float, float, Array, Array]] = []
+        self._frames: list[tuple[int, float, float, Array, Array, float]] = []
         self._every = 1
         self._generator = torch.Generator()
         self._m = 0  # objectives; not known yet
@@ -120,7 +129,7 @@ class _Loop:
         fresh = state is None
         for found in run(energies, X, rules, self._generator, state=state):
             if fresh or found.step % self._every == 0:
-                self._seen(found.step, found.c, float(found.size[0]), found.swarm.X)
+                self._seen(found.step, found.c, float(found.size[0]), found.swarm.X, float(found.alpha[0]))
                 fresh = False
             over = self.spent + N > self._most
             if over or found.step % _PACE == 0:
@@ -210,10 +219,14 @@ class _Loop:
 
     # -- what was seen on the way -------------------------------------------------------------------
 
-    def _seen(self, step: int, c: Tensor, size: float, X: Tensor) -> None:
+    def _seen(self, step: int, c: Tensor, size: float, X: Tensor, alpha: float | None = None) -> None:
+        """Note a frame; the implied gradient is that of the hop from the mean of the particles to their consensus."""
         middle = c[0].mean(dim=0).numpy().copy()
-        self._frames.append((self._swarm * 10**7 + step, float((X - c).norm(dim=-1).max()), size, middle,
-                             X[0, :_SHOWN].numpy().copy()))  # fmt: skip
+        tau = (alpha or 0.0) * float(X[0].var(dim=0).mean())
+        gradient = float(implied_gradient(X.mean(dim=1), c[:, 0], tau).norm()) if tau > 0 else math.nan
+        spread = float((X - c).norm(dim=-1).max())
+        places = X[0, :_SHOWN].numpy().copy()
+        self._frames.append((self._swarm * 10**7 + step, spread, size, middle, places, gradient))
         if len(self._frames) > 2 * _FRAMES:  # half as often from now on
             self._frames, self._every = self._frames[::2], 2 * self._every
 
@@ -227,6 +240,8 @@ class _Loop:
             "size": np.array([frame[2] for frame in last]),
             "consensus": np.stack([frame[3] for frame in last]),
             "particles": np.stack([frame[4] for frame in last]),
+            "gradient": np.array([frame[5] for frame in last]),
+            "columns": np.array(self._latent.columns),
         }
 
 

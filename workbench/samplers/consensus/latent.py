@@ -36,6 +36,7 @@ class Latent:
         width: Latent columns.
         walled: Columns of the unit interval, shape (k,).
         plain: Are encoded and latent points the same?
+        columns: Names of the latent columns.
     """
 
     def __init__(self, space: Space, fixed: Mapping[str, Any] | None = None) -> None:
@@ -44,7 +45,7 @@ class Latent:
             if p.target is not None:
                 self._fixed.setdefault(p.name, p.target)
         self._parts: list[tuple[Any, slice, slice]] = []
-        at, walled = 0, list[bool]()
+        at, walled, names = 0, list[bool](), list[str]()
         for p in space:
             if p.name in self._fixed:
                 continue
@@ -52,8 +53,11 @@ class Latent:
             wide = int(p.cardinality or 0) if choices else p.width
             self._parts.append((p, space.slices[p.name], slice(at, at + wide)))
             walled += [p.kind != "vector" or p.box] * wide
+            names += (
+                [f"{p.name} = {choice}" for choice in getattr(p, "choices", (False, True))] if choices else p.columns
+            )
             at += wide
-        self.width, self.walled = at, np.array(walled, dtype=bool)
+        self.width, self.walled, self.columns = at, np.array(walled, dtype=bool), tuple(names)
         self._chosen = {p.name for p, columns, latent in self._parts if self._is_choice(p)}
         self.plain = self.width == space.width and not self._chosen and not self._fixed
 

@@ -45,6 +45,7 @@ _CONTRACTION = {_SLOW: -0.2, _FAST: -0.21}  # of the spread a step, where no noi
 _FEWEST, _STEPS = 6, 12  # particles, and steps that a budget should give each of them
 _USUAL = 12  # particles without a budget
 _SHRINK = 0.93  # of the effective size that the consensus is taken of, a step
+_NOTED = 32  # latent columns up to which a consensus is kept with the trial
 _TRIES = 12  # moves of a particle before a point elsewhere is taken
 _HALVINGS = 8  # of a move that leaves what the constraints allow
 _KINDS = ("anisotropic", "isotropic")
@@ -98,6 +99,8 @@ class CBOSampler(BatchSampler):
     def check(self, request: AskRequest) -> None:
         """Refuse a space without columns, and a setting with which the swarm would fly apart."""
         super().check(request)
+        if request.prefer and len(request.history.measured) < 2:
+            raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
         latent = Latent(request.history.space, request.fixed)
         if latent.width == 0:
             raise UnsupportedError("sampler 'cbo' needs a parameter that is not fixed")
@@ -186,7 +189,10 @@ class CBOSampler(BatchSampler):
                 note: dict[str, Any] = {"particle": i, "step": step, "size": round(size, 2)}
                 if not latent.plain or not np.array_equal(x[0], z):
                     note["z"] = z.tolist()
-                spread = float(np.abs(Z - c).max())
+                spread = float(np.linalg.norm(Z - c, axis=1).max())
+                note |= {"spread": round(spread, 6), "contraction": round(motion.contraction, 5)}
+                if latent.width <= _NOTED:
+                    note |= {"c": np.round(c, 6).tolist()} | ({} if latent.plain else {"columns": latent.columns})
                 why = f"cbo, particle {i}, step {step}: towards the consensus of {size:.0f}, spread {spread:.2g}"
                 return Proposal(x[0], {"cbo": note}, why)
         return None

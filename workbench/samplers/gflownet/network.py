@@ -177,9 +177,9 @@ class _Remembered(torch.autograd.Function):
             to_weights.append(g.T @ h)
             g = g @ weight
             if ctx.slope:
-                g = torch.ops.aten.leaky_relu_backward(g, h, ctx.slope, True)
+                torch.ops.aten.leaky_relu_backward.grad_input(g, h, ctx.slope, True, grad_input=g)
             else:
-                g = torch.ops.aten.threshold_backward(g, h, 0)
+                torch.ops.aten.threshold_backward.grad_input(g, h, 0, grad_input=g)  # in place: no fresh pages
             to_biases.append(g.sum(0))
         table = g.new_zeros(ctx.rows, g.shape[1])
         for column in range(ctx.tokens.shape[1]):

@@ -7,6 +7,8 @@ the same proposals.
 A cheap function (`study.optimize(fn, vectorized=True, evaluations=…)`): a GFlowNet trained on the values themselves,
 evaluations spent on its trajectories; the policy stays with the study as an attachment, which `load_model` reads.
 
+Rankings by people alone: a policy that keeps their order (`ranked`), drawn from for the next question.
+
 Symbols: n candidates, d encoded columns.
 """
 
@@ -18,16 +20,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, UnsupportedError
+from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
+from workbench.problem import Preference
+from workbench.rankings import ORDERING, edges
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
+from workbench.trial import TrialState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.acquisition.plan import Chosen
     from workbench.models.gp import GaussianProcesses
+    from workbench.samplers.gflownet.policy import Policy
     from workbench.samplers.gflownet.spaces import SpaceEnvironment
     from workbench.space import Space
     from workbench.trial import History
@@ -70,7 +76,7 @@ class GFlowNetSampler(BatchSampler):
     name = "gflownet"
     serves = frozenset(
         ["float", "int", "categorical", "ordinal", "bool", "permutation", "subset", "sequence", "context", "objectives",
-         "constraints", "prefer"]
+         "constraints", "prefer", "preference"]
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +109,13 @@ class GFlowNetSampler(BatchSampler):
 
         super().check(request)
         check_finite(request.history.space)
+        goals = request.history.objectives
+        judged = [goal for goal in goals if isinstance(goal, Preference)]
+        if judged and (len(goals) > 1 or judged[0].over == "outcomes"):
+            raise UnsupportedError(
+                "sampler 'gflownet' learns from rankings of designs alone; for outcomes, or beside measured "
+                "objectives, use sampler='preference'"
+            )
         several = len(request.history.measured) > 1
         if self._options["acquisition"] in (_ONE if several else _SEVERAL):
             raise UnsupportedError(
@@ -116,6 +129,8 @@ class GFlowNetSampler(BatchSampler):
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then a batch from a trained policy."""
         history = request.history
+        if not history.measured:
+            return self._ranked(request)
         reasons = unmodelled(history.space)
         if reasons:
             raise UnsupportedError(
@@ -133,6 +148,71 @@ class GFlowNetSampler(BatchSampler):
         if n_start < request.n:
             chosen += self._sampled(request, [p.x for p in chosen], request.n - n_start)
         return chosen
+
+    def _ranked(self, request: AskRequest) -> list[Proposal]:
+        """Draws of a policy that keeps the order of the answers, the most probable of them first."""
+        import torch
+
+        from workbench.models.gp import alone
+        from workbench.samplers.gflownet.ranked import learn_order
+        from workbench.samplers.gflownet.spaces import SpaceEnvironment
+
+        history = request.history
+        stated = sorted(
+            pair
+            for entry in history.feedback
+            if entry.kind in ORDERING
+            for pair in edges(entry.kind, entry.groups, entry.of)
+            if history.placed[list(pair)].all()
+        )
+        if not stated:
+            return spread_out(request, why="spread evenly until there is an answer", meta={"start": True})
+        judged = sorted({row for pair in stated for row in pair})
+        place = {row: i for i, row in enumerate(judged)}
+        pairs = torch.tensor([[place[a], place[b]] for a, b in stated])
+        with alone(request.deadline):
+            environment = SpaceEnvironment(history.space, request.fixed)
+            generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+            reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
+            policy, whole = learn_order(
+                environment, environment.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
+                steps=self._options["steps"], over=lambda: request.seconds_left <= reserve,
+            )  # fmt: skip
+            drawn = policy.sample(_FINALISTS, generator)
+            likely = policy.evaluate(drawn).log_ratio.detach().numpy()
+        X = environment.encoded(drawn.ends)
+        X = np.concatenate([X[[int(likely.argmax())]], X])
+        X = X[Screen(history).admits(X) & history.space.feasible(X)]
+        _, first = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True)
+        late: dict[str, Any] = {} if whole else {"warnings": (_LATE_WARNING,)}
+        meta = {"answers": len(stated)} | ({} if whole else _LATE)
+        why = f"drawn from a policy that keeps the order of {len(stated)} judged pairs"
+        chosen = [Proposal(x, meta, why, **late) for x in X[np.sort(first)][: request.n]]
+        if len(chosen) == request.n:
+            return chosen
+        missing = request.n - len(chosen)
+        try:
+            return chosen + spread_out(request, missing, [p.x for p in chosen], why="to be judged as well")
+        except ExhaustedSpaceError:
+            if request.purpose != "question":
+                raise
+        again = self._likeliest(request, policy, environment, missing)
+        if len(chosen) + len(again) < request.n:
+            raise ExhaustedSpaceError(
+                f"a question of {request.n} trials was wanted, the space has {len(chosen) + len(again)}; "
+                "ask about fewer"
+            )
+        return chosen + again
+
+    def _likeliest(self, request: AskRequest, policy: Policy, environment: SpaceEnvironment, n: int) -> list[Proposal]:
+        """Trials that are there already, the most probable ones under the policy, to be judged again."""
+        history = request.history
+        alive = history.in_state(TrialState.RUNNING, TrialState.COMPLETE) & history.placed
+        rows = np.flatnonzero(alive)
+        ways = policy.sample_backward(environment.states(history.X[rows]))
+        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")[:n]
+        why = "nothing new is left: the likeliest best so far"
+        return [Proposal(history.X[row], why=why, trial=int(history.numbers[row])) for row in rows[order]]
 
     def run(
         self, space: Space, evaluate: Callable[[Array], Outcomes], evaluations: int, rng: np.random.Generator,
