@@ -56,6 +56,7 @@ def test_sliders_stand_at_limits_and_limits_at_sliders() -> None:
     up, down = tradeoffs.sliders(record().history())
     assert (up.low, up.high, up.step, up.free, up.sign) == (60.0, 95.0, 0.1, 60.0, "≥")
     assert (down.low, down.high, down.free, down.sign) == (10.0, 100.0, 100.0, "≤")
+    assert up.ticks == (0.0, 0.57, 0.86, 1.0)  # 60, 80, 90 and 95; run 3 is beaten
     assert (up.form, down.form) == ("≥ %.1f %%", "≤ %.1f €")
     assert up.limit(60.0) is None
     assert up.limit(80.0) == 80.0

@@ -285,6 +285,7 @@ def _limits(study: Study, belief: Belief) -> None:
                 st.session_state[key] = one.place(limits.get(one.name))
             st.slider(words.plain(one.title), one.low, one.high, step=one.step, format=one.form, key=key,
                       on_change=_moved, args=(one, key))  # fmt: skip
+            _ticks(one)
     with middle.container(border=True, height="stretch", key="costs"):
         st.markdown("#### What that costs you")
         text, rows = tradeoffs.cost(history, limits, made)
@@ -306,6 +307,15 @@ def _limits(study: Study, belief: Belief) -> None:
                        width="stretch")  # fmt: skip
         ahead = study.history().next_number
         st.caption(f"Goes to the run sheet as runs {ahead} to {ahead + NEXT - 1}.")
+
+
+def _ticks(slider: tradeoffs.Slider) -> None:
+    """Where the runs of the front stand, under the slider; made of numbers alone."""
+    color = "#A3AFBB" if widgets.dark() else "#55616E"
+    marks = ", ".join(
+        f"linear-gradient({color}, {color}) {100 * at:.1f}% 0 / 1.5px 8px no-repeat" for at in slider.ticks
+    )
+    st.html(f'<div aria-hidden="true" style="height: 8px; margin: -1.4rem 6px 0; background: {marks}"></div>')
 
 
 def _with_sd(rows: dict[str, list[str]], sds: list[float]) -> dict[str, list[str]]:

@@ -118,6 +118,7 @@ class Slider:
         digits: Decimals.
         unit: Unit.
         target: Of the goal, if it has one.
+        ticks: Where the front's runs stand, as shares of the slider.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Slider:
     digits: int
     unit: str
     target: float | None = None
+    ticks: tuple[float, ...] = ()
 
     @property
     def form(self) -> str:
@@ -173,10 +175,13 @@ def sliders(history: History) -> list[Slider]:
         low, high = math.floor(seen.min() / step + 1e-9) * step, math.ceil(seen.max() / step - 1e-9) * step
         low, high = (round(end, 10) for end in (low, high))
         up = goal.target is None and goal.sign > 0
+        held = panel.values[history.front]
+        held = held if goal.target is None else np.abs(held - goal.target)
+        ticks = tuple(sorted({round(float(share), 2) for share in ((held - low) / (high - low)).clip(0, 1)}))
         title = f"{goal.name}, off the target" if goal.target is not None else goal.name
         made.append(
             Slider(goal.name, title, low, high, step, low if up else high, "≥" if up else "≤",
-                   max(0, -math.floor(math.log10(step) + 0.5)), goal.unit or "", goal.target)
+                   max(0, -math.floor(math.log10(step) + 0.5)), goal.unit or "", goal.target, ticks)
         )  # fmt: skip
     return made
 
