@@ -6,7 +6,8 @@ Needs Debian's chromium and chromium-driver. For a study with so many runs it ti
 the text of the run sheet and of the overview, the overview's chart, and the script on the server alone; beside it a
 bare Streamlit page that shows the same chart, since that much is Streamlit's and plotly's. Then how soon a second
 browser sees a run that was recorded, how long the way from a spreadsheet to the first suggestions takes, and how soon
-slices and contours of a model of 40 runs follow a slider.
+slices and contours of a model of 40 runs follow a slider, and how soon new pictures follow an answer on the Rank
+page (`--only ranking` for these alone).
 Every time is a median over `repeats`, on a warm server. Last a line of JSON.
 """
 
@@ -31,6 +32,7 @@ from workbench.trial import Observation
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser.driving import Browser, Server
+from browser.ranking import ENTER, begin, ready
 from browser.test_model import drawn, made, tab
 from browser.test_new_study import SHEET
 from selenium.webdriver.common.action_chains import ActionChains
@@ -62,6 +64,24 @@ slider.addEventListener('keydown', () => {
 }, {once: true})
 """
 """Notes the milliseconds from a key on a slider until a figure's words or lines have changed."""
+_PICTURES = """
+const r = document.querySelector('.st-key-board [data-testid=stBidiComponentIsolated]').shadowRoot
+const old = new Set([...r.querySelectorAll('.card img')].map(one => one.src))
+window.seen = {}
+document.addEventListener('keydown', () => {
+  const pressed = performance.now()
+  const look = () => {
+    const cards = [...r.querySelectorAll('.card')]
+    const now = cards.map(one => one.querySelector('img')?.src)
+    const fresh = now.some(src => src && !old.has(src))
+    if (fresh && !window.seen.first) window.seen.first = performance.now() - pressed
+    if (fresh && cards.every(one => one.classList.contains('ready'))) window.seen.whole = performance.now() - pressed
+    else requestAnimationFrame(look)
+  }
+  look()
+}, {once: true, capture: true})
+"""
+"""Notes the milliseconds from a key until the first new picture is there, and until every one is whole."""
 _HISTORY = ".st-key-figure_history .main-svg, .st-key-figure_history .gl-canvas"
 """The chart of the overview that the bare page shows too; the hypervolume stands above it."""
 
@@ -124,8 +144,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", choices=["ranking"])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
+    if given.only:
+        _finish(_ranking_alone(), given.out)
+        return
     found: dict[str, Any] = {"runs": given.runs, "repeats": given.repeats}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -138,6 +162,7 @@ def main() -> None:
             _journey(found, browser, server)
             _two(found, browser, folder, server, study)
             _sliders(found, browser, server, study)
+            _ranking(found, browser, server)
             _bare(found, browser, folder, url, given.repeats)
         finally:
             browser.close()
@@ -145,12 +170,29 @@ def main() -> None:
         for page in ("run_sheet", "overview"):
             found[f"{page}_script_s"] = server_seconds(url, page, given.repeats)
     found["ratio_to_bare"] = found["overview_chart_s"] / found["bare_chart_s"]
+    _finish(found, given.out)
+
+
+def _finish(found: dict[str, Any], out: Path | None) -> None:
     for key, value in found.items():
         print(f"{key}: {value:.3f}" if isinstance(value, float) else f"{key}: {value}")
     text = json.dumps(found)
-    if given.out:
-        given.out.write_text(text + "\n")
+    if out:
+        out.write_text(text + "\n")
     print(text)
+
+
+def _ranking_alone() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        server, browser = Server(folder, folder / "lab.db"), Browser(folder / "profile")
+        try:
+            _ranking(found, browser, server)
+        finally:
+            browser.close()
+            server.stop()
+    return found
 
 
 def _pages(found: dict[str, Any], browser: Browser, server: Server, repeats: int) -> None:
@@ -212,6 +254,29 @@ def _sliders(found: dict[str, Any], browser: Browser, server: Server, study: wb.
             times.append(browser.until(lambda: browser.driver.execute_script("return window.followed")) / 1e3)
             browser.settle()
         found[f"{name.lower()}_follow_s"] = statistics.median(times)
+
+
+def _ranking(found: dict[str, Any], browser: Browser, server: Server, rounds: int = 6) -> None:
+    """Seconds from Enter until the first new picture, and until all are whole, by the page's own clock; medians.
+
+    Once with two seconds of looking before Enter, in which the branch is rendered ahead, once without any.
+    """
+    begin(browser, server.url, "pictures")
+    for name, looking in (("rendered_ahead", 2.0), ("at_once", 0.0)):
+        first, whole = [], []
+        for _ in range(rounds):
+            for key in ("2", "5"):
+                browser.press(key)
+            time.sleep(looking)
+            browser.driver.execute_script(_PICTURES)
+            browser.press(ENTER)
+            seen = browser.until(lambda: browser.driver.execute_script("return window.seen.whole && window.seen"))
+            first.append(seen["first"] / 1e3)
+            whole.append(seen["whole"] / 1e3)
+            ready(browser)
+        found[f"rank_first_picture_{name}_s"] = statistics.median(first)
+        found[f"rank_first_picture_{name}_worst_s"] = max(first)
+        found[f"rank_all_pictures_{name}_s"] = statistics.median(whole)
 
 
 def _bare(found: dict[str, Any], browser: Browser, folder: Path, url: str, repeats: int) -> None:

@@ -52,11 +52,14 @@ class Board {
       this.here = Math.min(this.here, data.cards.length - 1)
       this.favourite = false
     }
-    if (fresh || data.refused !== this.refused) this.sent = false
+    const again = fresh || data.refused !== this.refused
+    if (again) this.sent = false
     this.refused = data.refused
     clearTimeout(this.looking)
     if (data.waiting) this.looking = setTimeout(() => this.look(), LOOK)
-    if (!this.dragging) this.draw()
+    const shown = JSON.stringify({ ...data, draft: null }) // nothing moves once it is drawn
+    if (!this.dragging && (shown !== this.shown || again)) this.draw()
+    this.shown = shown
   }
 
   look() { // again and again: nothing comes back while nothing has changed
@@ -87,6 +90,7 @@ class Board {
 
   changed(said) {
     this.draw()
+    if (!this.root.activeElement) this.root.querySelectorAll('.face')[this.here]?.focus() // so that Enter is the board's
     this.root.querySelector('.live').textContent = said
     clearTimeout(this.drafting)
     this.drafting = setTimeout(() => {
@@ -180,7 +184,7 @@ class Board {
     if (!this.element.isConnected) { this.close(); return }
     const at = event.composedPath()[0]
     if (at instanceof Element && (at.matches('input, textarea, select, [contenteditable]') || at.closest('[role="dialog"]'))) return
-    if (document.querySelector('[role="dialog"]')) return
+    if (document.querySelector('[data-testid="stDialog"]')) return
     const own = event.composedPath().includes(this.element)
     const done = call => { event.preventDefault(); event.stopImmediatePropagation(); call() }
     const lens = this.root.querySelector('dialog')

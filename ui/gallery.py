@@ -176,6 +176,7 @@ class Gallery:
     def failed(self, params: Params) -> str:
         """Why there is no picture, in one sentence; "" while there may be one."""
         with self._lock:
+            self._collect()
             one = self._pictures.get(_key(params))
             return "" if one is None else one.error
 

@@ -27,7 +27,8 @@ _TEXT = {
 def begin() -> None:
     """Ask what draws the pictures, and make the study."""
     gallery(Source())  # its model is loaded while the person reads
-    source = st.radio("Where do they come from?", list(_TEXT), captions=list(_TEXT.values()), key="pictures_from")
+    source = st.radio("Where do they come from?", list(_TEXT), key="pictures_from")
+    st.caption(_TEXT[source])
     given = folder = prompt = None
     if source == SEED:
         given = st.file_uploader("Your picture", type=["png", "jpg", "jpeg", "webp"], key="seed_picture",

@@ -1,0 +1,182 @@
+"""The designer's journey: begin, rank by keys, by mouse and in three ways, take back, come again, take along."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from browser.driving import Browser, Server
+from browser.ranking import (
+    BACKSPACE, ENTER, answer, begin, board, drag, numbers, pictures, places, ready,
+)  # fmt: skip
+from problems.generative import emoji
+from ui.drafts import Drafts
+from ui.presenters import ranking
+from workbench.storage import Storage
+
+NAME = "Journey"
+
+
+@pytest.fixture(scope="module")
+def study(server: Server, shared: Browser, storage: Storage) -> wb.Study:
+    begin(shared, server.url, NAME)
+    return wb.load_study(NAME, storage=storage)
+
+
+def choose(browser: Browser, key: str, label: str) -> None:
+    browser.click("rank_options")
+    browser.until(lambda: browser.driver.find_elements("xpath", f"//button[normalize-space(.)='{label}']"))
+    browser.driver.find_elements("xpath", f"//button[normalize-space(.)='{label}']")[0].click()
+    browser.settle()
+    browser.click("rank_options")
+    ready(browser)
+
+
+def test_the_journey_by_keys(study: wb.Study, server: Server, browser: Browser) -> None:
+    """A tie, a partial order, undo and redo with the very same pictures, a reload in the middle, the log."""
+    browser.open(f"{server.url}/rank?study={NAME}")
+    assert ready(browser) == 6
+    assert not browser.driver.find_elements("css selector", "table, [data-testid=stDataFrame]")
+    first, shown = pictures(browser), numbers(browser)
+    for key in ("5", "1", "3", "t", "6"):
+        browser.press(key)
+    assert places(browser) == ["2nd", "", "2nd", "", "Best", "3rd"]
+    browser.press(BACKSPACE)
+    browser.press("6")
+    kept = Drafts.beside(study.storage_url or "")
+    browser.until(lambda: len((kept.get(f"order in {NAME} by ") or {"groups": []})["groups"]) == 3)
+    browser.open(f"{server.url}/rank?study={NAME}")  # in the middle of a question
+    ready(browser)
+    assert (numbers(browser), pictures(browser)) == (shown, first)
+    assert places(browser) == ["2nd", "", "2nd", "", "Best", "3rd"]
+    answer(browser, ENTER)
+    entry = study.feedback.log[0]
+    assert entry.kind == "best"
+    assert set(entry.of) == set(shown)
+    assert entry.groups == ((shown[4],), (shown[0], shown[2]), (shown[5],))
+    second = pictures(browser)
+    stored = study.feedback.picture(shown[4])
+    assert stored is not None
+    assert first[4] == "data:image/png;base64," + base64.b64encode(stored.data).decode()
+    answer(browser, "z")
+    assert pictures(browser) == first
+    assert places(browser)[4] == "Best"
+    answer(browser, "y")
+    assert pictures(browser) == second
+    answer(browser, "n")
+    answer(browser, "0")
+    answer(browser, "?")
+    answer(browser, "s")
+    assert [e.kind for e in study.feedback.standing] == ["best", "none_acceptable", "rank", "cannot_tell", "skip"]
+    for _ in range(5):
+        answer(browser, "z")
+    assert pictures(browser) == first
+    assert study.feedback.standing == ()
+
+
+def test_the_order_by_the_mouse_and_by_alt_arrows(study: wb.Study, server: Server, browser: Browser) -> None:
+    browser.open(f"{server.url}/rank?study={NAME}")
+    ready(browser)
+    while board(browser, "return r.querySelectorAll('.row:not(.rest) .thumb').length"):
+        browser.press(BACKSPACE)
+    ids = numbers(browser)
+    drag(browser, ".card:nth-child(2) .face", ".order .row[data-drop]")
+    drag(browser, ".card:nth-child(3) .face", '.row[data-drop="tie:0"]')
+    assert places(browser)[1:3] == ["Best", "Best"]
+    drag(browser, ".card:nth-child(1) .face", '.gap[data-drop="gap:0"]')
+    assert places(browser)[:3] == ["Best", "2nd", "2nd"]
+    drag(browser, ".row:not(.rest) .thumb", ".row.rest")
+    assert places(browser)[:3] == ["", "Best", "Best"]
+    board(browser, "r.querySelectorAll('.face')[3].focus(); return true")
+    browser.press("4")
+    browser.driver.execute_cdp_cmd("Input.dispatchKeyEvent", {
+        "type": "keyDown", "key": "ArrowLeft", "code": "ArrowLeft", "modifiers": 1, "windowsVirtualKeyCode": 37,
+    })  # fmt: skip
+    assert places(browser)[1:4] == ["2nd", "2nd", "Best"]
+    answer(browser, ENTER)
+    assert ranking.answers(study)[-1].groups == ((ids[3],), tuple(sorted((ids[1], ids[2]), key=ids.index)))
+
+
+def test_pairs_and_best_and_worst(study: wb.Study, server: Server, browser: Browser) -> None:
+    browser.open(f"{server.url}/rank?study={NAME}")
+    ready(browser)
+    choose(browser, "rank_mode", "The best and the worst")
+    ids = numbers(browser)
+    browser.press("2")
+    assert places(browser)[1] == "Best"
+    browser.press("2")  # the worst must be another one: it is taken out instead
+    assert places(browser) == [""] * 6
+    answer(browser, "2", "5", ENTER)
+    last = ranking.answers(study)[-1]
+    assert last.kind == "partial"
+    known = ranking.edges(last.kind, last.groups, last.of)
+    assert known == {(ids[1], n) for n in ids if n != ids[1]} | {(n, ids[4]) for n in ids if n != ids[4]}
+    choose(browser, "rank_size", "2")
+    assert len(numbers(browser)) == 2
+    orders = []
+    for _ in range(3):
+        ids = numbers(browser)
+        answer(browser, "1")
+        last = ranking.answers(study)[-1]
+        orders.append(last.groups[0][0] == ids[0] and set(last.of) == set(ids))
+    assert orders == [True] * 3
+    choose(browser, "rank_size", "8")
+
+
+def test_a_rater_with_a_target_is_followed_and_takes_it_along(
+    study: wb.Study, server: Server, browser: Browser
+) -> None:
+    """Pictures come closer to what somebody has in mind: greener ones, told by the pictures alone."""
+    browser.open(f"{server.url}/rank?study={NAME}")
+    assert ready(browser) == 8
+
+    def greenness(number: int) -> float:
+        r, g, b = emoji().pixels([study.trial(number).params])[0].reshape(-1, 3).mean(axis=0)
+        return float(g - (r + b) / 2)
+
+    worth = []
+    for _ in range(8):
+        ids = numbers(browser)
+        scores = [greenness(n) for n in ids]
+        best = np.argsort(scores)[::-1][:4]
+        worth.append(max(scores))
+        answer(browser, *[str(i + 1) for i in best], ENTER)
+    assert max(worth[-2:]) > worth[0]
+    browser.press("p")
+    browser.until(lambda: board(browser, "return r.querySelector('.kept')"))
+    browser.press("f")
+    assert "You put it first in" in str(board(browser, "return r.querySelector('.fav').textContent"))
+    frames = ranking.strip(study)
+    assert int(board(browser, "return r.querySelectorAll('.strip figure').length")) == len(frames) + 1
+    browser.open(f"{server.url}/filmstrip?study={NAME}")
+    browser.see("Kept pictures")
+    browser.click("kept_0_kept_1_take")
+    recipe = json.loads(browser.download("kept_0_kept_1_recipe"))
+    kept = ranking.kept_numbers(study)[0]
+    stored = study.feedback.picture(kept)
+    assert stored is not None
+    assert emoji(steps=recipe["model"]["steps"]).render({"z": np.array(recipe["parameters"]["z"])}).data == stored.data
+
+
+@pytest.mark.parametrize(("mode", "width"), [("light", 1400), ("dark", 1400), ("narrow", 800)])
+def test_the_board_is_looked_at(
+    mode: str, width: int, study: wb.Study, server: Server, browse: Callable[..., Browser]
+) -> None:
+    browser = browse(dark=mode == "dark", width=width, height=1140)
+    browser.open(f"{server.url}/rank?study={NAME}")
+    ready(browser)
+    browser.press("3")
+    if mode == "dark":
+        browser.press("f")
+    out = browser.driver.execute_script("const m = document.querySelector('.stMain'); return m.scrollWidth - m.clientWidth")
+    assert out <= 1
+    browser.shot(browser.profile.parents[0] / f"rank-{mode}.png")
+    browser.shot(__import__("pathlib").Path(f"/tmp/w8_shots/rank-{mode}.png"))
+    if mode == "light":
+        assert browser.axe({"duplicate-id-active"}, '[data-testid="stIconMaterial"]') == []
+    browser.press(BACKSPACE)

@@ -1,0 +1,228 @@
+"""The Rank page without a browser: what actions do to the record, what is said of it, and whose pictures come first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from problems.generative import emoji
+from ui.gallery import Gallery, Order, Source
+from ui.model_process import Render
+from ui.presenters import ranking
+from workbench.errors import FeedbackError, ProblemError
+from workbench.problem import Rendered
+
+
+@pytest.fixture
+def study() -> wb.Study:
+    space = wb.Space([wb.Vector("z", 12, prior="normal")])
+    return wb.create_study("taste", space, [wb.Preference("picture")], sampler="rank_sgd", seed=4)
+
+
+def shown(study: wb.Study, k: int = 4) -> tuple[int, list[int]]:
+    question = study.feedback.next_question(k)
+    return question.id, [trial.number for trial in question.trials]
+
+
+def do(study: wb.Study, kind: str, *groups: list[int], question: int | None = None) -> list[list[int]]:
+    return ranking.act(study, {"kind": kind, "groups": list(groups), "question": question})
+
+
+@pytest.mark.parametrize("kind", ["best", "cannot_tell", "none_acceptable", "more_like"])
+def test_what_is_foreseen_of_a_branch_is_what_comes(study: wb.Study, kind: str) -> None:
+    for _ in range(2):  # the first round spreads points; the second is an estimate
+        question = study.feedback.next_question(4)
+        ids = [trial.number for trial in question.trials]
+        groups = [[ids[2]], [ids[0]]] if kind == "best" else [[ids[1]]] if kind == "more_like" else []
+        before, log = len(study.trials), study.feedback.log
+        foreseen = question.foresee(kind, groups)
+        assert (len(study.trials), study.feedback.log) == (before, log)
+        {
+            "best": lambda: question.answer(groups, rest="worse"), "cannot_tell": question.cannot_tell,
+            "none_acceptable": question.none_acceptable, "more_like": lambda: question.more_like(ids[1]),
+        }[kind]()  # fmt: skip
+        study.feedback.next_question(4)
+        new = study.trials[before:]
+        assert len(new) == len(foreseen) > 0
+        for trial, params in zip(new, foreseen, strict=True):
+            np.testing.assert_array_equal(trial["z"], params["z"])
+
+
+def test_partial_orders_extremes_and_a_best_that_is_the_worst(study: wb.Study) -> None:
+    at, ids = shown(study)
+    do(study, "order", [ids[1]], [ids[0], ids[3]], question=at)
+    entry = study.feedback.standing[-1]
+    known = ranking.edges(entry.kind, entry.groups, entry.of)
+    assert known == {(ids[1], n) for n in (ids[0], ids[2], ids[3])} | {(ids[0], ids[2]), (ids[3], ids[2])}
+    at, ids = shown(study)
+    with pytest.raises(FeedbackError, match="two different pictures"):
+        do(study, "extremes", [ids[0]], [ids[0]], question=at)
+    do(study, "extremes", [ids[0]], [ids[1]], question=at)
+    entry = study.feedback.standing[-1]
+    assert ranking.edges(entry.kind, entry.groups, entry.of) == {
+        (ids[0], ids[1]), (ids[0], ids[2]), (ids[0], ids[3]), (ids[2], ids[1]), (ids[3], ids[1])
+    }  # fmt: skip
+    with pytest.raises(FeedbackError, match="answered already"):
+        do(study, "same", question=at)
+
+
+def test_undo_and_redo_go_back_and_forth_over_the_same_questions(study: wb.Study) -> None:
+    asked = []
+    for _ in range(3):
+        at, ids = shown(study)
+        asked.append(ids)
+        do(study, "order", [ids[0]], [ids[1]], question=at)
+    asked.append(shown(study)[1])
+    for back in (2, 1, 0):
+        order = do(study, "undo")
+        assert order == [[asked[back][0]], [asked[back][1]]]
+        assert shown(study)[1] == asked[back]
+    assert do(study, "undo") == []
+    for forth in (1, 2, 3):
+        do(study, "redo")
+        assert shown(study)[1] == asked[forth]
+    assert ranking.redoable(study, "") is None
+    assert [entry.kind for entry in study.feedback.standing] == ["best"] * 3
+
+
+def test_another_answer_after_an_undo_leaves_the_old_branch(study: wb.Study) -> None:
+    at, ids = shown(study)
+    do(study, "order", [ids[0]], question=at)
+    old = shown(study)[1]
+    do(study, "undo")
+    do(study, "order", [ids[0]], question=at)  # the same answer: the same pictures
+    assert shown(study)[1] == old
+    do(study, "undo")
+    do(study, "order", [ids[3]], question=at)
+    new = shown(study)[1]
+    assert not set(new) & set(old)
+    base, near = study.trial(ids[3])["z"], [study.trial(n)["z"] for n in new]
+    gaps = [float(np.linalg.norm(z - base)) for z in near]
+    far = [float(np.linalg.norm(study.trial(n)["z"] - base)) for n in old]
+    assert max(gaps) < min(far)
+    assert len(ranking.answers(study)) == 1  # what the page closed by itself is no answer
+    assert ranking.redoable(study, "") is None
+
+
+def test_raters_take_back_their_own(study: wb.Study) -> None:
+    at, ids = shown(study)
+    ranking.act(study, {"kind": "order", "groups": [[ids[0]]], "question": at}, "kim")
+    at, ids = shown(study)
+    ranking.act(study, {"kind": "order", "groups": [[ids[0]]], "question": at}, "lee")
+    assert ranking.undoable(study, "") is None
+    ranking.act(study, {"kind": "undo"}, "kim")
+    assert [entry.rater for entry in study.feedback.standing] == ["lee"]
+
+
+def test_the_strip_and_the_favourite_say_what_the_answers_say(study: wb.Study) -> None:
+    assert (ranking.strip(study), ranking.favourite(study)) == ([], None)
+    at, ids = shown(study)
+    assert [frame.trial for frame in ranking.strip(study)] == [ids[0]]
+    do(study, "order", [ids[2]], question=at)
+    at, other = shown(study)
+    do(study, "none", question=at)
+    assert [(f.label, f.trial) for f in ranking.strip(study)] == [
+        ("Start", ids[0]), ("Round 1", ids[2]), ("Round 2", ids[2])
+    ]  # fmt: skip
+    assert ranking.favourite(study) == (ids[2], ["You put it first in 1 of the 1 round that showed it."])
+    a, b, c, d = ids
+    log = study.feedback
+    for groups in ([[c], [a]], [[b], [c]], [[c], [b]]):
+        log.rank(groups, of=ids)
+    entries = [entry for entry in log.standing if entry.kind == "rank"]
+    assert ranking.challenges(entries) == (2, 2)  # c, then b beat c, then c beat b
+    assert ranking.consistency(study) == ["You agreed with yourself on 1 of 3 repeats."]
+    assert d not in {entry.groups[0][0] for entry in entries}
+
+
+class Slow:
+    """A process that renders an order when it is told to."""
+
+    def __init__(self) -> None:
+        self.orders: dict[int, Render] = {}
+        self.loaded = True
+
+    def submit(self, order: Any) -> int:
+        number = len(self.orders)
+        self.orders[number] = Render(number, order)
+        return number
+
+    def get(self, number: int) -> Render:
+        return self.orders[number]
+
+    def position(self, number: int) -> int:
+        return int(self.orders[number].state == "queued")
+
+    def cancel(self, number: int) -> None:
+        self.orders[number] = Render(number, self.orders[number].order, "cancelled")
+
+    def wait(self, number: int, seconds: float) -> Render:
+        return self.orders[number]
+
+    def open(self) -> list[Render]:
+        return [one for one in self.orders.values() if one.state == "queued"]
+
+    def end(self, one: Render, error: str = "") -> None:
+        result = [Rendered("image/png", repr((p["i"], one.order.coarse)).encode(), "") for p in one.order.points]
+        state = "failed" if error else "done"
+        self.orders[one.id] = Render(one.id, one.order, state, None if error else result, error)  # type: ignore[arg-type]
+
+
+def points(*numbers: int) -> list[dict[str, int]]:
+    return [{"i": i} for i in numbers]
+
+
+def test_what_is_looked_at_goes_before_what_may_come() -> None:
+    process = Slow()
+    gallery = Gallery(process)  # type: ignore[arg-type]
+    gallery.want(points(0, 1, 2), points(7, 8))
+    said = [([p["i"] for p in one.order.points], one.order.coarse) for one in process.open()]
+    assert said == [([0, 1, 2], True), ([0, 1], False), ([2], False), ([7], False), ([8], False)]
+    process.end(process.open()[0])
+    assert gallery.find({"i": 1}) == (Rendered("image/png", b"(1, True)", ""), False)
+    for one in process.open()[:3]:
+        process.end(one)
+    assert gallery.find({"i": 7}) == (Rendered("image/png", b"(7, False)", ""), True)
+    gallery.want(points(7, 9))  # 7 was rendered ahead, and 8 is not wanted any more
+    left = [([p["i"] for p in one.order.points], one.order.coarse) for one in process.open()]
+    assert left == [([9], True), ([9], False)]
+
+
+def test_a_picture_that_fails_is_said_and_tried_again() -> None:
+    process = Slow()
+    gallery = Gallery(process)  # type: ignore[arg-type]
+    gallery.want(points(0))
+    for one in process.open():
+        process.end(one, "out of memory")
+    assert gallery.failed({"i": 0}) == "out of memory"
+    gallery.want(points(0))
+    assert process.open() == []
+    gallery.forgive()
+    gallery.want(points(0))
+    assert [one.order for one in process.open()] == [Order(({"i": 0},), True), Order(({"i": 0},))]
+
+
+def test_a_source_is_read_from_the_record_with_care() -> None:
+    assert Source.of({}) is None
+    assert Source.of({"pictures": {"kind": "os.system"}}) is None
+    assert Source.of({"pictures": {"kind": "folder", "folder": "/x", "steps": 5}}) == Source("folder", "/x", "", 5)
+
+
+def test_a_picture_of_ones_own_has_a_latent_that_draws_it() -> None:
+    """A red disc on white: hundred times closer than pictures by chance, whose mean squared error is about 0.1."""
+    problem = emoji()
+    y, x = np.mgrid[:32, :32]
+    disc = np.full((32, 32, 3), 255, np.uint8)
+    disc[(y - 16) ** 2 + (x - 16) ** 2 < 100] = (220, 30, 30)
+    z = problem.latent_of(disc)
+    chance = np.random.default_rng(0).standard_normal((3, 3072))
+    scores = problem.similarity([{"z": z}, *({"z": one} for one in chance)], disc)
+    assert scores[0] > 0.05 * scores[1:].max()
+    assert np.isclose(np.linalg.norm(z), np.sqrt(3072))
+    with pytest.raises(ProblemError, match="whole ones"):
+        emoji(8).latent_of(disc)
+    with pytest.raises(ProblemError, match="expected a picture of shape"):
+        problem.latent_of(disc[:16])
