@@ -347,6 +347,16 @@ def test_what_cannot_be_run_in_batches_is_refused_before_anything_runs():
         study().optimize(lambda columns: {"z": columns["x0"]}, vectorized=True, evaluations=100)
 
 
+def test_auto_runs_what_serves_the_space():
+    s = study(box(2), sampler="auto")
+    s.optimize(rastrigin, vectorized=True, evaluations=2_000, keep=1)
+    assert s.trials[0].attrs["vectorized"]["sampler"] == "cbo"
+    words = study(wb.Space([wb.Permutation("order", 4)]), sampler="auto")
+    words.optimize(lambda c: np.abs(c["order"] - np.arange(4)).sum(axis=1), vectorized=True, evaluations=1_000, keep=1)
+    assert words.best_value == 0
+    assert words.best_trial.attrs["vectorized"]["sampler"] == "gflownet"
+
+
 def test_weights_are_pushed_so_that_values_spread():
     """Two particles crowd at one end: the one with the smaller f1 gets more weight on f1, and moves on that way."""
     G = torch.tensor([[[0.10, 0.90], [0.12, 0.88], [0.9, 0.1]]], dtype=torch.float64)

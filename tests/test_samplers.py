@@ -340,7 +340,7 @@ def test_context_is_served_by_all_and_must_be_given():
         (wb.Space([wb.Permutation("p", 5), wb.Float("a", 0, 1)]), [QUIET], [], "gp", False),
         (wb.Space([wb.Subset("s", 70, 5)]), [QUIET], [], "gp", False),
         (wb.Space([wb.Permutation("p", 80)]), [QUIET], [], "sobol", False),
-        (wb.Space([wb.Vector("z", 65)]), [QUIET], [], "sobol", False),
+        (wb.Space([wb.Vector("z", 65)]), [QUIET], [], "cbo", False),
         (plane(), [QUIET, wb.Objective("z")], [], "gp", False),
         (wb.Space([wb.Permutation("p", 80)]), [QUIET, wb.Objective("z")], [], "evolutionary", False),
         (plane(), [QUIET], [wb.Constraint("g", upper=0)], "gp", False),
@@ -533,7 +533,7 @@ def test_auto_leaves_to_others_what_the_gp_refuses(parameter):
     s = study("auto", wb.Space([parameter]))
     for i, t in enumerate(s.ask(5)):
         s.tell(t, float(i))
-    assert s.ask().meta["auto"] == "sobol"
+    assert s.ask().meta["auto"] == "cbo"
 
 
 @pytest.mark.parametrize("sampler", ["random", "sobol", "gp"])
@@ -707,7 +707,7 @@ def test_an_ask_leaves_the_random_streams_of_the_user_alone():
     assert (torch.rand(3).tolist(), np.random.rand(3).tolist()) == expected  # noqa: NPY002
 
 
-def test_auto_spreads_out_when_the_record_is_too_large(monkeypatch):
+def test_auto_takes_a_swarm_when_the_record_is_too_large(monkeypatch):
     small = [replace(rule, most=1000) if rule.sampler == "gp" else rule for rule in auto.TABLE]
     monkeypatch.setattr(auto, "TABLE", small)
     s = study("auto", plane())
@@ -716,7 +716,7 @@ def test_auto_spreads_out_when_the_record_is_too_large(monkeypatch):
         tx.insert(
             [{"state": "complete", "params": json.dumps(p), "outcomes": json.dumps({"y": p["a"]})} for p in points]
         )
-    assert s.ask().meta["auto"] == "sobol"
+    assert s.ask().meta["auto"] == "cbo"
 
 
 def test_huge_values_are_survived():

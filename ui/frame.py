@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from ui import state
-from ui.pages import FIRST, PAGES, Page
+from ui.pages import FIRST, PAGES, PICTURES, Page
 from ui.presenters import filtering, runs, words
 from ui.presenters.filtering import Filter
 from workbench.build import list_studies
@@ -41,15 +41,18 @@ def main() -> None:
     side: Any = "collapsed" if state.narrow() else SIDEBAR
     st.set_page_config("Workbench", HERE / "icon.png", layout="wide", initial_sidebar_state=side)
     st.html(HERE / "style.css")
+    judged = _only_judged()
     page = st.navigation(
         [
-            st.Page(HERE / one.file, title=one.title, icon=one.symbol, url_path=one.key, default=one.key == FIRST)
+            st.Page(HERE / one.file, title=one.title, icon=one.symbol, url_path=one.key, default=one.key == FIRST,
+                    visibility="visible" if judged and one.key in PICTURES else "hidden")
             for one in PAGES
         ],
-        position="hidden",
-    )
+        position="top" if judged else "hidden",
+    )  # fmt: skip
     try:
-        _sidebar()
+        if not judged:
+            _sidebar()
         page.run()
     except StorageError as error:
         _storage_failed(error)
@@ -62,6 +65,15 @@ def main() -> None:
         st.error("This page failed. Nothing that you recorded is lost.", icon=":material/error:")
         st.button("Try again", key="retry")
         st.caption(f"Error {number}; the terminal that runs the workbench says more.")
+
+
+def _only_judged() -> bool:
+    """Does this tab show a study that only people judge? Its pages are named in one line, and pictures get the rest."""
+    try:
+        name = state.chosen()
+        return name is not None and not state.study(name).history().measured
+    except WorkbenchError:  # the page says it
+        return False
 
 
 def _sidebar() -> None:

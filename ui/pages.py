@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from workbench.problem import Preference
 from workbench.study import Study
 
 FIRST = "studies"
@@ -30,6 +31,10 @@ def _one_goal(study: Study) -> str:
     if not measured:
         return _measures_nothing(study)
     return "" if len(measured) > 1 else f"There is one goal, {measured[0].name}: see its curve on the Overview."
+
+
+def _judged_by_nobody(study: Study) -> str:
+    return "" if any(isinstance(goal, Preference) for goal in study.objectives) else "This study measures its goals."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +69,16 @@ class Page:
         return f":material/{self.icon}:"
 
 
+PICTURES = ("rank", "filmstrip", "studies", "settings")
+"""Pages of a study that only people judge: they stand in one line above, and there is no sidebar."""
+
 PAGES = (
     Page("run", "Run sheet", "table_rows", "app_pages/run_sheet.py", of_study=True),
     Page("overview", "Overview", "monitoring", "app_pages/overview.py", of_study=True),
     Page("model", "Model", "psychology", "app_pages/model.py", of_study=True, closed=_measures_nothing),
     Page("pareto", "Pareto", "bubble_chart", "app_pages/pareto.py", of_study=True, closed=_one_goal),
+    Page("rank", "Rank", "swap_vert", "app_pages/rank.py", of_study=True, closed=_judged_by_nobody),
+    Page("filmstrip", "Filmstrip", "theaters", "app_pages/filmstrip.py", of_study=True, closed=_judged_by_nobody),
     Page("studies", "Studies", "folder_open", "app_pages/studies.py"),
     Page("new", "New study", "add_circle", "app_pages/new_study.py"),
     Page("compare", "Compare", "compare_arrows", "app_pages/compare.py"),

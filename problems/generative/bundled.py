@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from problems.generative.pictures import on_shell, png
+from workbench.errors import ProblemError
 from workbench.problem import Constraint, Objective, Preference, Rendered
 from workbench.space import Space, Vector
 
@@ -90,6 +91,27 @@ class EmojiPictures:
         network = _network(self.device)
         z = torch.tensor(self.latents(points), dtype=torch.float32, device=self.device).reshape(-1, *SHAPE)
         return _as_pixels(ddim(network, z, self.steps))
+
+    def latent_of(self, pixels: Pixels) -> Array:
+        """A whole latent (3072,) whose picture comes close to a given one (32, 32, 3), on the shell.
+
+        Raises:
+            ProblemError: if the problem is of a subspace, which need not hold it, or the picture has another size.
+        """
+        import torch
+
+        from problems.generative.network import invert
+
+        if self.basis is not None:
+            raise ProblemError(
+                "a picture has a latent among whole ones; make the problem by emoji() without dimensions"
+            )
+        if pixels.shape != (32, 32, 3):
+            raise ProblemError(f"expected a picture of shape (32, 32, 3), got {pixels.shape}; scale it first")
+        x = torch.tensor(pixels, dtype=torch.float32, device=self.device).permute(2, 0, 1)[None] / 127.5 - 1.0
+        z = invert(_network(self.device), x).double().cpu().numpy().reshape(1, -1)
+        latent: Array = on_shell(z)[0]
+        return latent
 
     def similarity(self, points: Sequence[Mapping[str, Any]], target: Pixels) -> Array:
         """Minus the mean squared difference of colours, which go from 0 to 1, shape (b,)."""

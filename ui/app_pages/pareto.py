@@ -47,8 +47,9 @@ def draw() -> None:
     badges += [(f"run {chosen.number} is chosen", "green")] if chosen is not None else []
     widgets.title(study, badges, lambda: _actions(study), "Trade-offs")
     widgets.flash()
-    first, bold, after = tradeoffs.lead(history, belief)
-    st.markdown(words.plain(first) + (f"**{words.plain(bold)}**" if bold else "") + words.plain(after))
+    if history.complete.any():
+        first, bold, after = tradeoffs.lead(history, belief)
+        st.markdown(words.plain(first) + (f"**{words.plain(bold)}**" if bold else "") + words.plain(after))
     if bare := tradeoffs.left_out(history):
         st.caption(words.plain(bare))
     widgets.follow(study, asking.spread_out(study), kinds=("ask", "analysis"))
@@ -119,7 +120,8 @@ def _belief(study: Study, found: Findings | None) -> Belief:
     if list(front.objectives) != names:
         return Belief()
     noise = {goal.name: goal.noise for goal in model.belief().goals}
-    return Belief(front, noise, tuple(modelling.inert(found)))
+    partly = " ".join(f"{one.claim} {one.because}" for one in found.verdicts if one.about == "model")
+    return Belief(front, noise, tuple(modelling.inert(found)), partly)
 
 
 def _stale(study: Study, found: Findings | None) -> None:
@@ -158,10 +160,13 @@ def _chart(study: Study, belief: Belief) -> None:
     view = st.session_state.get("view", PAIRS)
     if view == TABLE:
         _table(history, belief)
+        _selection(study)
         return
     with st.container(border=True):
         figure, table = _figure(study, history, belief, str(view))
         on = {"on_select": _picked_in_chart, "selection_mode": ("points", "box", "lasso")} if view == PAIRS else {}
+        if view == PAIRS and (caption := figure.layout.meta["caption"]):
+            st.caption(words.plain(f"{caption} {belief.partly}"))
         widgets.figure(figure, table, f"front_{view}", **on)
     if view == PAIRS:
         _selection(study)
@@ -239,7 +244,9 @@ def _table(history: History, belief: Belief) -> None:
     if len(history) > ROWS:
         st.caption(f"{len(frame):,} of {len(history):,} runs, the whole front first.")
     st.session_state["front_rows"] = frame["trial"].tolist()
-    share = st.column_config.ProgressColumn("Truly on the front", format="percent", min_value=0, max_value=1)
+    if "probability of the front" in frame:
+        frame["probability of the front"] *= 100
+    share = st.column_config.ProgressColumn("Truly on the front", format="%.0f %%", min_value=0, max_value=100)
     st.dataframe(frame, hide_index=True, key="front_table", on_select=_picked_in_table, selection_mode="multi-row",
                  column_config={"probability of the front": share, "trial": st.column_config.NumberColumn("Run"),
                                 "on the front": st.column_config.CheckboxColumn("On the front"), "state": "State"},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from ui import state, widgets
+from ui import picturing, state, widgets
 from ui.presenters import examples, studies, words
 from workbench.build import delete_study, import_study, list_studies
 from workbench.errors import WorkbenchError
@@ -122,7 +122,7 @@ def _list(summaries: list[StudySummary], find: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         one = picked[0] if len(picked) == 1 else shown[0].name if len(shown) == 1 else None
         if st.button("Open", icon=":material/open_in_new:", disabled=one is None, key="open") and one:
-            widgets.go("run", one)
+            widgets.go("run" if state.study(one).history().measured else "rank", one)
         if st.button("Duplicate", icon=":material/content_copy:", disabled=one is None, key="duplicate") and one:
             state.say(
                 f"{examples.duplicate(state.study(one), state.storage())} was made: same knobs and goals, no runs."
@@ -147,7 +147,7 @@ def _list(summaries: list[StudySummary], find: str) -> None:
 
 def _begin() -> None:
     st.markdown("### Start something new")
-    cards = widgets.places(3)
+    cards = widgets.places(4)
     with cards[0].container(border=True, height="stretch"):
         st.markdown("#### :material/content_paste: Start from my spreadsheet")
         st.caption("Paste or drop your old runs. You get the next runs to do in about a minute.")
@@ -165,6 +165,11 @@ def _begin() -> None:
         st.caption("Ready studies with known answers, to try things safely.")
         if st.button("See the examples", key="see_examples"):
             _examples()
+    with cards[3].container(border=True, height="stretch"):
+        st.markdown("#### :material/swap_vert: Rank pictures")
+        st.caption("A model draws, you say which you like; after some rounds it draws what you had in mind.")
+        if st.button("Rank pictures from a model", key="rank_pictures"):
+            picturing.begin()
 
 
 draw()

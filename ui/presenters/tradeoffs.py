@@ -38,11 +38,13 @@ class Belief:
         front: The front as it believes in it.
         noise: Standard deviation of one measurement by goal, user units.
         inert: Knobs that do nothing measurable.
+        partly: That the model has learnt from a part of the record only, in a sentence; "" of all.
     """
 
     front: ModelFront | None = None
     noise: Mapping[str, float] = field(default_factory=dict)
     inert: tuple[str, ...] = ()
+    partly: str = ""
 
 
 # -- above the figure ----------------------------------------------------------------------

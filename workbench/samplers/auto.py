@@ -60,9 +60,13 @@ TABLE: tuple[Rule, ...] = (
         learns=frozenset({"objectives", "constraints"}),
         several=True,
     ),
+    # At a few hundred trials the model is decades ahead of a swarm (`benchmarks/consensus.py expensive`).
     Rule(
-        "sobol", "no model for a space of this kind or size, or for so many trials, yet: the points are spread evenly"
+        "cbo",
+        "no model for a space of this size, or for so many trials: a swarm agrees on where to look",
+        learns=frozenset({"constraints"}),
     ),
+    Rule("sobol", "no sampler that learns serves a space of this kind yet: the points are spread evenly"),
     Rule(
         "sobol",
         "spread evenly",
@@ -71,6 +75,10 @@ TABLE: tuple[Rule, ...] = (
     ),
     Rule("random", "nothing better can serve this space", beyond=_GOALS),
 )
+
+
+BATCHES = ("cbo", "gflownet")
+"""What a cheap function is run with, the first that serves the study: numbers and choices, then words and orders."""
 
 
 def _takes(sampler: Sampler, request: AskRequest) -> bool:
@@ -135,6 +143,21 @@ class AutoSampler(Sampler):
             replace(p, meta={**note, **p.meta}, why=p.why or rule.reason, warnings=(*warnings, *p.warnings))
             for p in sampler.ask(request)
         ]
+
+    def batched(self, request: AskRequest) -> Sampler:
+        """The sampler for a run of a cheap function in whole batches.
+
+        Raises:
+            UnsupportedError: if none can serve the study.
+        """
+        for name in BATCHES:
+            sampler = self._factories[name]()
+            if _takes(sampler, request):
+                return sampler
+        raise UnsupportedError(
+            f"no sampler runs whole batches over {', '.join(request.needs.values())} together; call optimize without "
+            "vectorized=True"
+        )
 
     def surrogate(self, history: History) -> Surrogate:
         """The model of the sampler that would be chosen now."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from workbench.samplers.base import Sampler
+from workbench.samplers.base import AskRequest, Sampler
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,14 @@ class Milestone:
     note: str = ""
     trace: Mapping[str, NDArray[np.generic]] | None = None
     sample: Array | None = None
+
+
+@runtime_checkable
+class ChoosesBatches(Protocol):
+    """A sampler that knows another one for whole batches."""
+
+    def batched(self, request: AskRequest) -> Sampler:
+        """That sampler."""
 
 
 class BatchSampler(Sampler):

@@ -265,6 +265,18 @@ def _proposals(
     return drafts, _packed_state(sampler)
 
 
+def foresee(record: Record, sampler: Sampler, n: int, history: History) -> list[dict[str, Any]]:
+    """Parameters of the new trials that an ask for a question would propose of such a history; nothing is written.
+
+    Samplers that keep a state are not asked: theirs would move on.
+    """
+    if sampler.stateful:
+        return []
+    request = _request(record, Wish(n=n, purpose="question"), history, n)
+    sampler.check(request)
+    return [_decoded(history.space, one.x, sampler.name) for one in sampler.ask(request) if one.trial is None]
+
+
 def _checked(
     record: Record, wish: Wish, history: History, proposal: Proposal, name: str, note: Mapping[str, Any]
 ) -> Draft | _Again:

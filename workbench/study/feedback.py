@@ -6,6 +6,7 @@ The log is append-only; an undo is an entry of its own. What an entry of each ki
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from workbench.errors import FeedbackError, SamplerError
 from workbench.problem import Preference, Rendered
 from workbench.rankings import ORDERING, Consistency, Groups, consistency, edges, partial_order, ranking
+from workbench.study.asking import foresee
 from workbench.study.record import finite
 from workbench.study.telling import announce
 from workbench.trial import FeedbackRecord, QuestionRecord, Trial, TrialState, now, standing, undone
@@ -174,6 +176,18 @@ class Feedback:
                     question = tx.question(shown, seed=_seed(self._record.seed, len(questions)))
             if question is not None:  # else somebody judged one of them meanwhile
                 return Question(self, question)
+
+    @property
+    def questions(self) -> tuple[QuestionRecord, ...]:
+        """Every question in the order of asking, open ones and answered ones."""
+        return tuple(self._record.storage.questions(self._record.id))
+
+    def question(self, question_id: int) -> Question:
+        """A question by its number."""
+        found = next((row for row in self.questions if row.id == question_id), None)
+        if found is None:
+            raise FeedbackError(f"no question {question_id!r}; study.feedback.questions lists those that were asked")
+        return Question(self, found)
 
     # -- inside ------------------------------------------------------------------------------
 
@@ -340,6 +354,26 @@ class Question:
         study.annotate(trial, attrs={"picture": made.alt})
         study.files.put(_picture(trial.number), made.data, made.mime, trial)
         return made
+
+    def foresee(self, kind: str, groups: Iterable[Iterable[Named]] = ()) -> list[dict[str, Any]]:
+        """Parameters of the new trials that the next question would show if this were the answer; nothing is written.
+
+        A forecast, good enough to prepare them: it takes the trials for running that an answer would complete, and no
+        account of a question that comes a second time.
+
+        Args:
+            kind: Of the answer, as in the log; `rankings` says how the groups of each are read.
+            groups: Trials or their numbers.
+        """
+        feedback = self._feedback
+        numbers = tuple(feedback._numbers(group) for group in groups)
+        entry = FeedbackRecord(len(feedback.log), kind, numbers, self._row.trials, question=self._row.id)
+        history = feedback._record.history()
+        kept = [n for n in feedback.pinned if n not in feedback._gone()]
+        n = max(1, len(self._row.trials) - len(kept))
+        return foresee(
+            feedback._record, feedback._study.sampler, n, replace(history, feedback=(*history.feedback, entry))
+        )
 
     def answer(
         self, groups: Iterable[Iterable[Named]], *, rest: Literal["unordered", "worse"] = "unordered",

@@ -21,7 +21,7 @@ import numpy as np
 from workbench.errors import InvalidValueError, UnsupportedError
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
-from workbench.samplers.batch import BatchSampler, Outcomes
+from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
 from workbench.study import telling
 from workbench.study.progress import batch_bar
 from workbench.trial import Observation
@@ -129,6 +129,9 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
 
 
 def _able(sampler: Sampler, history: History) -> BatchSampler:
+    request = AskRequest(history, 1, np.random.default_rng(history.seed))
+    if isinstance(sampler, ChoosesBatches):
+        sampler = sampler.batched(request)
     if not isinstance(sampler, BatchSampler):
         raise UnsupportedError(
             f"sampler {sampler.name!r} cannot run whole batches. Make the study with sampler='cbo' or 'gflownet', or "
@@ -138,7 +141,7 @@ def _able(sampler: Sampler, history: History) -> BatchSampler:
         raise UnsupportedError("a vectorised run needs measured objectives, and no preference beside them")
     if any(limit.relative for limit in history.constraints):
         raise UnsupportedError("a vectorised run cannot measure a baseline first; state the limits as numbers")
-    sampler.check(AskRequest(history, 1, np.random.default_rng(history.seed)))
+    sampler.check(request)
     return sampler
 
 

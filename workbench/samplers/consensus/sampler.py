@@ -99,6 +99,8 @@ class CBOSampler(BatchSampler):
     def check(self, request: AskRequest) -> None:
         """Refuse a space without columns, and a setting with which the swarm would fly apart."""
         super().check(request)
+        if request.prefer and len(request.history.measured) < 2:
+            raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
         latent = Latent(request.history.space, request.fixed)
         if latent.width == 0:
             raise UnsupportedError("sampler 'cbo' needs a parameter that is not fixed")

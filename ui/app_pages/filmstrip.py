@@ -1,0 +1,76 @@
+"""The way from the start to now and what was kept: look, take a picture and its recipe along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ui import state, widgets
+from ui.presenters import ranking, words
+from workbench.study import Study
+
+
+def draw() -> None:
+    """Draw the page."""
+    name = state.chosen()
+    if name is None:
+        widgets.no_study()
+        return
+    study = state.study(name)
+    widgets.title(study, [], heading="Filmstrip")
+    frames = ranking.strip(study)
+    if len(frames) < 2:
+        widgets.empty("theaters", "No round yet", "Rank a few pictures; each round adds one to the strip.")
+        with st.container(horizontal=True, horizontal_alignment="center"):
+            if st.button("Rank", type="primary", key="to_rank"):
+                widgets.go("rank", name)
+    else:
+        best = ranking.favourite(study)
+        st.caption("What you liked best after each round." if best is None else words.plain(" ".join(best[1])))
+        _grid(study, [(frame.label, frame.trial) for frame in frames], "strip")
+    kept = ranking.kept_numbers(study)
+    if kept:
+        st.markdown("### Kept pictures")
+        _grid(study, [(f"Kept {i + 1}", number) for i, number in enumerate(kept)], "kept")
+
+
+def _grid(study: Study, frames: Sequence[tuple[str, int]], part: str) -> None:
+    across = 2 if state.narrow() else 5
+    for row in range(0, len(frames), across):
+        for place, (label, number) in zip(st.columns(across), frames[row : row + across], strict=False):
+            with place:
+                _one(study, label, number, f"{part}_{row}_{label}".replace(" ", "_").lower())
+
+
+def _one(study: Study, label: str, number: int, key: str) -> None:
+    picture = study.feedback.picture(number)
+    if picture is not None:
+        st.image(picture.data, alt=f"{label}: {picture.alt}", width="stretch")
+    recipe = ranking.recipe(study, number, study.attrs.get("pictures"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{words.plain(label)}**")
+        st.space("stretch")
+        with st.popover("Take along", key=f"{key}_take"):
+            if picture is not None:
+                ending = picture.mime.partition("/")[2].partition("+")[0]
+                st.download_button("Picture", picture.data, f"{label}.{ending}".lower(), picture.mime,
+                                   on_click="ignore", key=f"{key}_picture")  # fmt: skip
+            st.download_button("Recipe", json.dumps(recipe), f"{label}.json".lower(), "application/json",
+                               on_click="ignore", key=f"{key}_recipe")  # fmt: skip
+            st.caption("The recipe draws the very same picture again.")
+            if st.toggle("Show the recipe", key=f"{key}_show"):
+                shown = {**recipe, "parameters": {k: _short(v) for k, v in recipe["parameters"].items()}}
+                st.json(shown)
+            if key.startswith("kept"):
+                st.button("Let it go", key=f"{key}_drop", on_click=ranking.keep, args=(study, number))
+
+
+def _short(value: object) -> object:
+    return (
+        [*value[:8], f"and {len(value) - 8:,} more numbers"] if isinstance(value, list) and len(value) > 12 else value
+    )
+
+
+draw()
