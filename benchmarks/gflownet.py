@@ -389,10 +389,11 @@ def active(seeds: int, rounds: int = 10, batch: int = 8) -> dict[str, Any]:
     return {"rounds": rounds, "batch": batch, **found}
 
 
-def rankings(seeds: int, answers: int = 30) -> dict[str, Any]:
+def rankings(seeds: int, answers: int = 20) -> dict[str, Any]:
     """Regret of the best shown, in units of the utility's range, after each number of answers without errors."""
     found: dict[str, Any] = {}
     for columns, levels in ((3, 4), (6, 10)):
+        count = min(answers, levels**columns // 4)  # Sobol points are new ones, four for each
         space = wb.Space([wb.Categorical(f"c{i}", list(range(levels))) for i in range(columns)])
         for sampler in ("gflownet", "preference", "sobol"):
             paths = []
@@ -408,7 +409,7 @@ def rankings(seeds: int, answers: int = 30) -> dict[str, Any]:
 
                 study = wb.create_study("s", space, [wb.Preference("taste")], sampler=sampler, seed=seed)
                 path, top = [], -math.inf
-                for _ in range(answers):
+                for _ in range(count):
                     question = study.feedback.next_question(4)
                     shown = sorted(question.trials, key=lambda trial: -utility(trial.params))
                     question.answer([[trial] for trial in shown])
@@ -417,7 +418,12 @@ def rankings(seeds: int, answers: int = 30) -> dict[str, Any]:
                 paths.append(path)
             mean = np.mean(paths, axis=0)
             found[f"{levels}^{columns}, {sampler}"] = mean.tolist()
-            print(levels**columns, sampler, {n: round(float(mean[n - 1]), 4) for n in (5, 10, 20, 30)}, flush=True)
+            print(
+                levels**columns,
+                sampler,
+                {n: round(float(mean[n - 1]), 4) for n in (5, 10, 15, 20) if n <= count},
+                flush=True,
+            )
     return {"answers": answers, **found}
 
 

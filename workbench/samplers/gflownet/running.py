@@ -50,6 +50,7 @@ _SETTLED, _LAST = 1e-4, 100  # mean loss of so many steps at which there is noth
 _LOOKED = 0.05  # share of the evaluations, at most, with which the model is looked at in the end
 _SAMPLES = 512  # at most, for that
 _TINY = 1e-12
+_TRIES = 64  # times n samples, where constraints admit few
 _COUNTED = 4096  # ends up to which it is compared with all of them
 
 
@@ -118,7 +119,10 @@ class Model:
         return self.conditioning.width > 0
 
     def sample(self, n: int, generator: torch.Generator, weights: Sequence[float] | None = None) -> Array:
-        """n encoded points, shape (n, d), for a preference among the objectives; drawn ones if None is given."""
+        """Encoded points, shape (n, d), for a preference among the objectives; drawn ones if None is given.
+
+        Fewer than n where known constraints, which masks could not keep, admit too few of what is sampled.
+        """
         given = None
         if self.answers:
             drawn = self.conditioning.draw(-(-n // _GROUP) * _GROUP, generator)
@@ -128,9 +132,11 @@ class Model:
         elif weights is not None and self.m > 1:
             raise InvalidValueError("a model of an order knows no preference; leave the weights out")
         found: list[Tensor] = []
-        while sum(map(len, found)) < n:
+        for _ in range(_TRIES):
             ends = self.policy.sample(n, generator, condition=given).ends
             found.append(ends[torch.from_numpy(self.environment.admits(ends))])
+            if sum(map(len, found)) >= n:
+                break
         return self.environment.encoded(torch.cat(found)[:n])
 
     def rewards(self, Y: Array, excess: Array | None = None) -> Tensor:

@@ -274,7 +274,7 @@ class _Batch:
         Raises:
             DeadlineReached: if there is no candidate at all.
         """
-        request, space = self._request, self._request.history.space
+        request = self._request
         screen = Screen(request.history, self._taken)
         name, chosen = self._chosen()
         finalists, whole = self._trained(chosen, screen)
@@ -297,7 +297,6 @@ class _Batch:
             if not proposals:
                 raise DeadlineReached("the time given to this ask is over")
             return proposals + spread_out(replace(request, deadline=None), missing, self._taken, **_TOO_LATE)
-        assert space.width
         return proposals + spread_out(request, missing, self._taken, why="what is left of the space")
 
     def _chosen(self) -> tuple[str, Chosen]:
