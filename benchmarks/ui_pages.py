@@ -68,7 +68,7 @@ _PICTURES = """
 const r = document.querySelector('.st-key-board [data-testid=stBidiComponentIsolated]').shadowRoot
 const old = new Set([...r.querySelectorAll('.card img')].map(one => one.src))
 window.seen = {}
-document.addEventListener('keydown', () => {
+window.addEventListener('keydown', () => {
   const pressed = performance.now()
   const look = () => {
     const cards = [...r.querySelectorAll('.card')]
@@ -256,7 +256,7 @@ def _sliders(found: dict[str, Any], browser: Browser, server: Server, study: wb.
         found[f"{name.lower()}_follow_s"] = statistics.median(times)
 
 
-def _ranking(found: dict[str, Any], browser: Browser, server: Server, rounds: int = 6) -> None:
+def _ranking(found: dict[str, Any], browser: Browser, server: Server, rounds: int = 5) -> None:
     """Seconds from Enter until the first new picture, and until all are whole, by the page's own clock; medians.
 
     Once with two seconds of looking before Enter, in which the branch is rendered ahead, once without any.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser.driving import Browser
 from selenium.webdriver.common.action_chains import ActionChains
+
+from browser.driving import Browser
 
 _ROOT = "const r = document.querySelector('.st-key-board [data-testid=stBidiComponentIsolated]')?.shadowRoot;"
 ENTER, LEFT, RIGHT, BACKSPACE, ALT = "\ue007", "\ue012", "\ue014", "\ue003", "\ue00a"
@@ -41,7 +42,10 @@ def turn(browser: Browser) -> str:
 def places(browser: Browser) -> list[str]:
     """The place that each picture has in the order so far."""
     return list(
-        board(browser, "return [...r.querySelectorAll('.card')].map(one => one.querySelector('.place')?.textContent ?? '')")
+        board(
+            browser,
+            "return [...r.querySelectorAll('.card')].map(one => one.querySelector('.place')?.textContent ?? '')",
+        )
     )
 
 
