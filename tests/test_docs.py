@@ -28,6 +28,7 @@ SLOW_EXAMPLES = {
     "rank_emblems.py",
     "consensus_to_gradient.py",
     "train_without_gradients.py",
+    "own_gflownet.py",
 }  # more than 5 s
 _LIMIT = 240  # seconds; several times what the slowest takes on a busy machine
 

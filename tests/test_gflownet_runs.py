@@ -85,6 +85,7 @@ def test_values_that_are_rewards_must_not_be_negative() -> None:
         run(1000, reward="values")
 
 
+@pytest.mark.slow
 def test_a_study_keeps_the_best_the_sample_and_the_model() -> None:
     """Two objectives: one model answers both preferences, and knows that it does."""
     problem = compositional.unigrams("AV")
