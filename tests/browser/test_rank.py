@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from browser.ranking import (
 )  # fmt: skip
 from problems.generative import emoji
 from ui.drafts import Drafts
+from ui.gallery import Source
 from ui.presenters import ranking
 from workbench.storage import Storage
 
@@ -138,11 +140,14 @@ def test_pairs_and_best_and_worst(study: wb.Study, server: Server, browser: Brow
 
 
 def test_a_rater_with_a_target_is_followed_and_takes_it_along(
-    study: wb.Study, server: Server, browser: Browser
+    storage: Storage, server: Server, browser: Browser
 ) -> None:
     """Pictures come closer to what somebody has in mind: greener ones, told by the pictures alone."""
-    browser.open(f"{server.url}/rank?study={NAME}")
-    assert ready(browser) == 8
+    problem = emoji()
+    study = wb.create_study("Green", problem.space, problem.objectives, sampler="rank_sgd", storage=storage, seed=0)
+    study.annotate(attrs={"pictures": asdict(Source())})
+    browser.open(f"{server.url}/rank?study=Green")
+    assert ready(browser) == 6
 
     def greenness(number: int) -> float:
         r, g, b = emoji().pixels([study.trial(number).params])[0].reshape(-1, 3).mean(axis=0)
@@ -162,7 +167,7 @@ def test_a_rater_with_a_target_is_followed_and_takes_it_along(
     assert "You put it first in" in str(board(browser, "return r.querySelector('.fav').textContent"))
     frames = ranking.strip(study)
     assert int(board(browser, "return r.querySelectorAll('.strip figure').length")) == len(frames) + 1
-    browser.open(f"{server.url}/filmstrip?study={NAME}")
+    browser.open(f"{server.url}/filmstrip?study=Green")
     browser.see("Kept pictures")
     browser.click("kept_0_kept_1_take")
     recipe = json.loads(browser.download("kept_0_kept_1_recipe"))

@@ -6,6 +6,7 @@ the pictures that would follow what the order says so far are rendered ahead.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import Any
 
@@ -19,6 +20,8 @@ from workbench.problem import Rendered
 from workbench.study import Study
 from workbench.study.feedback import Question
 from workbench.trial import Trial
+
+log = logging.getLogger("workbench.ui")
 
 PER_ROUND, MODE, RATER, DRAFT, TURN, TROUBLE, STORED = (
     "pictures a round", "mode of ranking", "rater", "order so far", "turn", "trouble", "stored question"
@@ -149,7 +152,8 @@ def _settle(study: Study, question: Question, pictures: Gallery | None, data: di
     try:
         for kind, ranked in [*likely, *([] if groups else [("cannot_tell", [])])]:
             ahead += question.foresee(kind, ranked)
-    except WorkbenchError:  # the ask itself will say it, in its own place
+    except WorkbenchError as error:  # an ask that fails says so in its own place
+        log.info("nothing is rendered ahead: %s", error)
         return
     pictures.want([], ahead)
 

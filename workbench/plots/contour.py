@@ -242,8 +242,12 @@ def _add_field(figure: Figure, plane: _Plane, predict: Predict, ground: Ground |
     import plotly.graph_objects as go
 
     z = plane.values(lambda points: asked(predict, points)[0] if ground is None else ground.values(points))
-    words = _words(z, "model" if ground is None else ground.word)
-    look: dict[str, Any] = {"name": "model", "hoverinfo": "text", "text": words, "hovertext": words}
+    word = theme.literal("model" if ground is None else ground.word)
+    look: dict[str, Any] = {
+        "name": "model",
+        "hovertemplate": f"{word}: %{{z:.4g}}<extra></extra>",
+        "hoverongaps": False,
+    }
     said = "Ground: the model's mean."
     if ground is None:
         look["coloraxis"] = "coloraxis"
@@ -251,6 +255,7 @@ def _add_field(figure: Figure, plane: _Plane, predict: Predict, ground: Ground |
         said = f"Ground: {ground.word}{', logarithmic' if ground.log else ''}."
         unit, power = f" [{theme.shorten(ground.unit, 12)}]" if ground.unit else "", "log10 " if ground.log else ""
         if ground.log:
+            look |= {"hovertemplate": None, "hoverinfo": "text", "hovertext": _words(z, word)}
             with np.errstate(divide="ignore", invalid="ignore"):
                 z = np.where(np.isnan(z), np.nan, np.log10(np.maximum(z, 0.0)))
             top = float(np.max(z[np.isfinite(z)], initial=-np.inf))
@@ -269,7 +274,7 @@ def _add_field(figure: Figure, plane: _Plane, predict: Predict, ground: Ground |
         edge = {"color": theme.ON_FIELD, "width": 0.7}
         figure.add_trace(go.Contour(**plane.places(), z=z, **look, contours=lines, line=edge, ncontours=10))
     else:
-        figure.add_trace(go.Heatmap(**plane.places(), z=z, **look | {"text": None}))
+        figure.add_trace(go.Heatmap(**plane.places(), z=z, **look))
     blank = " Blank: ruled out by the constraints, or one of them inactive." if not plane.allowed.all() else ""
     return said + blank
 
@@ -299,8 +304,8 @@ def _add_edge(figure: Figure, plane: _Plane, feasible: Callable[[list[dict[str, 
 
 
 def _words(z: NDArray[np.float64], word: str) -> list[list[str]]:
-    said = theme.literal(word)
-    return [["" if np.isnan(v) else f"{said}: {theme.wording(v)}" for v in row] for row in z.tolist()]
+    """What is said of each cell, where the colour is not the value itself."""
+    return [["" if np.isnan(v) else f"{word}: {theme.wording(v)}" for v in row] for row in z.tolist()]
 
 
 # -- the look -------------------------------------------------------------------------------
