@@ -474,7 +474,7 @@ def gramacy() -> ConstrainedProblem:
         "gramacy",
         Space([Float("x1", 0.0, 1.0), Float("x2", 0.0, 1.0)]),
         _gramacy_formula,
-        (Constraint("c1", upper=0.0), Constraint("c2", upper=0.0)),
+        (Constraint("c1", upper=0.0, noise="none"), Constraint("c2", upper=0.0, noise="none")),
         "Gramacy et al. 2016, Modeling an Augmented Lagrangian for Blackbox Constrained Optimization, section 2.2",
         0.5997880520100396,
         ({"x1": 0.19512268893684862, "x2": 0.404665363073191},),
