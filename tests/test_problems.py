@@ -86,7 +86,29 @@ def test_every_factory_is_held_to_the_contract() -> None:
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }
-    assert offered == {*EVERY, learning.digits_tradeoff}  # that one in test_problems_several
+    assert offered == {*EVERY, learning.digits_network, learning.digits_tradeoff}  # the last in test_problems_several
+
+
+def test_the_loss_of_a_network_is_that_of_torch() -> None:
+    import torch
+    from sklearn.datasets import load_digits
+
+    problem = learning.digits_network(hidden=5)
+    assert problem.space.width == 64 * 5 + 5 + 5 * 10 + 10
+    weights = np.random.default_rng(1).standard_normal((3, problem.space.width))
+    losses = problem.evaluate_batch({"weights": weights})["loss"]
+    images, digits = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(images))
+    x, y = (torch.as_tensor(part[order]) for part in (images / 16.0, digits))
+    for row, loss in zip(weights, losses, strict=True):
+        w = torch.as_tensor(row)
+        first, bias = w[:320].reshape(64, 5) / 4, w[320:325] / 4
+        second, last = w[325:375].reshape(5, 10) / math.sqrt(5), w[375:] / math.sqrt(5)
+        logits = 3 * (torch.tanh(x @ first + bias) @ second + last)
+        assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits[:1200], y[:1200]).item(), rel=1e-5)
+        right = (logits[1200:].argmax(1) == y[1200:]).double().mean().item()
+        assert problem.accuracy(row) == pytest.approx(right, abs=2 / 597)  # float32 against float64 at ties
+        assert problem.evaluate({"weights": row}) == {"loss": pytest.approx(loss, rel=1e-6)}
 
 
 @pytest.mark.parametrize("make", EVERY, ids=by_name)
