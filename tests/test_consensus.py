@@ -537,6 +537,7 @@ def test_an_unstable_swarm_is_refused_before_anything_is_evaluated():
         next(run(never, points(), Rules(batching=Batching(21))))
 
 
+@pytest.mark.slow
 def test_a_mirrored_swarm_stays_in_its_set():
     def f(X):
         return (X - 0.7).square().sum(-1)

@@ -81,6 +81,7 @@ def test_walls_fold_back_what_belongs_into_the_unit_interval():
 # -- asked and told ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_swarm_finds_what_is_best_and_says_why():
     s = study(budget=120)
     s.optimize(lambda trial: sphere(trial.params), until=120, progress=False)
@@ -153,6 +154,7 @@ def test_trials_of_others_are_where_particles_begin():
     assert np.abs(s.space.encode([proposal.params])[0] - Z.mean(axis=0)).max() < 1.0
 
 
+@pytest.mark.slow
 def test_measured_limits_come_first():
     s = wb.create_study(
         "c",

@@ -367,6 +367,7 @@ def train(trainer: Trainer, steps: int) -> None:
         trainer.step()
 
 
+@pytest.mark.slow
 def test_trajectory_balance_learns_the_small_grid(grid: tuple[Grid, Graph, torch.Tensor]) -> None:
     _, graph, reward = grid
     trainer = made("tb", seed=1, units=64, batch=64, learning_rate=4e-3)

@@ -213,6 +213,7 @@ def test_a_source_is_read_from_the_record_with_care() -> None:
     assert Source.of({"pictures": {"kind": "folder", "folder": "/x", "steps": 5}}) == Source("folder", "/x", "", 5)
 
 
+@pytest.mark.slow
 def test_a_picture_of_ones_own_has_a_latent_that_draws_it() -> None:
     """A red disc on white: hundred times closer than pictures by chance, whose mean squared error is about 0.1."""
     problem = emoji()

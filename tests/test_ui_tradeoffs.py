@@ -131,6 +131,7 @@ from test_ui_app import app, sound, words  # noqa: E402
 from test_ui_app import storage as storage  # noqa: E402, PLC0414  # a fixture
 
 
+@pytest.mark.slow
 def test_limits_move_the_page_and_stay(storage: Any) -> None:
     study = record(storage=storage)
     at = app("pareto", "reaction")
