@@ -12,6 +12,7 @@ degrees of freedom, hence a Poisson mixture of central ones, whose mean logarith
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -66,6 +67,7 @@ def check_stable(drift: float, noise: float, dt: float, d: int, *, anisotropic: 
     )
 
 
+@functools.lru_cache(maxsize=64)
 def noise_for(wanted: float, drift: float, dt: float, d: int, *, anisotropic: bool) -> float:
     """The larger of the two noises with which the swarm draws together so fast, or the one with which it does fastest.
 
