@@ -23,7 +23,7 @@ test: $(VENV)/.installed  ## run the fast tests
 	@$(BIN)/python -m pytest -q -n 2
 
 test-ui: $(VENV)/.installed  ## run the tests in a real browser; needs Debian's chromium and chromium-driver
-	@$(BIN)/python -m pytest -q -m browser
+	@$(BIN)/python -m pytest -q -n 2 -m browser
 
 test-slow: $(VENV)/.installed  ## run the tests that take minutes
 	@$(BIN)/python -m pytest -q -n 2 -m slow

@@ -1,10 +1,12 @@
 """HEBO at its defaults; it infers the noise. Its random start is replaced by the shared design.
 
-With measured limits it is `GeneralBO` of the same package, since `HEBO` knows none.
+With measured limits it is `GeneralBO` of the same package, since `HEBO` knows none. It knows no conditional parameters
+either: it always sets them, what is inactive is left out of the trial, and told as it was set.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +37,8 @@ class Peer:
         self.versions = versions("HEBO", "torch", "gpytorch", "pymoo", "numpy")
         (self._goal,) = goals(hello)
         (self._sign,) = signs([self._goal])
-        self._listed, self._hello = parameters(hello, limits=True), hello
+        self._listed, self._hello = parameters(hello, conditional=True, limits=True), hello
+        self._set = {p["name"]: _middle(p) for p in self._listed}  # what inactive parameters are told as
         np.random.seed(hello["seed"] % 2**32)  # noqa: NPY002  # what HEBO draws from
         torch.manual_seed(hello["seed"])
         space = DesignSpace().parse([_declared(p) for p in self._listed])
@@ -54,11 +57,16 @@ class Peer:
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
         """One suggestion."""
         row = self._optimizer.suggest(n_suggestions=1).iloc[0]
-        return {p["name"]: _value(p, row[p["name"]]) for p in self._listed}, None
+        self._set = {p["name"]: _value(p, row[p["name"]]) for p in self._listed}
+        params: dict[str, Any] = {}
+        for p in self._listed:
+            if all(params.get(parent) in allowed for parent, allowed in (p.get("when") or {}).items()):
+                params[p["name"]] = self._set[p["name"]]
+        return params, None
 
     def tell(self, params: Mapping[str, Any], values: Mapping[str, float]) -> None:
         """Observe one value."""
-        frame = pd.DataFrame([params])[[p["name"] for p in self._listed]]
+        frame = pd.DataFrame([self._set | dict(params)])[[p["name"] for p in self._listed]]
         row = [self._sign * values[self._goal["name"]], *excess(self._hello, values)]
         observe = self._optimizer.observe_new_data if len(row) > 1 else self._optimizer.observe
         observe(frame, np.array([row]))
@@ -75,6 +83,13 @@ def _declared(p: Mapping[str, Any]) -> dict[str, Any]:
         return name | {"type": "cat", "categories": listed}
     kinds = {("float", False): "num", ("float", True): "pow", ("int", False): "int", ("int", True): "pow_int"}
     return name | {"type": kinds[p["kind"], bool(p.get("log"))], "lb": p["low"], "ub": p["high"]}
+
+
+def _middle(p: Mapping[str, Any]) -> Any:
+    if (listed := choices(p)) is not None:
+        return listed[0]
+    middle = math.sqrt(p["low"] * p["high"]) if p.get("log") else (p["low"] + p["high"]) / 2
+    return _value(p, middle)
 
 
 def _value(p: Mapping[str, Any], value: Any) -> Any:

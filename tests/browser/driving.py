@@ -29,7 +29,8 @@ FLAGS = (
 )  # fmt: skip
 GRID = '[class*="st-key-editor"]'  # the table of runs to fill in
 PATIENCE = 30.0  # seconds that a condition may take on a busy machine
-_ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon")  # 404s that every deep link makes
+# 404s that every deep link makes, and of the file behind a download button that has been drawn anew meanwhile.
+_ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon", "/media/", "Download Button source error")
 
 
 def need_chromium() -> tuple[str, str]:
