@@ -326,6 +326,40 @@ def test_a_run_in_batches_that_is_stopped_goes_on_as_if_nothing_had_happened(tmp
     assert whole[2][-1] == stopped[2][-1]
 
 
+def test_a_run_of_several_goals_goes_on_as_if_nothing_had_happened():
+    goals = [wb.Objective("a", noise="none"), wb.Objective("b", noise="none")]
+
+    def both(columns):
+        x, y = columns["x0"], columns["x1"]
+        return {"a": (x + 1) ** 2 + y**2, "b": (x - 1) ** 2 + y**2}
+
+    def ended(stop):
+        s, calls = study(box(2), goals), []
+
+        def fn(columns):
+            calls.append(len(columns["x0"]))
+            if stop is not None and sum(calls) > stop:
+                s.stop()
+            return both(columns)
+
+        s.optimize(fn, vectorized=True, evaluations=4_000, keep=5)
+        assert stop is None or sum(calls) < 3_000
+        s.optimize(both, vectorized=True, evaluations=4_000, keep=5)
+        with np.load(io.BytesIO(s.files.get("run-cbo.npz")), allow_pickle=False) as held:
+            return dict(held)
+
+    whole, stopped = ended(None), ended(1_500)
+    assert set(whole) == set(stopped)
+    assert all(np.array_equal(whole[name], stopped[name], equal_nan=True) for name in whole)
+
+
+def test_steps_on_the_belief_wait_for_values():
+    s = study(sampler={"name": "cbo", "options": {"particles": 4, "surrogate_steps": 3}})
+    for trial in s.ask(4):
+        s.tell(trial, state="failed", error="diverged")
+    assert s.ask().meta["cbo"]["step"] == 1
+
+
 def test_what_cannot_be_run_in_batches_is_refused_before_anything_runs():
     def never(columns):
         raise AssertionError

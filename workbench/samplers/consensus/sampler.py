@@ -155,13 +155,12 @@ class CBOSampler(BatchSampler):
         return _USUAL if history.budget is None else max(_FEWEST, history.budget // _STEPS)
 
     def _belief(self, request: AskRequest, swarm: _Swarm) -> Any:
-        """The model, where steps are to be taken on it."""
-        if not self._options["surrogate_steps"] or len(swarm.told) < 3:
+        """The model, where steps are to be taken on it and there are values to learn from."""
+        history = request.history
+        known = history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)
+        if not self._options["surrogate_steps"] or len(swarm.told) < 3 or known.sum() < 3:
             return None
-        try:
-            return self.surrogate(request.history)
-        except ValueError:  # too few values for a model
-            return None
+        return self.surrogate(history)
 
     def _moved(
         self, request: AskRequest, swarm: _Swarm, motion: _Motion, screen: Screen, i: int, attempt: int, belief: Any
