@@ -4,6 +4,7 @@
     python benchmarks/ask_latency.py [--n 20 50 100 200 500 1000] [--d 6 20] [--asks 50] [--peers peer:optuna-gp]
     python benchmarks/ask_latency.py --n 50 --d 6 --peers kg mes gibbon noisy_ei thompson      # others of ours
     python benchmarks/ask_latency.py --predict 20 200 1000                                    # 2,500 points at once
+    python benchmarks/ask_latency.py --device cuda --n 1000 2000 5000 10000 --d 6 20          # matrices on a device
 
 One thread each, in processes of their own, asked in turn in one run on the same problem (Hartmann-6, Ackley-20) with
 the same initial design, so that a slow moment of the machine hits both. Each ask is followed by a tell. The column
@@ -13,6 +14,7 @@ the same initial design, so that a slow moment of the machine hits both. Each as
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -67,6 +69,24 @@ def predict(n: int, repeats: int = 20) -> dict[str, Any]:
     return {"n": n, "median_s": statistics.median(taken)}
 
 
+def on_device(n: int, d: int, device: str, asks: int = 5, q: int = 4) -> dict[str, Any]:
+    """Seconds of the first ask, of later ones, and of a joint batch of q, of one process of all n points."""
+    problem = case(n, d, asks).problem
+    sampler = wb.GPSampler(batch="joint", device=device)
+    study = wb.create_study("device", problem.space, problem.objectives, sampler=sampler, seed=0)
+    for params in problem.space.decode(problem.space.sobol(n, 0)):
+        study.attach(params, problem.evaluate(params))
+    taken = []
+    for size in (*[1] * (1 + asks), q):
+        start = time.perf_counter()
+        trials = study.ask(size)
+        taken.append(time.perf_counter() - start)
+        for trial in trials:
+            study.tell(trial, problem.evaluate(trial.params))
+    found = {"n": n, "d": d, "device": device, "first_s": taken[0], "median_s": statistics.median(taken[1:-1])}
+    return found | {f"joint_{q}_s": taken[-1]}
+
+
 def _said(name: str, found: dict[str, Any]) -> str:
     mean, p95, first = (1e3 * found[key] for key in ("mean_s", "p95_s", "first_s"))
     cost = f"{found['cpu_s']:.1f} CPU s, +{found['grown_mib']:.0f} MiB"
@@ -80,11 +100,15 @@ def main() -> None:
     parser.add_argument("--asks", type=int, default=50)
     parser.add_argument("--peers", nargs="*", default=["peer:optuna-gp"])
     parser.add_argument("--predict", type=int, nargs="+", default=[])
+    parser.add_argument("--device")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = [predict(n) for n in arguments.predict]
     for found in rows:
         print(f"2,500 points at n={found['n']}: {1e3 * found['median_s']:.1f} ms")
+    for d, n in itertools.product(arguments.d, arguments.n) if arguments.device is not None else []:
+        rows.append(on_device(n, d, arguments.device))
+        print(rows[-1], flush=True)
     if rows:
         arguments.n = []
     for d in arguments.d:

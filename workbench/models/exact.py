@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from scipy.spatial.distance import squareform
 
 from workbench.models.kernels import Anchors, Kernel, Kind, Pairs, correlation
 from workbench.models.warping import Warp
+
+if TYPE_CHECKING:
+    from workbench.models.device import Triangle
 
 Array = NDArray[np.float64]
 
@@ -41,8 +44,9 @@ _SCALE = (0.05, 20.0)
 _SHAPE = (0.1, 10.0)  # of a and b
 _BENDING = 0.75  # prior sd of their logarithms
 _FLAT = 1e-12  # a standard deviation below it has no usable slope
-_JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)  # of the mean diagonal, tried in turn
-_TREND = 1.0  # variance of the slopes of a plane
+JITTERS = (0.0, 1e-10, 1e-8, 1e-6, 1e-4)  # of the mean diagonal, tried in turn
+TREND = 1.0  # variance of the slopes of a plane
+_WORTHWHILE = 500  # points, whose factor takes LAPACK some 2 ms
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class Data:
         ordered, choices: Columns of numbers and of choices.
         blocks: Columns that share a lengthscale.
         bent: Columns of numbers whose axes are bent, in the unit interval.
+        device: In torch, on which matrices of many points are kept (`device`); None for LAPACK.
     """
 
     X: Array
@@ -67,6 +72,12 @@ class Data:
     choices: tuple[int, ...]
     blocks: tuple[slice, ...] = ()
     bent: tuple[int, ...] = ()
+    device: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Are there enough points for the matrices to be worth their way to the device?"""
+        return self.device is not None and len(self.y) >= _WORTHWHILE
 
     @property
     def lengths(self) -> int:
@@ -163,7 +174,7 @@ class Factor:
     Args:
         kernel: The covariance.
         noise: Inferred noise variance, 0 where none is inferred.
-        L: Lower factor, shape (n, n).
+        L: Lower factor, shape (n, n); on a device a `device.Triangle`.
         mean: The constant m.
         weights: a = C^-1 (y - m), shape (n,), or (n, s) for s versions of y.
         k, G: Covariances of all pairs, without a trend, and their slopes, shape (p,).
@@ -172,7 +183,7 @@ class Factor:
 
     kernel: Kernel
     noise: float
-    L: Array
+    L: Array | Triangle
     mean: float
     weights: Array
     k: Array
@@ -186,7 +197,7 @@ def split(data: Data, settings: Settings) -> tuple[Kernel, float]:
     values = np.exp(settings.theta)
     weights = 1.0 / (max(c, 1) * values[d : d + c])
     scale = float(values[d + c])
-    trend = _TREND if settings.trend else 0.0
+    trend = TREND if settings.trend else 0.0
     kernel = Kernel(settings.kind, data.ordered, data.choices, values[:d], weights, scale, data.blocks, trend)
     return kernel, float(values[-1]) if data.infer else 0.0
 
@@ -235,21 +246,40 @@ def cholesky(C: Array) -> Array:
     if len(C) == 0:
         return C
     size = float(np.mean(np.diag(C)))
-    for jitter in _JITTERS:
+    for jitter in JITTERS:
         L, info = dpotrf(C + jitter * size * np.eye(len(C)) if jitter else C, lower=1, clean=1)
         if info == 0:
             return np.asarray(L)
     raise np.linalg.LinAlgError(f"a covariance matrix of {len(C)} points is not positive definite")
 
 
-def solve(L: Array, B: Array) -> Array:
+def solve(L: Array | Triangle, B: Array) -> Array:
     """C^-1 B of shape (n, k), by LAPACK without the checks that would cost more than the solution of a small system."""
+    if not isinstance(L, np.ndarray):
+        return L.solve(B)
     return np.asarray(dpotrs(L, B, lower=1)[0]) if len(L) else B
 
 
-def half_solve(L: Array, B: Array, *, back: bool = False) -> Array:
+def half_solve(L: Array | Triangle, B: Array, *, back: bool = False) -> Array:
     """L^-1 B, or L^-T B going back, shape (n, k)."""
+    if not isinstance(L, np.ndarray):
+        return L.half(B, back=back)
     return np.asarray(dtrtrs(L, B, lower=1, trans=int(back))[0]) if len(L) and B.shape[1] else B
+
+
+def bordered(L: Array | Triangle, B: Array, corner: Array) -> Array | Triangle:
+    """The factor of a matrix with q more rows, from B = L^-1 C(X, Z) (n, q) and the factor (q, q) of its corner."""
+    if not isinstance(L, np.ndarray):
+        return L.bordered(B, corner)
+    n, q = B.shape
+    longer = np.zeros((n + q, n + q), order="F")
+    longer[:n, :n], longer[n:, :n], longer[n:, n:] = L, B.T, corner
+    return longer
+
+
+def diagonal_of_inverse(L: Array | Triangle) -> Array:
+    """Of C^-1, shape (n,)."""
+    return np.diag(dpotri(L, lower=1)[0]) if isinstance(L, np.ndarray) else L.diagonal_of_inverse()
 
 
 def log_posterior(data: Data, settings: Settings, prior: Prior) -> tuple[float, Array]:
@@ -257,6 +287,7 @@ def log_posterior(data: Data, settings: Settings, prior: Prior) -> tuple[float, 
     pairs = warped_pairs(data, data.warp(settings.theta))
     found = factorise(data, settings, pairs)
     kernel, n, a = found.kernel, len(data.y), found.weights
+    assert isinstance(found.L, np.ndarray)
     value = -0.5 * float((data.y - found.mean) @ a) - float(np.log(np.diag(found.L)).sum())
     value -= 0.5 * n * math.log(2.0 * math.pi)
     inverse, _ = dpotri(found.L, lower=1)  # its upper triangle is not written, and that of its transpose is
@@ -379,8 +410,7 @@ class ExactPosterior:
         Source: Rasmussen and Williams 2006, eq. 5.12; Dubrule 1983, Cross validation of kriging in a unique
         neighborhood, for P.
         """
-        inverse, _ = dpotri(self._factor.L, lower=1)
-        diagonal = np.diag(inverse)
+        diagonal = diagonal_of_inverse(self._factor.L)
         ones = solve(self._factor.L, np.ones((len(self._X), 1)))[:, 0]
         P = np.maximum(diagonal - ones**2 / ones.sum(), 1e-300)
         return self._factor.weights / P, 1.0 / np.sqrt(diagonal)
@@ -473,13 +503,12 @@ class ExactPosterior:
             Y: Values, shape (s, q): s versions of what came out.
             noise: Their noise variance.
         """
-        f, q, n = self._factor, len(Z), len(self._X)
+        f, q = self._factor, len(Z)
         P = self.placed(Z)
         B = half_solve(f.L, self._anchors.between(P)[0].T)  # (n, q)
         corner = f.kernel.between(P, P)[0] + noise * np.eye(q) - B.T @ B
-        L = np.zeros((n + q, n + q), order="F")
-        L[:n, :n], L[n:, :n], L[n:, n:] = f.L, B.T, cholesky(corner)
-        old = f.L @ (f.L.T @ f.weights)  # y - m, (n,)
+        L = bordered(f.L, B, cholesky(corner))
+        old = f.L @ (f.L.T @ f.weights) if isinstance(f.L, np.ndarray) else f.L.times(f.weights)  # y - m, (n,)
         residuals = np.concatenate([np.repeat(old[:, None], len(Y), axis=1), Y.T - f.mean])  # (n + q, s)
         new = copy(self)
         new._X = np.concatenate([self._X, Z])

@@ -10,8 +10,9 @@ import numpy as np
 from scipy.optimize import fmin_l_bfgs_b
 
 from workbench.errors import DeadlineReached
-from workbench.models.exact import Array, Data, Prior, Settings, log_posterior
+from workbench.models.exact import Array, Data, Prior, Settings
 from workbench.models.kernels import KINDS
+from workbench.models.placing import log_posterior
 
 _COLD = 100  # most iterations from the prior's mode
 _WARM = 15  # and from the last hyperparameters: 0.2 nats are left there

@@ -35,6 +35,7 @@ from workbench.models.fitting import Fit, curvature, draws, fit
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS
 from workbench.models.outcomes import Bend, Outcome, worth_a_look
+from workbench.models.placing import posterior
 from workbench.models.surrogate import Surrogate
 
 if TYPE_CHECKING:
@@ -49,16 +50,23 @@ if TYPE_CHECKING:
 
 LARGEST = 2000  # trials that one process takes; of a larger record it takes
 LOCAL = 800  # that are near to each other
+ON_DEVICE = 10_000  # trials that one process takes on a device
 
 _ALONE = threading.RLock()
 _ANEW = 1.25  # growth of the record after which a fit begins anew
 _PATIENCE = 75  # one in so many of its trials may be added before hyperparameters are fitted again
 _SAMPLES = (200, 500)  # trials of the first, rough fits to a larger record
 _WORK, _FEW = 4e9, 3  # iterations of a fit to n trials, times n^3, and the least of them
+_FASTER = 250  # a device than LAPACK on one core, with large matrices; a guess on the safe side
 _ROUGH = 100  # trials by which bends are compared
 _ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
 _RICH = 200  # trials by which it is judged whether a plane or bent axes are worth it
 _LABELS = 100  # failures, and successes, that the process of failure looks at
+
+
+def largest(device: str | None) -> int:
+    """Trials that one process takes."""
+    return LARGEST if device is None else ON_DEVICE
 
 
 @contextmanager
@@ -109,7 +117,7 @@ class GaussianProcess:
 
     def drawn(self, count: int, rng: np.random.Generator) -> list[ExactPosterior]:
         """The process at hyperparameters drawn from their posterior, for few trials, which leave these open."""
-        return [ExactPosterior.of(self.data, settings) for settings in draws(self.data, self.settings, count, rng)]
+        return [posterior(self.data, settings) for settings in draws(self.data, self.settings, count, rng)]
 
     def limit(self, lower: float, upper: float) -> Limit:
         """That it lies between two values, infinite where there is no such bound."""
@@ -189,13 +197,16 @@ class GaussianProcesses(Surrogate):
         self._signs = [goal.sign for goal in history.measured]
 
     @classmethod
-    def fit(cls, history: History, *, deadline: float | None = None, centre: Array | None = None) -> GaussianProcesses:
+    def fit(
+        cls, history: History, *, deadline: float | None = None, centre: Array | None = None, device: str | None = None
+    ) -> GaussianProcesses:
         """Fit by maximum a posteriori, from where the record says that the last fit ended.
 
         Args:
             history: The record.
             centre: Encoded point (d,): learn from the `LOCAL` trials nearest to it.
             deadline: `time.monotonic()` at which the search for hyperparameters stops.
+            device: In torch, for the matrices of many trials; None computes in LAPACK.
         Raises:
             DeadlineReached: if not even one step fits into the time.
         """
@@ -209,7 +220,7 @@ class GaussianProcesses(Surrogate):
             pace = _pace(memory, n)
             before = {} if memory is None else memory.outputs
             outputs, limited = (
-                [_fitted(inputs, seen, before.get(seen.name), pace, deadline) for seen in part]
+                [_fitted(inputs, seen, before.get(seen.name), pace, deadline, device) for seen in part]
                 for part in (goals, limits)
             )
             failure = _failure(history, inputs, None if memory is None else memory.failure, pace, deadline)
@@ -267,14 +278,19 @@ def _pace(memory: Memory | None, n: int) -> str:
 
 
 def _fitted(
-    inputs: Inputs, seen: Observed, before: tuple[Settings, Bend | None] | None, pace: str, deadline: float | None
+    inputs: Inputs,
+    seen: Observed,
+    before: tuple[Settings, Bend | None] | None,
+    pace: str,
+    deadline: float | None,
+    device: str | None,
 ) -> GaussianProcess:
     """The process of one objective."""
     bend = None if before is None else before[1]
     if pace == "cold":
         bend = _best_bend(inputs, seen, deadline)
     outcome = Outcome.of(seen.y, bend, seen.focus)
-    kinds = [seen.data(inputs, outcome)]
+    kinds = [replace(seen.data(inputs, outcome), device=device)]
     if seen.quiet:
         kinds.append(replace(kinds[0], infer=True))
     warm = None if before is None else before[0]
@@ -292,8 +308,9 @@ def _fitted(
         data, found = max(tried, key=lambda one: _plausibility(*one))
         if pace == "cold" and not found.late:
             data, found = _richer(inputs, data, found, warm, deadline)
-    posterior = ExactPosterior.of(data, found.settings)
-    return GaussianProcess(seen.name, seen.rows, outcome, data, found.settings, posterior, found.late)
+    return GaussianProcess(
+        seen.name, seen.rows, outcome, data, found.settings, posterior(data, found.settings), found.late
+    )
 
 
 def _plausibility(data: Data, found: Fit) -> float:
@@ -310,7 +327,7 @@ def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadl
     part = data if n <= _RICH else data.at(_sample(n, _RICH))
     try:
         if deadline is not None:
-            deadline = time.monotonic() + _time_to_fit(deadline - time.monotonic(), n)
+            deadline = time.monotonic() + _time_to_fit(deadline - time.monotonic(), data)
         plain = found if part is data else fit(part, warm=found.settings, cold=False, deadline=deadline)
         best = (part, plain, plain.worth)
         if data.ordered and not plain.settings.trend:
@@ -325,7 +342,7 @@ def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadl
             return data, found
         if part is data:
             return richer, best[1]
-        return richer, fit(richer, warm=settings, cold=False, deadline=deadline, most=max(_FEW, round(_WORK / n**3)))
+        return richer, fit(richer, warm=settings, cold=False, deadline=deadline, most=_most(richer))
     except DeadlineReached:
         return data, replace(found, late=True)
 
@@ -375,18 +392,23 @@ def _sample(n: int, most: int) -> Rows:
 
 def _search(data: Data, warm: Settings | None, pace: str, deadline: float | None, *, cold: bool) -> Fit:
     """Hyperparameters; of a large record first those of even samples of it."""
-    end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), len(data.y))
+    end = None if deadline is None else time.monotonic() + _time_to_fit(deadline - time.monotonic(), data)
     if pace != "cold" or len(data.y) <= _SAMPLES[0]:
         return fit(data, warm=warm, cold=cold, deadline=end)
     found = fit(data.at(_sample(len(data.y), _SAMPLES[0])), warm=warm, cold=cold, deadline=end)
     for size in (*_SAMPLES[1:], len(data.y)):
         if size <= len(data.y):
-            most = max(_FEW, round(_WORK / size**3))
-            found = fit(data.at(_sample(len(data.y), size)), warm=found.settings, cold=False, deadline=end, most=most)
+            part = data.at(_sample(len(data.y), size))
+            found = fit(part, warm=found.settings, cold=False, deadline=end, most=_most(part))
     return found
 
 
-def _time_to_fit(left: float, n: int) -> float:
+def _most(data: Data) -> int:
+    """Iterations of a fit that are affordable."""
+    return max(_FEW, round(_WORK * (_FASTER if data.elsewhere else 1) / len(data.y) ** 3))
+
+
+def _time_to_fit(left: float, data: Data) -> float:
     """Seconds of the time left that the search for hyperparameters may take: half of it.
 
     One evaluation of the evidence and its gradient cannot be interrupted. It was measured at
@@ -395,7 +417,8 @@ def _time_to_fit(left: float, n: int) -> float:
     Raises:
         DeadlineReached: if that is more than there is.
     """
-    if left < 6 * (2e-4 + 5e-11 * n**3):
+    n = len(data.y)
+    if left < 6 * (2e-4 + 5e-11 / (_FASTER if data.elsewhere else 1) * n**3):
         raise DeadlineReached(f"{left:.2g} s are too few for a model of {n} trials")
     return left / 2
 

@@ -88,7 +88,7 @@ class Surrogate(ABC):
         """
 
 
-def fit(history: History, *, deadline: float | None = None) -> Surrogate:
+def fit(history: History, *, deadline: float | None = None, device: str | None = None) -> Surrogate:
     """Fit the default model of a record: a Gaussian process for each measured quantity.
 
     Of a record with more trials than one process takes, those nearest to the best are learnt from.
@@ -96,16 +96,18 @@ def fit(history: History, *, deadline: float | None = None) -> Surrogate:
     Args:
         history: The record, with at least two complete trials.
         deadline: `time.monotonic()` at which the search for hyperparameters stops.
+        device: In torch, for the matrices of many trials; None computes in LAPACK.
     Raises:
         UnsupportedError: if a parameter is of a kind that it cannot model.
     """
-    from workbench.models.gp import LARGEST, GaussianProcesses
+    from workbench.models.gp import GaussianProcesses, largest
 
     reasons = unmodelled(history.space)
     if reasons:
         raise UnsupportedError(f"no model for this space yet: {'; '.join(reasons)}")
-    many = np.count_nonzero(history.complete & history.placed) > LARGEST
-    return GaussianProcesses.fit(history, deadline=deadline, centre=_best(history) if many else None)
+    many = np.count_nonzero(history.complete & history.placed) > largest(device)
+    centre = _best(history) if many else None
+    return GaussianProcesses.fit(history, deadline=deadline, centre=centre, device=device)
 
 
 def _best(history: History) -> Array:
