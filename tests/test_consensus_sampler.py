@@ -300,6 +300,7 @@ def test_failures_limits_targets_and_several_goals_in_batches():
     assert all(abs(t.values["y"] - 3.0) <= 0.1 for t in near.trials)
 
 
+@pytest.mark.slow
 def test_a_run_in_batches_that_is_stopped_goes_on_as_if_nothing_had_happened(tmp_path):
     def ended(storage, stop):
         s = study(box(3), storage=storage)

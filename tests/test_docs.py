@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -52,6 +53,7 @@ def test_the_readme_has_code_in_both_languages() -> None:
     assert len(blocks("sh")) >= 2
 
 
+@pytest.mark.slow
 def test_python_of_the_readme_runs(tmp_path: Path) -> None:
     said = []
     for number, block in enumerate(blocks("python")):
@@ -121,3 +123,9 @@ def test_rooms_of_the_readme_are_the_rooms() -> None:
 )
 def test_example_runs(name: str) -> None:
     assert script(ROOT / "examples" / name).strip()
+
+
+def test_the_page_of_results_shows_the_records_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    summary = importlib.import_module("summary")
+    assert summary.PAGE.read_text() == summary.page(), "python benchmarks/summary.py makes it anew"

@@ -110,13 +110,13 @@ pace = {
 }
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(records(), directions, st.builds(MedianPruner, **pace))
 def test_median_equals_brute_force(trials, direction, rule):
     assert bool(judge(rule, trials, direction)) == expected_percentile(rule, trials, direction, 50)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(records(), directions, st.builds(PercentilePruner, st.sampled_from([0, 25, 50, 75, 100]), **pace))
 def test_percentile_equals_brute_force(trials, direction, rule):
     assert bool(judge(rule, trials, direction)) == expected_percentile(rule, trials, direction, rule.percentile)
@@ -170,7 +170,7 @@ def expected_asha(rule, trials, direction):
 asha = st.builds(AshaPruner, st.integers(1, 3), st.integers(2, 4), st.integers(0, 2))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(records(), directions, asha)
 def test_asha_equals_brute_force(trials, direction, rule):
     assert bool(judge(rule, trials, direction)) == expected_asha(rule, trials, direction)
