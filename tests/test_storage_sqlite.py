@@ -18,6 +18,7 @@ from sqlalchemy import ClauseElement, Engine, Executable, event
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.schema import CreateTable
 
+import workbench as wb
 from workbench.errors import (
     CorruptStorageError,
     InvalidValueError,
@@ -25,7 +26,8 @@ from workbench.errors import (
     StorageError,
     StorageFullError,
 )
-from workbench.storage import Storage, StudyRow, core, reading, schema, transaction
+from workbench.storage import Storage, StudyRow, core, engine, reading, schema, transaction
+from workbench.storage.engine import BUSY_SECONDS
 from workbench.trial import Owner
 
 FORK = multiprocessing.get_context("fork")
@@ -302,6 +304,40 @@ def test_another_program_holds_the_lock(storage: Storage, study: StudyRow, path:
     other.execute("ROLLBACK")
     other.close()
     assert add(storage, study.id) == 0
+
+
+def test_a_write_waits_for_another_program_until_its_deadline_and_no_longer(
+    storage: Storage, study: StudyRow, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    monkeypatch.setattr(engine, "_LATE_SECONDS", 0.1)
+    with storage.until(began + 0.3), pytest.raises(StorageError, match="locked by another program"):
+        add(storage, study.id)
+    assert 0.3 <= time.monotonic() - began < BUSY_SECONDS / 2
+    with storage.until(began), pytest.raises(StorageError, match="locked by another program"):
+        add(storage, study.id)  # its time is over
+    soon = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+    soon.start()
+    assert add(storage, study.id) == 0  # without a deadline it waits as long as ever
+    soon.join()
+    other.close()
+
+
+def test_an_ask_keeps_its_timeout_beside_a_locked_database(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "_LATE_SECONDS", 0.1)
+    asked = wb.create_study("asked", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("f")], storage=path, seed=1)
+    asked.ask()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.monotonic()
+    with pytest.raises(StorageError, match="locked by another program"):
+        asked.ask(timeout=0.5)
+    assert time.monotonic() - began < BUSY_SECONDS / 2
+    other.execute("ROLLBACK")
+    other.close()
+    assert [trial.number for trial in asked.ask(2, timeout=5.0)] == [1, 2]
 
 
 def test_what_sqlite_would_turn_into_null_is_refused(storage: Storage, study: StudyRow) -> None:

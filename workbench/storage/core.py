@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from sqlalchemy import URL, BindParameter, Connection, bindparam, delete, insert, select, update
@@ -249,6 +249,16 @@ class Storage:
             yield transaction
         finally:
             transaction.end()
+
+    def until(self, deadline: float | None) -> AbstractContextManager[None]:
+        """Inside, a change by this thread waits for other programs until then, at least five seconds.
+
+        A database that is still locked then is a StorageError.
+
+        Args:
+            deadline: `time.monotonic()`; None waits for `BUSY_SECONDS` each time.
+        """
+        return self._database.until(deadline)
 
     def heartbeat(self, study_id: int, number: int, owner_json: str, expires: float) -> bool:
         """Move the expiry of a running trial, without a new revision.

@@ -33,6 +33,7 @@ from workbench.storage.failures import storage_error
 BUSY_SECONDS = 60.0
 """How long a connection waits for another process that is writing."""
 
+_LATE_SECONDS = 5.0  # that a write waits whose time is over: many late ones of others take milliseconds each
 _FORK_SECONDS = 30.0  # longest wait of a fork for other threads' transactions, which take milliseconds
 _DRIVER_OPTIONS = frozenset(
     {"uri", "timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements"}
@@ -119,8 +120,29 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One write transaction: committed at the end, rolled back on any exception."""
-        with self._connection(self._writer) as connection, connection.begin():
+        with self._connection(self._writer) as connection, self._waiting(connection), connection.begin():
             yield connection
+
+    @contextmanager
+    def until(self, deadline: float | None) -> Iterator[None]:
+        """Writes of this thread wait for other programs until then (`time.monotonic()`), at least five seconds."""
+        before, self._inside.deadline = getattr(self._inside, "deadline", None), deadline
+        try:
+            yield
+        finally:
+            self._inside.deadline = before
+
+    @contextmanager
+    def _waiting(self, connection: Connection) -> Iterator[None]:
+        deadline = getattr(self._inside, "deadline", None)
+        if deadline is None or not self._sqlite:
+            yield
+            return
+        self._pragma(connection, f"busy_timeout={int(1e3 * max(_LATE_SECONDS, deadline - time.monotonic()))}")
+        try:
+            yield
+        finally:
+            self._pragma(connection, f"busy_timeout={int(1e3 * BUSY_SECONDS)}")
 
     @contextmanager
     def migrating(self) -> Iterator[Connection]:
@@ -135,9 +157,14 @@ class Database:
                 self._foreign_keys(connection, "ON")
 
     def _foreign_keys(self, connection: Connection, value: str) -> None:
+        if self._sqlite:
+            self._pragma(connection, f"foreign_keys={value}")  # has no effect inside a transaction
+
+    @staticmethod
+    def _pragma(connection: Connection, text: str) -> None:
         driver = connection.connection.dbapi_connection
-        if self._sqlite and driver is not None:
-            driver.cursor().execute(f"PRAGMA foreign_keys={value}")  # has no effect inside a transaction
+        if driver is not None:
+            driver.cursor().execute(f"PRAGMA {text}")
 
     def _check_foreign_keys(self, connection: Connection) -> None:
         if self._sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):

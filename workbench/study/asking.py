@@ -38,6 +38,7 @@ log = logging.getLogger("workbench")
 
 LEASE = 30.0  # seconds that an ask lease lasts without renewal
 _RESOLVED = 1e-12  # of an encoded column: two values that are the same point
+_SHORT = 1.0  # seconds that a renewal waits for another program
 _POLL = (0.002, 0.05)  # first and longest pause between two looks at a lease that another holds
 
 
@@ -92,7 +93,7 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
         require_all(history.space.functions)
         sampler.check(_request(record, wish, history, missing))  # whatever the clock says later
     while True:
-        with _lease(record, wish.deadline, turn) as fence:
+        with record.storage.until(wish.deadline), _lease(record, wish.deadline, turn) as fence:
             try:
                 return _serve(record, sampler, wish, fence)
             except (LeaseLostError, _Overtaken):
@@ -438,7 +439,9 @@ def _acquire(record: Record, deadline: float | None) -> int | None:
 def _renew(record: Record, fence: int, done: threading.Event) -> None:
     while not done.wait(LEASE / 3):
         try:
-            if not record.storage.renew_lease(record.id, fence, LEASE):
+            with record.storage.until(time.monotonic() + _SHORT):
+                held = record.storage.renew_lease(record.id, fence, LEASE)
+            if not held:
                 return  # lost: the fence in the transaction will say so
         except StorageError as error:
             log.warning("the ask lease could not be renewed, the next try may work: %s", error)
