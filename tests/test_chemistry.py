@@ -1,8 +1,7 @@
-"""DNA that folds and molecules that are measured, where their libraries are."""
+"""DNA that folds and molecules that are measured."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 
 import numpy as np
@@ -10,8 +9,6 @@ import pytest
 
 from problems import chemistry
 from workbench.errors import ProblemError
-
-_MISSING = {name for name in ("RNA", "rdkit") if importlib.util.find_spec(name) is None}
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +23,6 @@ def test_hairpins_are_returns_of_the_depth(structure: str, count: int) -> None:
     assert chemistry._returns(structure) == count
 
 
-@pytest.mark.skipif("RNA" in _MISSING, reason="needs viennarna")
 def test_two_hairpins_of_dna() -> None:
     """GCGCTTTTGCGCAAGGCCTTTTGGCCAATT folds to two hairpins of four pairs, at -9.5 kcal/mol."""
     text = "GCGCTTTTGCGCAAGGCCTTTTGGCCAATT"
@@ -37,7 +33,6 @@ def test_two_hairpins_of_dna() -> None:
     assert found == pytest.approx({"energy": -energy / 60, "pairs": 8 / 16, "pins": 2 / 8})
 
 
-@pytest.mark.skipif("rdkit" in _MISSING, reason="needs rdkit")
 def test_molecules_are_measured_as_published() -> None:
     qed, sa, weight = chemistry.measure("CC(=O)Oc1ccccc1C(=O)O")  # aspirin
     assert (qed, sa, weight) == pytest.approx((0.5501, 1.5800, 180.159), abs=5e-4)
