@@ -59,6 +59,28 @@ def test_trajectories_end_at_every_point_of_the_space_and_nowhere_else(name: str
     assert (environment.states(environment.encoded(ends)) == ends).all()
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_children_are_points_of_the_space_written_with_tokens_of_their_parents(name: str) -> None:
+    environment = SpaceEnvironment(SPACES[name])
+    graph = enumerate_states(environment)
+    ends = graph.states[graph.ends]
+    known = {tuple(row) for row in ends.tolist()}
+    rows = torch.randint(len(ends), (2, 200), generator=generator(0))
+    first, second = ends[rows[0]], ends[rows[1]]
+    same = environment.children(first, first, generator(1), 0.0)
+    assert (same == first).all()
+    crossed = environment.children(first, second, generator(2), 0.0)
+    wild = environment.children(first, second, generator(3), float(environment.steps))
+    assert {tuple(row) for row in torch.cat([crossed, wild]).tolist()} <= known
+    if name in ("numbers", "choices"):  # no mask ever forbids a parent's token
+        assert bool(((crossed == first) | (crossed == second)).all())
+        # Each of two different tokens is taken half of the time: five standard errors.
+        apart = first != second
+        share = float((crossed == first)[apart].double().mean())
+        assert share == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(int(apart.sum())))
+    assert len({tuple(row) for row in wild.tolist()}) > 0.5 * min(len(known), 200)
+
+
 def test_fixed_values_are_the_only_ones() -> None:
     space = SPACES["condition"]
     environment = SpaceEnvironment(space, {"q": "CA"})

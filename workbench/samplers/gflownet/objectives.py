@@ -49,36 +49,48 @@ def log_partition_variance(e: Evaluation, log_reward: Tensor, groups: int = 1) -
     return (gap - gap.mean(1, keepdim=True)).square().mean()
 
 
-def detailed_balance(e: Evaluation, log_reward: Tensor) -> Tensor:
-    """Mean over all transitions, stops included, of (log F(s) + log P_F - log F(s') - log P_B)²."""
+def detailed_balance(e: Evaluation, log_reward: Tensor | None) -> Tensor:
+    """Mean over all transitions of (log F(s) + log P_F - log F(s') - log P_B)².
+
+    Args:
+        log_reward: Of the ends, shape (B,); None: stops are left out, which leaves the rewards open.
+    """
     present, gap = _gaps(e, log_reward)
     step = gap[1:] - gap[:-1]  # (T + 1, B)
-    return step[present].square().mean()
+    return step[present].square().mean() if bool(present.any()) else step.sum() * 0.0
 
 
-def sub_trajectory_balance(e: Evaluation, log_reward: Tensor, decay: float = 0.9) -> Tensor:
+def sub_trajectory_balance(e: Evaluation, log_reward: Tensor | None, decay: float = 0.9) -> Tensor:
     """Squared balance of every part of a trajectory, weighted by decay^length within the trajectory, mean over B.
 
     Weights are normalised in each trajectory ("geometric within"). decay → 0 is the mean of the detailed balance of
     each trajectory, decay → ∞ trajectory balance with log F(source) for log Z.
+
+    Args:
+        log_reward: Of the ends, shape (B,); None: parts that end with the stop are left out, which leaves the rewards
+            open. A trajectory without a move counts as balanced then.
+        decay: λ.
     """
     if not 0 < decay < math.inf:
         raise InvalidValueError(f"decay must be > 0 and finite, got {decay!r}")
-    _, gap = _gaps(e, log_reward)
-    length = e.trajectories.length  # (B,)
+    present, gap = _gaps(e, log_reward)
+    last = present.sum(0)  # (B,)
     place = torch.arange(len(gap))
     distance = place[:, None] - place[None, :]  # (T + 2, T + 2)
-    inside = place[:, None] <= length  # (T + 2, B)
+    inside = place[:, None] <= last  # (T + 2, B)
     pairs = (distance > 0)[:, :, None] & inside[:, None, :] & inside[None, :, :]  # end, begin, trajectory
     log_weight = (distance[:, :, None] - 1).to(gap.dtype) * math.log(decay)
-    weight = torch.where(pairs, log_weight, -math.inf)
+    weight = torch.where(pairs | (last == 0), log_weight, -math.inf)
     weight = weight.flatten(0, 1).softmax(0).view_as(weight)
     delta = torch.where(pairs, gap[:, None, :] - gap[None, :, :], 0.0)
     return (weight * delta.square()).sum((0, 1)).mean()
 
 
-def _gaps(e: Evaluation, log_reward: Tensor) -> tuple[Tensor, Tensor]:
-    """Which actions there are (T + 1, B), and c_t - log F(s_t) (T + 2, B), c_t = Σ_{u<t} log P_F - log P_B."""
+def _gaps(e: Evaluation, log_reward: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Which actions there are (T + 1, B), and c_t - log F(s_t) (T + 2, B), c_t = Σ_{u<t} log P_F - log P_B.
+
+    Without rewards the stops are not there.
+    """
     if e.log_flow is None:
         raise InvalidValueError("this objective needs the flows of states; make the policy with flows=True")
     t = e.trajectories
@@ -87,19 +99,22 @@ def _gaps(e: Evaluation, log_reward: Tensor) -> tuple[Tensor, Tensor]:
     undone = torch.cat([backward[1:], backward.new_zeros(1, n)])  # P_B of a stop is 1
     c = torch.cat([forward.new_zeros(1, n), (forward - undone).cumsum(0)])  # (T + 2, B)
     flow = torch.cat([t.padded(e.log_flow), forward.new_zeros(1, n)])
+    if log_reward is None:
+        return torch.arange(height)[:, None] < t.length - 1, c - flow
     end = (t.length, torch.arange(n))
     flow = flow.index_put(end, log_reward.to(flow.dtype))
     return torch.arange(height)[:, None] < t.length, c - flow
 
 
-def flow_matching(policy: Policy, e: Evaluation, log_reward: Tensor) -> Tensor:
+def flow_matching(policy: Policy, e: Evaluation, log_reward: Tensor | None) -> Tensor:
     """Mean over visited states but the source of (log Σ flows in - log(R + Σ flows out))².
 
-    The stop is no output of its own here: the flow that ends at a state is its reward. All parents of every visited
-    state are evaluated, so each step costs as many network rows as they are.
+    The flow that ends at a state is its reward here, whatever the network says of the stop (`ending_flows`). All
+    parents of every visited state are evaluated, so each step costs as many network rows as they are.
 
     Args:
-        log_reward: Of every visited state, shape (N,); -inf where nothing may end.
+        log_reward: Of every visited state, shape (N,), -inf where nothing may end; None: what the network says of the
+            stop, which leaves the rewards open.
     """
     t, environment = e.trajectories, policy.environment
     reached = t.undo >= 0
@@ -109,8 +124,20 @@ def flow_matching(policy: Policy, e: Evaluation, log_reward: Tensor) -> Tensor:
     row = None if t.condition is None else t.row[reached][here]
     into = policy.edge_flows(parents, t.condition, row).gather(1, moves[:, None])[:, 0]
     inward = _grouped_logsumexp(into, here, len(states))
-    out = torch.cat([e.logits[reached][:, :-1], log_reward[reached, None].to(e.logits.dtype)], 1)
+    out = e.logits[reached]
+    if log_reward is not None:
+        out = torch.cat([out[:, :-1], log_reward[reached, None].to(out.dtype)], 1)
     return (inward - torch.logsumexp(out, 1)).square().mean()
+
+
+def ending_flows(e: Evaluation, log_reward: Tensor) -> Tensor:
+    """Mean over visited states that may be an end of (log flow of the stop - log R)²: what makes the policy stop there.
+
+    Args:
+        log_reward: Of every visited state, shape (N,); -inf where nothing may end.
+    """
+    ends = e.trajectories.masks[:, -1]
+    return (e.logits[ends, -1] - log_reward[ends].to(e.logits.dtype)).square().mean()
 
 
 def _grouped_logsumexp(values: Tensor, group: Tensor, n: int) -> Tensor:
@@ -128,13 +155,21 @@ def learnt_log_reward(e: Evaluation) -> Tensor:
 
 
 def learnt_log_reward_of_flows(e: Evaluation) -> Tensor:
-    """log R̂ = log F(s) + log P_F(stop | s) at the ends, shape (B,), for policies trained on flows."""
+    """log R̂ = log F(s) + log P_F(stop | s) at the ends, shape (B,), for policies trained on the flows of states."""
     if e.log_flow is None:
         raise InvalidValueError("this objective needs the flows of states; make the policy with flows=True")
+    return _at_ends(e, e.log_flow + e.log_pf)
+
+
+def learnt_log_reward_of_edges(e: Evaluation) -> Tensor:
+    """log R̂ = log F(s → stop) at the ends, shape (B,), for policies trained on the flows of edges."""
+    return _at_ends(e, e.logits[:, -1])
+
+
+def _at_ends(e: Evaluation, values: Tensor) -> Tensor:
     t = e.trajectories
     last = t.time == t.length[t.row] - 1
-    values = (e.log_flow + e.log_pf)[last]
-    return values.new_zeros(len(t)).index_put((t.row[last],), values)
+    return values.new_zeros(len(t)).index_put((t.row[last],), values[last])
 
 
 def order_preserving(log_reward: Tensor, labels: Tensor) -> Tensor:
@@ -164,14 +199,6 @@ def pair_labels(first: Tensor, second: Tensor) -> Tensor:
     """1 where the first utility is greater, 0 where it is smaller, 1/2 within `TIE`; shape (P,)."""
     gap = first - second
     return torch.where(gap.abs() < TIE, 0.5, (gap > 0).to(torch.float64))
-
-
-def moves_only_balance(e: Evaluation) -> Tensor:
-    """Detailed balance of the moves, stops left out: what order-preserving training on flows adds its order to."""
-    present, gap = _gaps(e, torch.zeros(len(e.trajectories)))
-    step = gap[1:] - gap[:-1]
-    moves = present & (torch.arange(len(present))[:, None] < e.trajectories.length - 1)
-    return step[moves].square().mean() if bool(moves.any()) else step.sum() * 0.0
 
 
 def backward_divergence(policy: Policy, e: Evaluation) -> Tensor:

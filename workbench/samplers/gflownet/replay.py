@@ -55,6 +55,17 @@ class Archive:
         rows = torch.randint(len(self.states), (n,), generator=generator)
         return self.states[rows], self.rewards[rows]
 
+    def draw_missing(
+        self, states: Tensor, n: int, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """At most n different members that are not among `states` (b, D): states (k, D) and rewards (k, m)."""
+        assert self.states is not None
+        assert self.rewards is not None
+        there = (self.states[:, None] == states).all(2).any(1)
+        missing = (~there).nonzero()[:, 0]
+        rows = missing[torch.randperm(len(missing), generator=generator)[:n]]
+        return self.states[rows], self.rewards[rows]
+
     def state_dict(self) -> dict[str, Array]:
         """Members as arrays; none while it is empty."""
         if self.states is None or self.rewards is None:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import InvalidValueError
-from workbench.samplers.gflownet.conditioning import Conditioning
+from workbench.samplers.gflownet.conditioning import Conditioning, Scalarization
 from workbench.samplers.gflownet.graph import enumerate_states
 from workbench.samplers.gflownet.policy import Policy
 from workbench.samplers.gflownet.replay import Archive
@@ -50,6 +50,7 @@ _SETTLED, _LAST = 1e-4, 100  # mean loss of so many steps at which there is noth
 _LOOKED = 0.05  # share of the evaluations, at most, with which the model is looked at in the end
 _SAMPLES = 512  # at most, for that
 _TINY = 1e-12
+_CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _TRIES = 64  # times n samples, where constraints admit few
 _COUNTED = 4096  # ends up to which it is compared with all of them
 
@@ -66,7 +67,11 @@ class Options:
         learning_rate: Of Adam, falling to a tenth on a cosine.
         epsilon: Share of uniform actions.
         replayed: Share of trajectories that lead to the best seen.
+        bred: Share of trajectories that lead to children of the best seen.
         hidden: Units of each hidden layer.
+        scalarization: Of several objectives whose values are rewards.
+        alpha: Of the Dirichlet distribution that preferences come from.
+        bins: Of the thermometer that a preference is written in; 0: as it is.
     """
 
     beta: float = 8.0
@@ -76,21 +81,28 @@ class Options:
     learning_rate: float = 1e-2
     epsilon: float = 0.05
     replayed: float = 0.25
+    bred: float = 0.25
     hidden: tuple[int, ...] = _HIDDEN
+    scalarization: Literal["sum", "log", "chebyshev"] = "sum"
+    alpha: float = 1.0
+    bins: int = 50
 
     def settings(self, m: int, steps: int) -> Settings:
         """Those of the training, for m objectives."""
         return Settings(
             objective="op" if self.order else "vargrad", batch=self.batch, learning_rate=self.learning_rate, final=0.1,
             steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed,
+            bred=self.bred,
         )  # fmt: skip
 
     def conditioning(self, m: int) -> Conditioning:
         """What the policy is conditioned on: the preference, where there are several objectives and no order."""
-        scalarization: Literal["exponential", "sum"] = "exponential" if self.reward == "scaled" else "sum"
+        scalarization: Scalarization = "exponential" if self.reward == "scaled" else self.scalarization
         if m == 1 or self.order:
             return Conditioning(1, scalarization=scalarization, beta=(self.beta,))
-        return Conditioning(m, scalarization=scalarization, beta=(self.beta,), repeat=_GROUP)
+        return Conditioning(
+            m, scalarization=scalarization, beta=(self.beta,), alpha=self.alpha, bins=self.bins, repeat=_GROUP
+        )
 
 
 class Model:
@@ -190,7 +202,7 @@ class Run:
         self.archive = Archive()
         self.trainer = Trainer(
             self.model.policy, self._rewards, settings, self._generator, conditioning=self.model.conditioning,
-            archive=self.archive,
+            archive=self.archive, breed=self._breed,
         )  # fmt: skip
         self.loss: list[float] = []
         self.log_rewards: list[tuple[float, float, float]] = []
@@ -277,6 +289,9 @@ class Run:
         self.loss = own["loss"].tolist()
         self.log_rewards = [(low, middle, high) for low, middle, high in own["log_rewards"].tolist()]
         self.trainer.load_state_dict({k: _part(state, k) for k in state if k not in own and k != "options"})
+
+    def _breed(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
+        return self.model.environment.children(first, second, generator, _CHANGED)
 
     def _rewards(self, states: Tensor) -> Tensor:
         outcomes = self._outcomes(states)

@@ -124,6 +124,28 @@ class SpaceEnvironment:
 
     # -- points ------------------------------------------------------------------------------------
 
+    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float) -> Tensor:
+        """Whole states, each written with tokens of two parents; where neither's is legal, with any that is.
+
+        Kim et al. 2024, Genetic-guided GFlowNets (arXiv 2402.05961): what selection keeps is crossed and mutated, and a
+        policy learns from the children, too. Uniform crossover, so that masks can be asked at each token.
+
+        Args:
+            first, second: Parents, whole states (n, D).
+            generator: Source of randomness.
+            changed: Mean number of tokens of a child that are neither parent's.
+        """
+        n, states = len(first), self.source(len(first))
+        coins = torch.rand(2, self.steps, n, generator=generator)
+        wanted = torch.where(coins[0].T < 0.5, first, second)  # (n, D)
+        mutated = (coins[1] < changed / self.steps)[:, :, None]  # (D, n, 1)
+        for t in range(self.steps):
+            legal = self.allowed(states)[:, :-1]
+            own = torch.zeros_like(legal).scatter(1, wanted[:, t : t + 1], True) & legal
+            legal = torch.where(own.any(1, keepdim=True) & ~mutated[t], own, legal)
+            states = self.after(states, torch.multinomial(legal.double(), 1, generator=generator)[:, 0])
+        return states
+
     def encoded(self, states: Tensor) -> Array:
         """Whole states (n, D) as encoded points, shape (n, d)."""
         X = np.full((len(states), self.space.width), np.nan)

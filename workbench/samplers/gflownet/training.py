@@ -6,7 +6,7 @@ Symbols: B trajectories of a step, D columns, m objectives, C numbers of a condi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
@@ -29,12 +29,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-Objective = Literal["tb", "db", "subtb", "vargrad", "fm", "op", "op_db"]
+Objective = Literal["tb", "db", "subtb", "vargrad", "fm", "op", "op_db", "op_subtb", "op_fm"]
 Rewards = Callable[[Tensor], Tensor]
 """States (n, D) -> rewards (n, m), each larger is better; for ratios to mean anything, in [0, 1]."""
+Breed = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+"""Two parents (n, D) each -> children (n, D), all of them ends."""
 
-_WITH_FLOWS = ("db", "subtb", "op_db")
-_ORDERED = ("op", "op_db")
+_WITH_FLOWS = ("db", "subtb", "op_db", "op_subtb")
+_LEARNT_REWARDS = {  # log R̂ of a trajectory, by what is balanced; of the whole of it elsewhere
+    "db": objectives.learnt_log_reward_of_flows, "subtb": objectives.learnt_log_reward_of_flows,
+    "fm": objectives.learnt_log_reward_of_edges,
+}  # fmt: skip
+_ORDER = 0.1  # weight of the order beside the balance of moves: λ_OP of Chen and Mauch 2024
 
 
 @dataclass(frozen=True)
@@ -43,21 +49,24 @@ class Settings:
 
     Args:
         objective: "tb" trajectory balance, "db" detailed balance, "subtb" sub-trajectory balance, "vargrad" trajectory
-            balance without log Z, "fm" flow matching, "op" order-preserving on trajectories, "op_db" on flows.
+            balance without log Z, "fm" flow matching. Order-preserving, which knows of rewards only which are better:
+            "op" on trajectories alone; "op_db", "op_subtb", "op_fm" beside the balance of all but the stops.
         batch: Trajectories of a step.
         learning_rate, learning_rate_z: Of the network, and of log Z.
         final: Share of the learning rates that is left after `steps`, on a cosine; 1: constant.
         steps: Length of that schedule.
         epsilon: Probability of a uniform action while training.
         temperature: Of the policy while training.
-        decay: λ of "subtb".
-        order: Weight of the order in "op_db".
+        decay: λ of "subtb" and "op_subtb".
+        order: Weight of the order beside a balance; None: 0.1 where the order is all that is known of rewards, and none
+            on top of an objective that balances them.
         regularize: Weight of the divergence of a learnt P_B from the uniform one.
         clip: Greatest norm of a gradient; None: any.
         weight_decay: Of Adam.
         log_z: Initial log Z.
         least: Log rewards are clamped from below to this.
         replayed: Share of the trajectories of a step that lead, backward, to members of the archive.
+        bred: Share that leads, backward, to children of members of the archive, whose rewards are asked for.
     """
 
     objective: Objective = "tb"
@@ -69,13 +78,14 @@ class Settings:
     epsilon: float = 0.0
     temperature: float = 1.0
     decay: float = 0.9
-    order: float = 0.1
+    order: float | None = None
     regularize: float = 0.0
     clip: float | None = None
     weight_decay: float = 0.0
     log_z: float = 0.0
     least: float = -100.0
     replayed: float = 0.0
+    bred: float = 0.0
 
     def __post_init__(self) -> None:
         if self.objective not in get_args(Objective):
@@ -84,8 +94,30 @@ class Settings:
             )
         if self.batch < 2:
             raise InvalidValueError(f"batch must be >= 2, got {self.batch}")
-        if not 0 <= self.replayed < 1:
-            raise InvalidValueError(f"replayed must be in [0, 1), got {self.replayed}")
+        if min(self.replayed, self.bred) < 0 or self.replayed + self.bred >= 1:
+            raise InvalidValueError(
+                f"replayed and bred must be >= 0 and add up to less than 1, got {self.replayed} and {self.bred}"
+            )
+        if self.order is not None and not self.order >= 0:
+            raise InvalidValueError(f"order must be >= 0, got {self.order}")
+
+    @property
+    def ordered(self) -> bool:
+        """Are rewards known by their order only?"""
+        return self.objective.startswith("op")
+
+    @property
+    def balance(self) -> str:
+        """What is balanced: the objective, or what an order is beside; empty if it is beside nothing."""
+        return self.objective.removeprefix("op").removeprefix("_")
+
+    @property
+    def order_weight(self) -> float:
+        """Weight of the order in the loss."""
+        if not self.balance:
+            return 1.0
+        usual = _ORDER if self.ordered else 0.0
+        return usual if self.order is None else self.order
 
     @property
     def flows(self) -> bool:
@@ -110,6 +142,16 @@ class Step:
     rewards: Tensor
     log_reward: Tensor
     log_ratio: Tensor
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Trajectories of a step that were drawn in one way, what they are worth, and under which conditions."""
+
+    evaluation: Evaluation
+    rewards: Tensor
+    log_reward: Tensor
+    given: Given
 
 
 class LogZ(nn.Module):
@@ -147,24 +189,32 @@ class Trainer:
         settings: How.
         generator: Source of randomness.
         conditioning: What rewards are turned into log R with; None: the log of a single one.
-        archive: The best that was seen, for replay and for order against more than the batch.
+        archive: The best that was seen, for replay, for parents, and for order against more than the batch.
+        breed: Makes children.
     """
 
     def __init__(
         self, policy: Policy, rewards: Rewards, settings: Settings, generator: torch.Generator, *,
-        conditioning: Conditioning | None = None, archive: Archive | None = None,
+        conditioning: Conditioning | None = None, archive: Archive | None = None, breed: Breed | None = None,
     ) -> None:  # fmt: skip
         if settings.flows and not policy.flows:
             raise InvalidValueError(f"objective {settings.objective!r} needs a policy with flows=True")
         if settings.replayed and archive is None:
             raise InvalidValueError("replayed= needs an archive to replay from; pass archive=")
+        if settings.bred and (archive is None or breed is None):
+            raise InvalidValueError("bred= needs an archive of parents and how children are made; pass both")
         self.policy, self.settings, self.generator, self.archive = policy, settings, generator, archive
+        self._breed = breed
         self.conditioning = conditioning or Conditioning(1)
         repeat = self.conditioning.repeat
         if settings.objective == "vargrad" and self.conditioning.width and (repeat < 2 or settings.batch % repeat):
             raise InvalidValueError(
                 "objective 'vargrad' compares trajectories of one condition; make Conditioning with repeat= of at "
                 f"least 2 that divides the batch of {settings.batch}, got {repeat}"
+            )
+        if settings.order_weight and self.conditioning.width:
+            raise InvalidValueError(
+                "an order holds for every condition alike; leave the conditioning out, or order= at 0"
             )
         self._rewards = rewards
         self.log_z = LogZ(self.conditioning.width, settings.log_z, generator)
@@ -180,9 +230,8 @@ class Trainer:
         """One step of training."""
         settings = self.settings
         self._schedule()
-        again = 0 if self.archive is None or len(self.archive) == 0 else round(settings.replayed * settings.batch)
-        again -= again % self.conditioning.repeat
-        n = settings.batch - again
+        again, bred = self._share(settings.replayed), self._share(settings.bred)
+        n = settings.batch - again - bred
         given = self.conditioning.draw(n, self.generator)
         drawn = self.policy.sample(
             n, self.generator, condition=given.encoding, epsilon=settings.epsilon,
@@ -191,12 +240,11 @@ class Trainer:
         rewards = self.rewards(drawn.ends)
         log_reward = self.conditioning.log_reward(rewards, given).clamp(min=settings.least)
         evaluation = self.policy.evaluate(drawn)
-        if settings.objective in _ORDERED:
-            loss = self._ordered(evaluation, rewards, again)
-        else:
-            loss = self._balanced(evaluation, rewards, log_reward, given)
-            if again and self.archive is not None:
-                loss = (n * loss + again * self._replayed(again, self.archive)) / settings.batch
+        batch = [_Part(evaluation, rewards, log_reward, given), *self._elsewhere(drawn.ends, again, bred)]
+        count = sum(len(part.rewards) for part in batch)
+        loss = torch.stack([len(part.rewards) / count * self._balanced(part) for part in batch]).sum()
+        if settings.order_weight:
+            loss = loss + settings.order_weight * self._ordered(batch)
         if settings.regularize:
             loss = loss + settings.regularize * objectives.backward_divergence(self.policy, evaluation)
         self.optimizer.zero_grad(set_to_none=True)
@@ -208,6 +256,34 @@ class Trainer:
         if self.archive is not None:
             self.archive.add(drawn.ends, rewards)
         return Step(float(loss.detach()), drawn.ends, rewards, log_reward, evaluation.log_ratio.detach())
+
+    def _share(self, of: float) -> int:
+        """Trajectories of a step that begin with the archive: whole groups of one condition, none while it is empty."""
+        if self.archive is None or len(self.archive) == 0:
+            return 0
+        n = round(of * self.settings.batch)
+        return n - n % self.conditioning.repeat
+
+    def _elsewhere(self, ends: Tensor, again: int, bred: int) -> list[_Part]:
+        """Trajectories that were not drawn forward: to members of the archive, and to their children."""
+        if self.archive is None or again + bred == 0:
+            return []
+        states, rewards = self.archive.draw(2 * bred, self.generator)
+        if bred and self._breed is not None:
+            states = self._breed(states[:bred], states[bred:], self.generator)
+            rewards = self.rewards(states)
+            self.archive.add(states, rewards)
+        if self.settings.ordered:
+            known = self.archive.draw_missing(ends, again, self.generator)
+        else:
+            known = self.archive.draw(again, self.generator)
+        states, rewards = torch.cat([states, known[0]]), torch.cat([rewards, known[1]])
+        if len(states) == 0:
+            return []
+        given = self.conditioning.draw(len(states), self.generator)
+        back = self.policy.sample_backward(states, self.generator, condition=given.encoding)
+        log_reward = self.conditioning.log_reward(rewards, given).clamp(min=self.settings.least)
+        return [_Part(self.policy.evaluate(back), rewards, log_reward, given)]
 
     def rewards(self, states: Tensor) -> Tensor:
         """Rewards (n, m) of states, counted."""
@@ -230,20 +306,25 @@ class Trainer:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * factor
 
-    def _balanced(self, e: Evaluation, rewards: Tensor, log_reward: Tensor, given: Given) -> Tensor:
-        settings = self.settings
-        match settings.objective:
+    def _balanced(self, part: _Part) -> Tensor:
+        """The balance of trajectories; of all but their stops, where rewards are known by their order only."""
+        settings, e = self.settings, part.evaluation
+        log_reward = None if settings.ordered else part.log_reward
+        match settings.balance:
             case "tb":
-                return objectives.trajectory_balance(e, log_reward, self.log_z(given.encoding))
+                return objectives.trajectory_balance(e, part.log_reward, self.log_z(part.given.encoding))
             case "vargrad":
-                return objectives.log_partition_variance(e, log_reward, given.groups)
+                return objectives.log_partition_variance(e, part.log_reward, part.given.groups)
             case "db":
                 return objectives.detailed_balance(e, log_reward)
             case "subtb":
                 return objectives.sub_trajectory_balance(e, log_reward, settings.decay)
+            case "fm" if log_reward is None:
+                return objectives.flow_matching(self.policy, e, None)
             case "fm":
-                return objectives.flow_matching(self.policy, e, self._everywhere(e.trajectories, given))
-        raise InvalidValueError(f"objective {settings.objective!r} knows an order only, and balances nothing")
+                everywhere = self._everywhere(e.trajectories, part.given)
+                return objectives.flow_matching(self.policy, e, everywhere) + objectives.ending_flows(e, everywhere)
+        return torch.zeros(())  # an order beside nothing
 
     def _everywhere(self, t: Trajectories, given: Given) -> Tensor:
         """log R of every visited state, -inf where none may end, shape (N,)."""
@@ -253,26 +334,16 @@ class Trainer:
         log_reward = self.conditioning.log_reward(rewards, some).clamp(min=self.settings.least)
         return torch.full((len(t.states),), -torch.inf).masked_scatter(ends, log_reward.float())
 
-    def _ordered(self, e: Evaluation, rewards: Tensor, again: int) -> Tensor:
-        """The order of the batch, and of members of the archive beside it, against all that the archive holds.
+    def _ordered(self, batch: Sequence[_Part]) -> Tensor:
+        """The order of the batch, members of the archive that it lacks among it, against all that the archive holds.
 
         Labels of the batch alone contradict each other from one batch to the next, and a part of the front that is not
-        sampled any more has no way back.
+        sampled any more has no way back. Members that are sampled anyway stay out: too many trajectories at the front
+        leave the softmax little to press down.
         """
-        learnt = (
-            objectives.learnt_log_reward if self.settings.objective == "op" else objectives.learnt_log_reward_of_flows
-        )
-        log_reward, known = learnt(e), rewards
-        if again and self.archive is not None:
-            ends, best = self.archive.draw(again, self.generator)
-            given = self.conditioning.draw(again, self.generator)
-            back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
-            log_reward = torch.cat([log_reward, learnt(self.policy.evaluate(back))])
-            known = torch.cat([rewards, best])
-        loss = self._order(log_reward, known)
-        if self.settings.objective == "op_db":
-            loss = objectives.moves_only_balance(e) + self.settings.order * loss
-        return loss
+        learnt = _LEARNT_REWARDS.get(self.settings.balance, objectives.learnt_log_reward)
+        log_reward = torch.cat([learnt(part.evaluation) for part in batch])
+        return self._order(log_reward, torch.cat([part.rewards for part in batch]))
 
     def _order(self, log_reward: Tensor, rewards: Tensor) -> Tensor:
         if rewards.shape[1] == 1:  # a total order: each against another one
@@ -286,14 +357,6 @@ class Trainer:
         if not front.any():  # the archive dominates all of the batch: their order among themselves
             front = non_dominated(rewards.double().numpy())
         return objectives.order_preserving(log_reward, torch.from_numpy(np.asarray(front)))
-
-    def _replayed(self, n: int, archive: Archive) -> Tensor:
-        """Loss of n trajectories that lead to members of the archive."""
-        ends, rewards = archive.draw(n, self.generator)
-        given = self.conditioning.draw(n, self.generator)
-        back = self.policy.sample_backward(ends, self.generator, condition=given.encoding)
-        log_reward = self.conditioning.log_reward(rewards, given).clamp(min=self.settings.least)
-        return self._balanced(self.policy.evaluate(back), rewards, log_reward, given)
 
     # -- checkpoints ------------------------------------------------------------------------------
 

@@ -1,0 +1,291 @@
+"""What GFlowNets are measured beside on strings: other policies, evolution, chance; and by what.
+
+Every rival gets as many evaluations, counts repeated ones, too, and returns all that it evaluated; policies return how
+to sample for a preference as well. MO-REINFORCE and the goal-conditioned GFlowNet train the same network on batches of
+the same size.
+
+Sources: MO-REINFORCE as in Jain et al. 2023 (arXiv 2210.12765), section 5; goal-conditioned GFlowNets, Roy et al. 2023
+(arXiv 2306.04620), section 4; NSGA-II by pymoo.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from problems import compositional
+from workbench.pareto import hypervolume, r2, weights
+from workbench.samplers.gflownet import objectives
+from workbench.samplers.gflownet.conditioning import Conditioning, Given
+from workbench.samplers.gflownet.policy import Policy
+from workbench.samplers.gflownet.running import Options, Run
+from workbench.samplers.gflownet.spaces import SpaceEnvironment
+from workbench.samplers.gflownet.training import LogZ
+
+Array = NDArray[np.float64]
+Texts = NDArray[np.str_]
+Sampler = Callable[[Sequence[float], int], Texts]
+"""A preference (m,) and n -> n strings."""
+
+_HIDDEN, _BATCH, _GROUP, _BINS = (128, 128), 64, 8, 50
+_RATE, _RATE_Z, _FINAL, _EPSILON, _CLIP = 1e-2, 1e-1, 0.1, 0.05, 10.0
+_NARROW = 0.98  # cosine from which on a design lies in the direction of a goal
+_KAPPA = math.log(0.2) / math.log(_NARROW)  # at that cosine a fifth of the reward is left
+_ILLEGAL = -75.0  # log reward of one that does not
+_HINDSIGHT = 0.3  # share of trajectories whose goal becomes the direction in which they went
+_BEST, _SAMPLES = 10, 128
+_DIVISIONS = {2: 10, 3: 4, 4: 3}  # of the simplex of preferences: 11, 15, 20 of them
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search left.
+
+    Args:
+        texts: All that was evaluated, in order, shape (n,).
+        Y: Its objectives, shape (n, m).
+        sample: How its policy samples; None: it has none.
+    """
+
+    texts: Texts
+    Y: Array
+    sample: Sampler | None = None
+
+
+Search = Callable[[compositional.Composition, int, int], Searched]
+"""A problem of strings, evaluations, and a seed."""
+
+
+class _Record:
+    """Evaluates strings, and keeps them."""
+
+    def __init__(self, problem: compositional.Composition) -> None:
+        self._problem = problem
+        self.texts: list[Texts] = []
+        self.Y: list[Array] = []
+
+    def __call__(self, texts: Texts) -> Array:
+        values = self._problem.evaluate_batch({"string": texts})
+        Y = np.stack([values[goal.name] for goal in self._problem.objectives], axis=1)
+        self.texts.append(texts)
+        self.Y.append(Y)
+        return Y
+
+    def searched(self, sample: Sampler | None = None) -> Searched:
+        return Searched(np.concatenate(self.texts), np.concatenate(self.Y), sample)
+
+
+# -- searches -----------------------------------------------------------------------------------------
+
+
+def by_gflownet(
+    problem: compositional.Composition, evaluations: int, seed: int, options: Options | None = None
+) -> Searched:  # fmt: skip
+    """A run as `study.optimize(fn, vectorized=True)` makes it."""
+    from workbench.samplers.batch import Outcomes
+
+    record, environment = _Record(problem), SpaceEnvironment(problem.space)
+
+    def evaluate(X: Array) -> Outcomes:
+        return Outcomes(record(_texts(environment, environment.states(X))), np.zeros(len(X)))
+
+    run = Run(problem.space, evaluate, evaluations, np.random.default_rng(seed), options or OURS)
+    while run.step():
+        pass
+    generator = torch.Generator().manual_seed(seed)
+    return record.searched(
+        lambda w, n: _texts(environment, environment.states(run.model.sample(n, generator, list(w))))
+    )  # fmt: skip
+
+
+OURS = Options(reward="values", beta=32.0)
+
+
+def by_reinforce(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
+    """MO-REINFORCE: policy gradient of the weighted sum of rewards, the mean within a preference as the baseline."""
+    record, environment = _Record(problem), SpaceEnvironment(problem.space)
+    generator = torch.Generator().manual_seed(seed)
+    conditioning = Conditioning(len(problem.objectives), bins=_BINS, repeat=_GROUP)
+    policy = _policy(environment, conditioning, generator)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=_REINFORCED)
+    steps = evaluations // _BATCH
+    for step in range(steps):
+        _anneal(optimizer, [_REINFORCED], step / steps)
+        given = conditioning.draw(_BATCH, generator)
+        drawn = policy.sample(_BATCH, generator, condition=given.encoding, keep=True)
+        R = torch.from_numpy(record(_texts(environment, drawn.ends)))
+        worth = (given.weights * R).sum(1).reshape(-1, _GROUP)
+        gain = (worth - worth.mean(1, keepdim=True)) / worth.std(1, keepdim=True).clamp(min=1e-3)
+        log_p = drawn.totals(policy.evaluate(drawn).log_pf)
+        _descend(policy, optimizer, -(gain.reshape(-1) * log_p).mean())
+    return record.searched(_sampler(policy, environment, conditioning, generator))
+
+
+_REINFORCED = 1e-3  # its rate: of 1e-2, 3e-3, 1e-3 the best on three letters
+
+
+def by_goals(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
+    """A goal-conditioned GFlowNet: the mean reward, of designs in the direction that is asked for; hindsight."""
+    record, environment = _Record(problem), SpaceEnvironment(problem.space)
+    generator = torch.Generator().manual_seed(seed)
+    m = len(problem.objectives)
+    conditioning = Conditioning(m, bins=_BINS, beta=(OURS.beta,))
+    policy = _policy(environment, conditioning, generator)
+    log_z = LogZ(conditioning.width, 0.0, generator)
+    groups = [{"params": policy.parameters(), "lr": _RATE}, {"params": log_z.parameters(), "lr": _RATE_Z}]
+    optimizer = torch.optim.Adam(groups)
+    steps = evaluations // _BATCH
+    told = round(_HINDSIGHT * _BATCH)
+    for step in range(steps):
+        _anneal(optimizer, [_RATE, _RATE_Z], step / steps)
+        given = conditioning.draw(_BATCH, generator)
+        drawn = policy.sample(_BATCH, generator, condition=given.encoding, epsilon=_EPSILON)
+        R = torch.from_numpy(record(_texts(environment, drawn.ends)))
+        went = torch.where(R[:told].sum(1, keepdim=True) > 0, R[:told], given.weights[:told])
+        aimed = torch.cat([went / went.sum(1, keepdim=True), given.weights[told:]])
+        given = conditioning.given(aimed, given.beta)
+        back = policy.sample_backward(drawn.ends, generator, condition=given.encoding)
+        loss = objectives.trajectory_balance(policy.evaluate(back), _towards(R, given), log_z(given.encoding))
+        _descend(policy, optimizer, loss)
+    return record.searched(_sampler(policy, environment, conditioning, generator))
+
+
+def _towards(R: torch.Tensor, given: Given) -> torch.Tensor:
+    """β log of the mean reward, less where the direction of rewards (n, m) is not the goal's, shape (n,)."""
+    length = R.norm(dim=1) * given.weights.norm(dim=1)
+    cosine = (R * given.weights).sum(1) / length.clamp(min=1e-12)
+    log_reward = R.mean(1).clamp(min=1e-12).log() + _KAPPA * cosine.clamp(min=1e-12).log()
+    return torch.where(cosine >= _NARROW, (given.beta * log_reward).clamp(min=_ILLEGAL), _ILLEGAL)
+
+
+def by_chance(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
+    """Uniform strings."""
+    record, environment = _Record(problem), SpaceEnvironment(problem.space)
+    X = problem.space.uniform(evaluations, np.random.default_rng(seed))
+    record(_texts(environment, environment.states(X)))
+    return record.searched()
+
+
+def by_nsga2(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
+    """pymoo's NSGA-II with 100 strings of the greatest length, the only one that it is spared to look for."""
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.problem import Problem
+    from pymoo.operators.crossover.ux import UniformCrossover
+    from pymoo.operators.mutation.pm import PolynomialMutation
+    from pymoo.operators.repair.rounding import RoundingRepair
+    from pymoo.operators.sampling.rnd import IntegerRandomSampling
+    from pymoo.optimize import minimize
+
+    letters = np.array(list(compositional.AMINO_ACIDS))
+    longest = problem.space["string"].max_length  # type: ignore[attr-defined]
+    record = _Record(problem)
+
+    class Strings(Problem):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(n_var=longest, n_obj=len(problem.objectives), xl=0, xu=len(letters) - 1, vtype=int)
+
+        def _evaluate(self, X: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
+            out["F"] = -record(np.array(["".join(letters[row.astype(int)]) for row in X]))
+
+    algorithm = NSGA2(
+        100, sampling=IntegerRandomSampling(), crossover=UniformCrossover(repair=RoundingRepair()),
+        mutation=PolynomialMutation(repair=RoundingRepair(), vtype=int), eliminate_duplicates=True,
+    )  # fmt: skip
+    minimize(Strings(), algorithm, ("n_eval", evaluations), seed=seed)
+    return record.searched()
+
+
+SEARCHES: dict[str, Search] = {
+    "gflownet": by_gflownet, "mo-reinforce": by_reinforce, "goal-conditioned": by_goals, "nsga2": by_nsga2,
+    "random": by_chance,
+}  # fmt: skip
+
+
+def _policy(environment: SpaceEnvironment, conditioning: Conditioning, generator: torch.Generator) -> Policy:
+    return Policy(environment, hidden=_HIDDEN, condition=conditioning.width, generator=generator, slope=0.01)
+
+
+def _anneal(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: float) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * (_FINAL + (1 - _FINAL) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+def _descend(policy: Policy, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(policy.parameters(), _CLIP)
+    optimizer.step()
+
+
+def _sampler(
+    policy: Policy, environment: SpaceEnvironment, conditioning: Conditioning, generator: torch.Generator
+) -> Sampler:  # fmt: skip
+    return lambda w, n: _texts(
+        environment, policy.sample(n, generator, condition=conditioning.at(w, n).encoding).ends
+    )  # fmt: skip
+
+
+def _texts(environment: SpaceEnvironment, states: torch.Tensor) -> Texts:
+    """Strings of whole states; the last token ends them."""
+    letters = np.array([*compositional.AMINO_ACIDS, ""])
+    return np.array(["".join(row) for row in letters[states.numpy()]])
+
+
+# -- measures -----------------------------------------------------------------------------------------
+
+
+def measured(problem: compositional.Composition, found: Searched) -> dict[str, float]:
+    """Hypervolume (reference 0) and R2 (ideal 1) of all that was evaluated, and the ten best for each preference.
+
+    Their mean weighted sum and mean Levenshtein distance, over an even grid of preferences; and the same of 128 samples
+    of the policy for each, where there is one.
+    """
+    m = found.Y.shape[1]
+    preferences = weights(m, _DIVISIONS[m])
+    measures = _measures(found.Y, [(found.texts, found.Y)] * len(preferences), preferences)
+    if found.sample is None:
+        return measures
+    record, drawn = _Record(problem), []
+    for w in preferences:
+        texts = found.sample(w.tolist(), _SAMPLES)
+        drawn.append((texts, record(texts)))
+    sampled = _measures(np.concatenate([Y for _, Y in drawn]), drawn, preferences)
+    return measures | {f"{name} of samples": value for name, value in sampled.items()}
+
+
+def _measures(Y: Array, offered: Sequence[tuple[Texts, Array]], preferences: Array) -> dict[str, float]:
+    m = Y.shape[1]
+    rewards, distances = [], []
+    for w, (texts, values) in zip(preferences, offered, strict=True):
+        _, first = np.unique(texts, return_index=True)
+        worth = values[first] @ w
+        best = first[np.argsort(-worth, kind="stable")[:_BEST]]
+        rewards.append(float((values[best] @ w).mean()))
+        distances.append(_spread(texts[best]))
+    front = np.unique(Y, axis=0)
+    return {
+        "hypervolume": hypervolume(front, np.zeros(m)), "R2": r2(front, np.ones(m), np.zeros(m), preferences),
+        "top-10 reward": float(np.mean(rewards)), "top-10 distance": float(np.mean(distances)),
+    }  # fmt: skip
+
+
+def _spread(texts: Texts) -> float:
+    """Mean Levenshtein distance of pairs; 0 of one alone."""
+    pairs = [(a, b) for i, a in enumerate(texts) for b in texts[:i]]
+    return float(np.mean([levenshtein(a, b) for a, b in pairs])) if pairs else 0.0
+
+
+def levenshtein(a: str, b: str) -> int:
+    """Fewest insertions, deletions and exchanges of letters from one string to the other."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, start=1):
+        above, row[0] = row[0], i
+        for j, y in enumerate(b, start=1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
+    return row[-1]
