@@ -9,7 +9,7 @@ totals       total order on 5,000 bags and 2,000 cells against a reward to the p
              many optima; with children of the best, and without
 sparse       the claim that an order thins out: exact mass of the best 1, 10, 100 of 15,625 cells after ever more
              evaluations, and how log p goes with the rank
-strings      uni- and bigrams with 2 to 4 objectives, 30,000 evaluations: a run beside MO-REINFORCE, a goal-conditioned
+strings      uni- and bigrams with 2 to 4 objectives, 10,000 evaluations: a run beside MO-REINFORCE, a goal-conditioned
              GFlowNet, NSGA-II and chance (`gflownet_rivals.py`)
 ablation     the run on three unigrams with another encoding, β, α, scalarisation, without children, without replay
 rankings     from simulated rankings of four: regret of the best shown by number of answers, beside the preference GP,
@@ -99,7 +99,7 @@ def _on_grid(grid: Grid, graph: Graph, pair: Sequence[str], ours: bool, seed: in
     return _on_front(p, rewards(ends).numpy()) | {"calls": trainer.calls + (_BEGUN if ours else 0)}
 
 
-_REPLAYED = 0.1
+_REPLAYED = 0.25
 
 
 def _on_front(p: Array, R: Array) -> Row:
@@ -196,7 +196,7 @@ def _thinned(evaluations: int, options: Options, seed: int) -> Row:
 
 # -- strings ----------------------------------------------------------------------------------------------
 
-_EVALUATIONS = 30_000
+_EVALUATIONS = 10_000
 
 
 def strings() -> Cases:

@@ -218,7 +218,7 @@ def _anneal(optimizer: torch.optim.Optimizer, rates: Sequence[float], share: flo
 
 def _descend(policy: Policy, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(policy.parameters(), _CLIP)
     optimizer.step()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -211,6 +212,30 @@ def test_objectives_call_for_the_same_number_of_rewards(objective: Objective) ->
     for _ in range(4):
         trainer.step()
     assert trainer.calls == 32 + 3 * 24
+
+
+def test_children_are_asked_for_and_what_is_replayed_is_not() -> None:
+    """Of 32 trajectories 16 are drawn, 8 lead to members of the archive, 8 to children of it."""
+    bred = []
+
+    def breed(first: torch.Tensor, second: torch.Tensor, g: torch.Generator) -> torch.Tensor:
+        bred.append(torch.maximum(first, second))
+        return bred[-1]
+
+    trainer = made("tb", 2, replayed=0.25)
+    with pytest.raises(InvalidValueError, match="bred="):
+        Trainer(trainer.policy, trainer._rewards, Settings(bred=0.25), generator(0))
+    settings = replace(trainer.settings, bred=0.25)
+    whole = Trainer(trainer.policy, trainer._rewards, settings, generator(0), archive=Archive(), breed=breed)
+    whole.step()
+    assert (whole.calls, len(bred)) == (32, 0)  # there are no parents yet
+    assert len(whole.step().ends) == 16
+    assert (whole.calls, len(bred), len(bred[0])) == (32 + 24, 1, 8)
+    assert whole.archive is not None
+    assert whole.archive.states is not None
+    seen = torch.cat([whole.archive.states, *bred])
+    worth = (utilities(2)[seen[:, 0], seen[:, 1]] / 50.0).exp().numpy()
+    assert not (worth[len(whole.archive) :, None] > worth[None, : len(whole.archive)]).all(2).any()  # children entered
 
 
 def test_swapping_objectives_and_weights_swaps_nothing_else(graph: Graph) -> None:

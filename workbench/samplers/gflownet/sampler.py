@@ -187,33 +187,31 @@ class GFlowNetSampler(BatchSampler):
         late: dict[str, Any] = {} if whole else {"warnings": (_LATE_WARNING,)}
         meta = {"answers": len(stated)} | ({} if whole else _LATE)
         why = f"drawn from a policy that keeps the order of {len(stated)} judged pairs"
-        # An answer about new trials alone would not be tied to those before: the best so far is asked about again.
-        asking = request.purpose == "question"
-        known = self._likeliest(request, policy, environment) if asking else []
-        chosen = known[: int(request.n > 1)]
-        chosen += [Proposal(x, meta, why, **late) for x in X[np.sort(first)][: request.n - len(chosen)]]
-        for fresh in range(request.n - len(chosen), 0, -1):
-            try:
-                chosen += spread_out(request, fresh, [p.x for p in chosen], why="to be judged as well")
-                break
-            except ExhaustedSpaceError:
-                if not asking:
-                    raise
-        chosen += known[int(request.n > 1) :][: request.n - len(chosen)]
-        if len(chosen) < request.n:
+        chosen = [Proposal(x, meta, why, **late) for x in X[np.sort(first)][: request.n]]
+        if len(chosen) == request.n:
+            return chosen
+        missing = request.n - len(chosen)
+        try:
+            return chosen + spread_out(request, missing, [p.x for p in chosen], why="to be judged as well")
+        except ExhaustedSpaceError:
+            if request.purpose != "question":
+                raise
+        again = self._likeliest(request, policy, environment, missing)
+        if len(chosen) + len(again) < request.n:
             raise ExhaustedSpaceError(
-                f"a question of {request.n} trials was wanted, the space has {len(chosen)}; ask about fewer"
+                f"a question of {request.n} trials was wanted, the space has {len(chosen) + len(again)}; "
+                "ask about fewer"
             )
-        return chosen
+        return chosen + again
 
-    def _likeliest(self, request: AskRequest, policy: Policy, environment: SpaceEnvironment) -> list[Proposal]:
-        """Trials that are there already, the most probable ones under the policy first, to be judged again."""
+    def _likeliest(self, request: AskRequest, policy: Policy, environment: SpaceEnvironment, n: int) -> list[Proposal]:
+        """Trials that are there already, the most probable ones under the policy, to be judged again."""
         history = request.history
         alive = history.in_state(TrialState.RUNNING, TrialState.COMPLETE) & history.placed
         rows = np.flatnonzero(alive)
         ways = policy.sample_backward(environment.states(history.X[rows]))
-        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")
-        why = "among the likeliest best so far"
+        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")[:n]
+        why = "nothing new is left: the likeliest best so far"
         return [Proposal(history.X[row], why=why, trial=int(history.numbers[row])) for row in rows[order]]
 
     def run(
