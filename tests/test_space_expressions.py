@@ -204,3 +204,35 @@ def test_any_text_parses_or_is_refused(source: str) -> None:
     for constraint in constraints:
         assert constraint.violation(columns(x=[0, 1], y=[0, 2])).shape == (2,)
         assert not np.isnan(constraint.violation(columns(x=[0, 1], y=[0, 2]))).any()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "a * b / (1 + c ** 2) <= a ** 3 - 2 * b",
+        "a - b / c >= (a + 1) ** 0.5",
+        "2 * a + b == c",
+        "-a * -b < 3 - c ** -1",
+    ],
+)
+def test_slopes_are_those_of_differences(source):
+    rng = np.random.default_rng(0)
+    columns = {name: rng.uniform(0.5, 2.0, 20) for name in "abc"}
+    (constraint,) = parse(source, "abc")
+    gap, slopes = constraint.linearised(columns)
+    sign = -1.0 if constraint.sign == ">=" else 1.0
+    left, right = (side.evaluate(columns)[0] for side in (constraint.left, constraint.right))
+    assert np.allclose(gap, sign * (left - right), rtol=1e-12)
+    assert set(slopes) == set(constraint.names)
+    for name, slope in slopes.items():
+        h = 1e-6
+        ends = [constraint.linearised(columns | {name: columns[name] + step})[0] for step in (h, -h)]
+        assert np.allclose(slope, (ends[0] - ends[1]) / (2 * h), rtol=1e-6, atol=1e-7)
+
+
+def test_inactive_rows_have_no_slope():
+    (constraint,) = parse("a * b <= 1", "ab")
+    gap, slopes = constraint.linearised({"a": np.array([np.nan, 2.0]), "b": np.array([1.0, 3.0])})
+    assert gap.tolist() == [0.0, 5.0]
+    assert slopes["a"].tolist() == [0.0, 3.0]
+    assert slopes["b"].tolist() == [0.0, 2.0]

@@ -99,6 +99,19 @@ class KnownConstraint:
         met = gap < -tolerance if self.strict else self.satisfied(columns)
         return np.asarray(met & np.isfinite(gap) & ~vacuous)
 
+    def linearised(self, columns: Mapping[str, npt.ArrayLike]) -> tuple[Array, dict[str, Array]]:
+        """Return the signed difference of the sides, <= 0 or == 0 where met, and its slope in each name, shapes (n,).
+
+        Vacuous rows have 0 for both.
+        """
+        used = {name: np.asarray(columns[name], dtype=np.float64) for name in self.names}
+        with np.errstate(all="ignore"):
+            left, right = self.left.slopes(used), self.right.slopes(used)
+        gap, _, vacuous = self._evaluate(columns)
+        sign = -1.0 if self.sign == ">=" else 1.0
+        slopes = {name: np.where(vacuous, 0.0, sign * (left.get(name, 0.0) - right.get(name, 0.0))) for name in used}
+        return np.where(vacuous, 0.0, gap), slopes
+
     def explain(self, values: Mapping[str, float]) -> str | None:
         """Return a sentence on why one point does not meet it, None if it does."""
         columns = {name: np.array([values[name]]) for name in self.names if name in values}
@@ -166,6 +179,10 @@ class Node(ABC):
         """Return the values, and the size of the terms they were summed from; shapes (n,) or ()."""
 
     @abstractmethod
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the derivative in each name that the value depends on, shapes (n,) or ()."""
+
+    @abstractmethod
     def expand(self) -> _Polynomial | None:
         """Return the exact polynomial, None if it is none or too long."""
 
@@ -182,6 +199,9 @@ class Number(Node):
 
     def evaluate(self, columns: Mapping[str, Array]) -> tuple[Array, Array]:
         return np.asarray(self.value), np.asarray(abs(self.value))
+
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        return {}
 
     def expand(self) -> _Polynomial | None:
         # The decimal literal is what was meant: 0.1 x + 0.2 x is 0.3 x.
@@ -200,6 +220,9 @@ class Name(Node):
 
     def evaluate(self, columns: Mapping[str, Array]) -> tuple[Array, Array]:
         return columns[self.name], np.abs(columns[self.name])
+
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        return {self.name: np.asarray(1.0)}
 
     def expand(self) -> _Polynomial | None:
         return {(self.name,): Fraction(1)}
@@ -222,6 +245,9 @@ class Sum(Node):
         right, right_size = self.right.evaluate(columns)
         return np.asarray(left + self.sign * right), np.asarray(left_size + right_size)
 
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        return _chained((1.0, self.left.slopes(columns)), (self.sign, self.right.slopes(columns)))
+
     def expand(self) -> _Polynomial | None:
         left, right = self.left.expand(), self.right.expand()
         return None if left is None or right is None else _add(left, right, self.sign)
@@ -243,6 +269,10 @@ class Product(Node):
         right, right_size = self.right.evaluate(columns)
         return np.asarray(left * right), np.asarray(left_size * right_size)
 
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        left, right = self.left.evaluate(columns)[0], self.right.evaluate(columns)[0]
+        return _chained((right, self.left.slopes(columns)), (left, self.right.slopes(columns)))
+
     def expand(self) -> _Polynomial | None:
         left, right = self.left.expand(), self.right.expand()
         return None if left is None or right is None else _times(left, right)
@@ -263,6 +293,10 @@ class Quotient(Node):
         left, left_size = self.left.evaluate(columns)
         right, _ = self.right.evaluate(columns)
         return np.asarray(np.divide(left, right)), np.asarray(np.divide(left_size, np.abs(right)))
+
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        left, right = self.left.evaluate(columns)[0], self.right.evaluate(columns)[0]
+        return _chained((1.0 / right, self.left.slopes(columns)), (-left / right**2, self.right.slopes(columns)))
 
     def expand(self) -> _Polynomial | None:
         left, right = self.left.expand(), self.right.expand()
@@ -287,6 +321,10 @@ class Power(Node):
         value = np.power(base, self.exponent)
         return np.asarray(value), np.asarray(np.abs(value))
 
+    def slopes(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        outer = self.exponent * np.power(self.base.evaluate(columns)[0], self.exponent - 1.0)
+        return _chained((outer, self.base.slopes(columns)))
+
     def expand(self) -> _Polynomial | None:
         base = self.base.expand()
         if base is None or self.exponent not in range(_HIGHEST_POWER + 1):
@@ -295,6 +333,15 @@ class Power(Node):
         for _ in range(int(self.exponent)):
             power = None if power is None else _times(power, base)
         return power
+
+
+def _chained(*parts: tuple[npt.ArrayLike, dict[str, Array]]) -> dict[str, Array]:
+    """Return the sum of inner derivatives, each times its outer one."""
+    total: dict[str, Array] = {}
+    for outer, inner in parts:
+        for name, slope in inner.items():
+            total[name] = np.asarray(total.get(name, 0.0) + np.asarray(outer) * slope)
+    return total
 
 
 def _add(left: _Polynomial, right: _Polynomial, sign: int) -> _Polynomial:
