@@ -24,7 +24,9 @@ from workbench.samplers.auto import TABLE
 from workbench.samplers.base import AskRequest, Screen, draw_distinct
 from workbench.trial import History
 
-SAMPLERS = ["random", "sobol", "grid", "gp", "auto", "nsga2"]
+SAMPLERS = ["random", "sobol", "grid", "gp", "auto", "nsga2", "cbo"]
+DISCRETE = ("gflownet",)  # they search levels alone
+EVERY = [*SAMPLERS, *(pytest.param(name, marks=pytest.mark.slow) for name in DISCRETE)]
 QUIET = wb.Objective("y", noise="none")
 
 KINDS = {
@@ -49,21 +51,26 @@ REFUSED = {
     "gp": {"sparse"},
     "grid": {"vector", "cube"},
     "nsga2": {"simplex", "sparse"},
+    "cbo": {"permutation", "subset", "sequence"},
+    "gflownet": {"float", "log", "simplex", "sparse", "vector", "cube"},
 }
 
 
 @pytest.fixture(autouse=True)
 def light_search(monkeypatch):
-    """What is asserted here does not depend on how hard the GP searches."""
+    """What is asserted here does not depend on how hard the GP searches, or on how long a policy is trained."""
     monkeypatch.setitem(build._SAMPLERS, "gp", functools.partial(wb.GPSampler, restarts=2, raw_samples=48))
+    monkeypatch.setitem(build._SAMPLERS, "gflownet", functools.partial(wb.GFlowNetSampler, steps=20))
 
 
 def study(sampler, space, seed=0, objective=QUIET, **options):
     return wb.create_study("s", space, [objective], sampler=sampler, seed=seed, **options)
 
 
-def plane(**options):
-    return wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)], **options)
+def plane(sampler=None, **options):
+    """Two numbers; of 26 levels each for a sampler that searches levels alone."""
+    step = 0.04 if sampler in DISCRETE else None
+    return wb.Space([wb.Float("a", 0, 1, step=step), wb.Float("b", 0, 1, step=step)], **options)
 
 
 def bowl(trial):
@@ -75,7 +82,7 @@ def fill(s, n, fn=bowl):
         s.tell(trial, fn(trial))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_every_registered_name_makes_an_equal_sampler_from_its_own_description(sampler):
     made = make_sampler(sampler)
     again = make_sampler({"name": made.name, "options": made.options()})
@@ -84,13 +91,13 @@ def test_every_registered_name_makes_an_equal_sampler_from_its_own_description(s
     assert sampler in sampler_names()
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 @pytest.mark.parametrize("kind", KINDS)
 def test_serves_every_kind_or_refuses_it_with_the_remedy(sampler, kind):
-    space = wb.Space([KINDS[kind], wb.Float("b", 0, 1)])
+    space = wb.Space([KINDS[kind], *list(plane(sampler))[1:]])
     s = study(sampler, space, budget=8)  # a start of two points, so that three asks reach the model
     if kind in REFUSED.get(sampler, ()):
-        with pytest.raises(wb.UnsupportedError, match="'sobol'"):
+        with pytest.raises(wb.UnsupportedError, match=r"'sobol'|sampler='auto'"):
             s.ask()
         assert s.trials == []
         return
@@ -102,17 +109,13 @@ def test_serves_every_kind_or_refuses_it_with_the_remedy(sampler, kind):
     assert [t.number for t in more] == [3, 4]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_exactly_n_distinct_points_inside_the_constraints(sampler, n):
+    a, b = plane(sampler)
+    d = wb.Float("d", 0, 1, step=0.04 if sampler in DISCRETE else None, when={"on": True})
     space = wb.Space(
-        [
-            wb.Float("a", 0, 1),
-            wb.Float("b", 0, 1),
-            wb.Int("c", 1, 4),
-            wb.Bool("on"),
-            wb.Float("d", 0, 1, when={"on": True}),
-        ],
+        [a, b, wb.Int("c", 1, 4), wb.Bool("on"), d],
         constraints=["a + b <= 1.1", "a * c <= 2", "b + d <= 1.4"],
     )
     s = study(sampler, space, budget=24)
@@ -127,10 +130,10 @@ def test_exactly_n_distinct_points_inside_the_constraints(sampler, n):
     assert len(keys) == 6 + n
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_same_seed_same_points_other_seed_other_points(sampler):
     def points(seed):
-        s = study(sampler, plane(), seed=seed, budget=16)
+        s = study(sampler, plane(sampler), seed=seed, budget=16)
         s.optimize(bowl, 7, progress=False)
         return [t.params for t in s.trials]
 
@@ -139,12 +142,12 @@ def test_same_seed_same_points_other_seed_other_points(sampler):
         assert points(1) != points(2)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_a_resumed_run_equals_the_uninterrupted_one(sampler, tmp_path):
-    whole = study(sampler, plane(), seed=5, budget=16)
+    whole = study(sampler, plane(sampler), seed=5, budget=16)
     whole.optimize(bowl, 9, progress=False)
     for cut in (1, 5, 8):
-        s = study(sampler, plane(), seed=5, budget=16, storage=tmp_path / f"{cut}.db")
+        s = study(sampler, plane(sampler), seed=5, budget=16, storage=tmp_path / f"{cut}.db")
         s.optimize(bowl, cut, progress=False)
         again = wb.load_study("s", storage=tmp_path / f"{cut}.db")
         again.optimize(bowl, 9 - cut, progress=False)
@@ -153,21 +156,22 @@ def test_a_resumed_run_equals_the_uninterrupted_one(sampler, tmp_path):
         ]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_fixed_values_are_kept_exactly(sampler):
-    space = wb.Space([wb.Float("a", 0, 1), wb.Categorical("k", ["p", "q"]), wb.Int("n", 1, 9)])
+    space = wb.Space([next(iter(plane(sampler))), wb.Categorical("k", ["p", "q"]), wb.Int("n", 1, 9)])
     s = study(sampler, space, budget=8)
     for i, trial in enumerate(s.ask(3)):
         s.tell(trial, float(i))
-    for trial in s.ask(3, fixed={"a": 0.123, "k": "q"}):
-        assert trial["a"] == 0.123
+    a = 0.12 if sampler in DISCRETE else 0.123
+    for trial in s.ask(3, fixed={"a": a, "k": "q"}):
+        assert trial["a"] == a
         assert trial["k"] == "q"
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_results_out_of_order_and_in_parts_lead_to_the_same_proposal(sampler):
     def run(order, parts):
-        s = study(sampler, plane(), seed=3, budget=16)
+        s = study(sampler, plane(sampler), seed=3, budget=16)
         trials = s.ask(5)
         for i in order:
             if parts:
@@ -178,7 +182,7 @@ def test_results_out_of_order_and_in_parts_lead_to_the_same_proposal(sampler):
     assert run([0, 1, 2, 3, 4], False) == run([4, 2, 0, 3, 1], False) == run([3, 1, 4, 0, 2], True)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_running_trials_are_seen(sampler):
     """On a finite space, trials asked for one by one without telling never repeat."""
     space = wb.Space([wb.Int("a", 0, 3), wb.Categorical("b", ["x", "y"])])
@@ -192,7 +196,7 @@ def test_running_trials_are_seen(sampler):
     assert len(s.trials) == 8
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_failed_infeasible_and_rejected_points_never_come_again(sampler):
     space = wb.Space([wb.Int("a", 0, 5), wb.Bool("b")])
     s = study(sampler, space, budget=8)
@@ -238,10 +242,10 @@ def test_a_record_too_large_for_the_time_is_not_even_begun():
     assert time.monotonic() - start <= 0.3 + 0.25
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_timeout_holds_and_the_fall_back_is_noted(sampler):
     wb.warm_up()
-    s = study(sampler, plane(), budget=8)
+    s = study(sampler, plane(sampler), budget=8)
     fill(s, 4)
     with pytest.warns(wb.WorkbenchWarning, match="quasi-random point instead"):
         late = s.ask(2, timeout=1e-6)
@@ -270,7 +274,13 @@ def test_the_search_returns_what_it_has_when_time_is_over(monkeypatch):
     assert trial.meta["deadline_hit"] is True
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.permutations(SAMPLERS, 2)))
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(*pair, marks=[pytest.mark.slow] if "cbo" in pair and "gp" not in pair else [])
+        for pair in itertools.permutations(SAMPLERS, 2)
+    ],
+)
 def test_takes_over_a_study_that_another_sampler_began(first, second, tmp_path):
     s = study(first, plane(), seed=2, budget=12, storage=tmp_path / "s.db")
     s.optimize(bowl, 4, progress=False)
@@ -289,9 +299,9 @@ def test_takes_over_a_study_that_another_sampler_began(first, second, tmp_path):
 # -- refusals ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", EVERY)
 def test_prefer_is_refused_by_samplers_that_would_ignore_it(sampler):
-    s = study(sampler, plane(), budget=8)
+    s = study(sampler, plane(sampler), budget=8)
     s.ask()
     with pytest.raises(wb.UnsupportedError):
         s.ask(prefer={"y": 1.0})

@@ -12,6 +12,7 @@ from workbench.plots.importance import importance, importance_table
 from workbench.plots.panels import why_empty
 from workbench.plots.parallel import parallel, parallel_table
 from workbench.plots.pareto import pareto, pareto_table
+from workbench.plots.paths import paths, paths_table
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
 from workbench.plots.swarm import swarm, swarm_table, swarm_trace
@@ -39,6 +40,8 @@ __all__ = [
     "parallel_table",
     "pareto",
     "pareto_table",
+    "paths",
+    "paths_table",
     "slice",
     "slice_table",
     "swarm",
