@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import math
+import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -12,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_pipeline import save_tiny_pipeline
 
 import workbench as wb
 from problems.design import emblem
-from problems.generative import emoji
+from problems.generative import emoji, model_hash, recipe, redraw
 from problems.generative.bundled import SIZE, WEIGHTS
 from problems.generative.network import PictureNetwork, ddim, schedule
-from problems.generative.pictures import on_shell, png
+from problems.generative.pictures import on_shell, pixels_of, png
 from problems.raters import Circular, Drifting, Exact, Lazy, Noisy, answer
 from workbench.rankings import circular_triads
 
@@ -34,6 +39,7 @@ def test_pictures_come_back_from_their_bytes() -> None:
     read = Image.open(io.BytesIO(png(pixels)))
     assert read.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(read), pixels)
+    np.testing.assert_array_equal(pixels_of(png(pixels)), pixels)
 
 
 def test_latents_are_brought_to_their_shell() -> None:
@@ -118,17 +124,10 @@ def test_the_network_fits_the_size_of_its_weights() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of diffusers, about its own insides
 def test_a_pipeline_in_a_folder_is_a_problem(tmp_path: Path) -> None:
-    from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
-
     from problems.generative import from_folder
     from problems.generative.pipeline import PipelinePictures
 
-    torch.manual_seed(0)
-    unet = UNet2DModel(
-        sample_size=8, in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(8, 16),
-        down_block_types=("DownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "UpBlock2D"), norm_num_groups=4,
-    )  # fmt: skip
-    DDIMPipeline(unet, DDIMScheduler(num_train_timesteps=50)).save_pretrained(tmp_path / "tiny")
+    save_tiny_pipeline(tmp_path / "tiny")
     problem = from_folder(tmp_path / "tiny", steps=3)
     assert problem.space.width == 192
     pixels = problem.pixels(points(2, 192))
@@ -157,6 +156,106 @@ def test_a_pipeline_in_a_folder_is_a_problem(tmp_path: Path) -> None:
     assert other.pixels(points(2, 192)).shape == (2, 8, 8, 3)
     assert told.asked == (["a cat", "a cat"], 7, "np")
     assert other.render(points(1, 192)[0]).alt == "a picture of a cat"
+
+
+@pytest.mark.slow
+def test_the_bundled_model_draws_the_very_same_picture_from_a_recipe(tmp_path: Path) -> None:
+    """By the function and by the shell, whatever batch it was drawn in; another model or picture is refused."""
+    picture = emoji(steps=3).render_batch(points(2))[1]
+    written = json.loads(json.dumps(recipe({"kind": "bundled", "steps": 3}, points(2)[1], picture, 7)))
+    assert written["model"]["sha256"] == hashlib.sha256(WEIGHTS.read_bytes()).hexdigest()
+    assert (written["seed of the study"], written["versions"]["torch"]) == (7, torch.__version__)
+    assert redraw(written) == picture
+    source, target = tmp_path / "recipe.json", tmp_path / "again.png"
+    source.write_text(json.dumps(written))
+    done = subprocess.run(
+        [sys.executable, "-m", "problems.generative", str(source), str(target)], check=True, capture_output=True
+    )
+    assert done.stderr == b""
+    assert target.read_bytes() == picture.data
+    other = written | {"model": written["model"] | {"sha256": "0" * 64}}
+    with pytest.raises(wb.ProblemError, match=r"another one than that of the recipe.*expected 000000000000"):
+        redraw(other)
+    nudged = [z + 0.1 for z in written["parameters"]["z"]]
+    with pytest.raises(wb.ProblemError, match=r"draws another picture.*the same versions"):
+        redraw(written | {"parameters": {"z": nudged}})
+    with pytest.raises(wb.ProblemError, match=r"draws another picture.*torch 0\.1"):
+        redraw(written | {"parameters": {"z": nudged}, "versions": written["versions"] | {"torch": "0.1"}})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of diffusers, about its own insides
+def test_a_pipeline_draws_the_very_same_picture_from_a_recipe_wherever_it_lies(tmp_path: Path) -> None:
+    from problems.generative import from_folder
+
+    save_tiny_pipeline(tmp_path / "tiny")
+    picture = from_folder(tmp_path / "tiny", steps=3).render(points(1, 192)[0])
+    model = {"kind": "folder", "folder": str(tmp_path / "tiny"), "prompt": "", "steps": 3}
+    written = json.loads(json.dumps(recipe(model, points(1, 192)[0], picture, None)))
+    assert redraw(written) == picture
+    (tmp_path / "tiny").rename(tmp_path / "moved")
+    with pytest.raises(wb.ProblemError, match="no model lies in"):
+        redraw(written)
+    assert redraw(written, tmp_path / "moved").data == picture.data
+    save_tiny_pipeline(tmp_path / "other", seed=1)
+    with pytest.raises(wb.ProblemError, match="another one than that of the recipe"):
+        redraw(written, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({}, "without 'format'"), ({"format": "x", "model": 3}, "expected a recipe"),
+     ({"format": "other", "model": {"kind": "bundled", "steps": 3, "sha256": ""}, "pixels": "",
+       "parameters": {"z": [0.0]}}, "got 'other' of 'bundled'")],
+)  # fmt: skip
+def test_what_is_no_recipe_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(wb.ProblemError, match=words):
+        redraw(given)
+
+
+def test_the_hash_of_a_folder_is_of_all_that_is_loaded_from_it(tmp_path: Path) -> None:
+    (tmp_path / "unet").mkdir()
+    for name, text in (("model_index.json", "{}"), ("unet/a.safetensors", "weights"), ("notes.md", "mine")):
+        (tmp_path / name).write_text(text)
+    before = model_hash(tmp_path)
+    (tmp_path / "notes.md").write_text("changed")
+    assert model_hash(tmp_path) == before
+    (tmp_path / "unet" / "a.safetensors").write_text("Weights")
+    after = model_hash(tmp_path)
+    (tmp_path / "unet" / "a.safetensors").rename(tmp_path / "a.safetensors")
+    assert len({before, after, model_hash(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ({"_class_name": "DDIMPipeline", "unet": ["os", "system"]}, r"code of its own.*\{'unet': 'os'\}"),
+        ({"_class_name": ["mine", "Pipeline"], "unet": ["diffusers", "UNet2DModel"]}, "code of its own"),
+        ({"unet": ["diffusers", "UNet2DModel"]}, "cannot be read"),
+        (["x"], "cannot be read"),
+    ],
+)
+def test_a_folder_that_brings_its_own_code_is_refused_before_anything_is_loaded(
+    tmp_path: Path, index: Any, words: str
+) -> None:
+    from problems.generative import from_folder
+
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(wb.ProblemError, match=words):
+        from_folder(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of diffusers, about its own insides
+def test_weights_that_are_pickled_are_not_read(tmp_path: Path) -> None:
+    from problems.generative import from_folder
+
+    save_tiny_pipeline(tmp_path)
+    weights = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    torch.save({}, weights.with_suffix(".bin"))
+    with pytest.raises(wb.ProblemError, match="Only weights in safetensors files are read"):
+        from_folder(tmp_path)
 
 
 def test_an_emblem_is_a_drawing_of_its_parameters() -> None:

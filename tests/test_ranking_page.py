@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import workbench as wb
-from problems.generative import emoji
-from ui.gallery import Gallery, Order, Source
+from problems.generative import emoji, model_hash, redraw
+from ui.gallery import Gallery, Order, Source, load
 from ui.model_process import Render
 from ui.presenters import ranking
 from workbench.errors import FeedbackError, ProblemError
@@ -119,6 +122,37 @@ def test_raters_take_back_their_own(study: wb.Study) -> None:
     assert [entry.rater for entry in study.feedback.standing] == ["lee"]
 
 
+def test_of_two_raters_at_one_question_the_second_is_refused_and_nothing_is_lost(study: wb.Study) -> None:
+    at, ids = shown(study)
+    ranking.act(study, {"kind": "order", "groups": [[ids[0]]], "question": at}, "kim")
+    with pytest.raises(FeedbackError, match="answered already"):
+        ranking.act(study, {"kind": "order", "groups": [[ids[1]]], "question": at}, "lee")
+    at, other = shown(study)
+    ranking.act(study, {"kind": "same", "question": at}, "lee")
+    given = ranking.answers(study)
+    assert [(entry.rater, entry.groups) for entry in given] == [("kim", ((ids[0],),)), ("lee", (tuple(sorted(other)),))]
+    assert set(study.feedback.consistency()) == {"kim", "lee"}
+
+
+@pytest.mark.parametrize("k", [2, 4])
+def test_over_twenty_questions_no_position_is_where_the_best_so_far_stands(study: wb.Study, k: int) -> None:
+    """What was shown before and comes again beside new ones, and the oldest trial: each stands everywhere as often."""
+    again, oldest, seen = [], [], set[int]()
+    for _ in range(20):
+        at, ids = shown(study, k)
+        again += [place for place, n in enumerate(ids) if n in seen and not seen.issuperset(ids)]
+        oldest.append(ids.index(min(ids)))
+        seen |= set(ids)
+        best = min(ids, key=lambda n: float(np.square(study.trial(n)["z"] - 0.5).sum()))
+        do(study, "order", [best], question=at)
+    for found, least in ((oldest, 20), (again, 8)):
+        assert len(found) >= least
+        assert set(found) == set(range(k))
+        # Binomial: 3.5 standard deviations above a share of 1 / k would be a habit.
+        most = len(found) / k + 3.5 * (len(found) * (1 / k) * (1 - 1 / k)) ** 0.5
+        assert max(found.count(place) for place in range(k)) < most
+
+
 def test_the_strip_and_the_favourite_say_what_the_answers_say(study: wb.Study) -> None:
     assert (ranking.strip(study), ranking.favourite(study)) == ([], None)
     at, ids = shown(study)
@@ -129,7 +163,7 @@ def test_the_strip_and_the_favourite_say_what_the_answers_say(study: wb.Study) -
     assert [(f.label, f.trial) for f in ranking.strip(study)] == [
         ("Start", ids[0]), ("Round 1", ids[2]), ("Round 2", ids[2])
     ]  # fmt: skip
-    assert ranking.favourite(study) == (ids[2], ["You put it first in 1 of the 1 round that showed it."])
+    assert ranking.favourite(study) == (ids[2], ["You put it first in the one round that showed it."])
     a, b, c, d = ids
     log = study.feedback
     for groups in ([[c], [a]], [[b], [c]], [[c], [b]]):
@@ -207,10 +241,38 @@ def test_a_picture_that_fails_is_said_and_tried_again() -> None:
     assert [one.order for one in process.open()] == [Order(({"i": 0},), True), Order(({"i": 0},))]
 
 
-def test_a_source_is_read_from_the_record_with_care() -> None:
+def test_a_source_is_read_from_the_record_with_care(tmp_path: Path) -> None:
     assert Source.of({}) is None
     assert Source.of({"pictures": {"kind": "os.system"}}) is None
     assert Source.of({"pictures": {"kind": "folder", "folder": "/x", "steps": 5}}) == Source("folder", "/x", "", 5)
+    assert Source.of({"pictures": asdict(Source.bundled())}) == Source(sha256=model_hash())
+    with pytest.raises(ProblemError, match="no pipeline lies in"):
+        Source.pipeline(str(tmp_path))
+
+
+def test_a_model_that_has_changed_since_the_study_began_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text("{}")
+    source = Source.pipeline(str(tmp_path))
+    (tmp_path / "model_index.json").write_text("[]")
+    with pytest.raises(ProblemError, match="has changed since the study began"):
+        load(source)
+    with pytest.raises(ProblemError, match="that comes along has changed"):
+        load(Source(sha256="0" * 64))
+
+
+@pytest.mark.slow
+def test_a_picture_that_was_judged_is_redrawn_from_its_recipe(study: wb.Study) -> None:
+    """From the record alone: the study's note of its model, the trial's latent, the picture that was stored."""
+    problem = emoji(steps=3)
+    study = wb.create_study("s", problem.space, problem.objectives, sampler="rank_sgd", seed=5)
+    assert not ranking.redrawable(study)
+    study.annotate(attrs={"pictures": asdict(replace(Source.bundled(), steps=3))})
+    question = study.feedback.next_question(2)
+    question.pictures(problem.render)
+    for trial in question.trials:
+        written = json.loads(json.dumps(ranking.recipe(study, trial.number)))
+        assert redraw(written) == study.feedback.picture(trial)
+        assert written["seed of the study"] == 5
 
 
 @pytest.mark.slow

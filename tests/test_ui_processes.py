@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import threading
@@ -41,7 +42,9 @@ def load_slowly() -> SlowModel:
     return SlowModel()
 
 
-def load_never() -> SlowModel:
+def load_never(noted: Path) -> SlowModel:
+    with noted.open("a") as file:
+        file.write("tried\n")
     raise OSError("the weights are not there")
 
 
@@ -94,12 +97,14 @@ def test_queued_and_running_orders_can_be_cancelled(model: ModelProcess) -> None
     assert model.wait(last, SOON).state == "done"
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_orders() -> None:
-    model = ModelProcess(load_never)
+def test_a_model_that_cannot_be_loaded_fails_its_orders_and_is_tried_again_for_new_ones(tmp_path: Path) -> None:
+    model = ModelProcess(functools.partial(load_never, tmp_path / "tries"))
     try:
-        failed = model.wait(model.submit(("sleep", 0)), SOON)
-        assert failed.state == "failed"
-        assert "the weights are not there" in failed.error
+        for tries in (1, 2):
+            failed = model.wait(model.submit(("sleep", 0)), SOON)
+            assert failed.state == "failed"
+            assert "the weights are not there" in failed.error
+            assert (tmp_path / "tries").read_text().count("tried") == tries
     finally:
         model.close()
 

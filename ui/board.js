@@ -60,6 +60,7 @@ class Board {
     const shown = JSON.stringify({ ...data, draft: null }) // nothing moves once it is drawn
     if (!this.dragging && (shown !== this.shown || again)) this.draw()
     this.shown = shown
+    if (fresh && this.element.getBoundingClientRect().top < 0) this.element.scrollIntoView() // a new question is seen whole
   }
 
   look() { // again and again: nothing comes back while nothing has changed
@@ -377,7 +378,7 @@ class Board {
     return el('div', { class: 'keys' }, one(n > 2 ? ['1', '…', String(n)] : ['1', '2'], this.data.mode === 'pair' ? 'better' : 'next best'), ...tie,
       ...(wide ? [] : [one(['←', '→'], 'move')]), one(['⌫'], 'take back', () => this.back()), one(['Space'], 'look closer', () => this.closer(id())),
       one(['P'], 'keep', () => this.act('keep', [[id()], ...this.groups])), one(['M'], 'more like this', () => this.act('more', [[id()]])),
-      ...(wide ? [one(['N'], 'none will do', () => this.act('none')), one(['0'], 'all the same', () => this.act('same')), one(['?'], 'can’t tell', () => this.act('cannot'))] : []))
+      ...(wide ? [one(['N'], 'none will do', () => this.act('none')), one(['0'], 'all the same', () => this.act('same')), one(['?'], 'can’t tell', () => this.act('cannot')), one(['S'], 'skip', () => this.act('skip'))] : []))
   }
   foot() {
     const { data } = this

@@ -24,6 +24,7 @@ from workbench.errors import ProblemError
 from workbench.problem import Rendered
 
 KEPT = 300  # pictures that are kept
+SEEDS = 8  # picture files whose latents are kept
 COARSE = 3  # steps of a coarse picture
 CHUNK = 2  # whole pictures of one order that are needed now
 SIDE = 32  # pixels of the bundled model's pictures
@@ -39,12 +40,35 @@ class Source:
         folder: Where a pipeline lies.
         prompt: What it is told to draw.
         steps: Of denoising.
+        sha256: What the model must be, as `problems.generative.model_hash` gives it; "" for any.
     """
 
     kind: str = "bundled"
     folder: str = ""
     prompt: str = ""
     steps: int = 12
+    sha256: str = ""
+
+    @classmethod
+    def bundled(cls) -> Source:
+        """The model that comes along."""
+        from problems.generative import model_hash
+
+        return cls(sha256=model_hash())
+
+    @classmethod
+    def pipeline(cls, folder: str, prompt: str = "") -> Source:
+        """A pipeline in a folder.
+
+        Raises:
+            ProblemError: if none lies there.
+        """
+        from problems.generative import model_hash
+
+        place = str(Path(folder).expanduser())
+        if not (Path(place) / "model_index.json").is_file():
+            raise ProblemError(f"no pipeline lies in {folder}: expected a folder with a model_index.json in it")
+        return cls("folder", place, prompt, 20, model_hash(place))
 
     @classmethod
     def of(cls, attrs: Mapping[str, Any]) -> Source | None:
@@ -53,8 +77,9 @@ class Source:
         if not isinstance(noted, Mapping) or noted.get("kind") not in ("bundled", "folder"):
             return None
         return cls(
-            noted["kind"], str(noted.get("folder", "")), str(noted.get("prompt", "")), int(noted.get("steps", 12))
-        )
+            noted["kind"], str(noted.get("folder", "")), str(noted.get("prompt", "")), int(noted.get("steps", 12)),
+            str(noted.get("sha256", "")),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +131,21 @@ def _pixels(data: bytes) -> Any:
 
 
 def load(source: Source) -> Model:
-    """Load the model; in its process."""
-    if source.kind == "folder":
-        from problems.generative import from_folder
+    """Load the model; in its process.
 
+    Raises:
+        ProblemError: if it is another model than the source says.
+    """
+    from problems.generative import emoji, from_folder, model_hash
+
+    folder = source.folder if source.kind == "folder" else None
+    if source.sha256 and model_hash(folder) != source.sha256:
+        raise ProblemError(
+            f"the model {'that comes along' if folder is None else f'in {folder}'} has changed since the study began; "
+            "its pictures would be others. Put the old one back, or begin a new study"
+        )
+    if folder is not None:
         return PictureModel(from_folder(Path(source.folder), prompt=source.prompt or None, steps=source.steps))
-    from problems.generative import emoji
-
     problem = emoji(steps=source.steps)
     problem.render_batch([{"z": np.ones(problem.space.width)}])  # the libraries are loaded by the first picture
     return PictureModel(problem)
@@ -137,6 +170,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._pictures: dict[bytes, _Picture] = {}
         self._orders: dict[int, tuple[tuple[bytes, ...], bool, bool]] = {}  # keys, coarse, ahead
+        self._latents: dict[bytes, Any] = {}  # of picture files, by their hash
 
     @property
     def loaded(self) -> bool:
@@ -200,7 +234,21 @@ class Gallery:
         Raises:
             ProblemError: if the file is no picture.
         """
-        return self._made(Invert(data), seconds)
+        key = hashlib.sha256(data).digest()
+        if key not in self._latents:
+            self._latents[key] = self._made(Invert(data), seconds)
+            while len(self._latents) > SEEDS:
+                del self._latents[next(iter(self._latents))]
+        return self._latents[key]
+
+    def drawn(self, params: Params, seconds: float = 60.0) -> Rendered:
+        """One picture, waited for.
+
+        Raises:
+            ProblemError: if it cannot be drawn.
+        """
+        picture: Rendered = self._made(Order((params,)), seconds)[0]
+        return picture
 
     def space(self, seconds: float = 300.0) -> Any:
         """The space of the model."""

@@ -209,19 +209,22 @@ class ModelProcess:
                     self._now, self._doomed = None, False
                 self._wake.notify_all()
         elif isinstance(event, Raised):
-            self._gone(f"The model could not be loaded: {event.message or event.type_name}.")
+            self._gone(f"The model could not be loaded: {event.message or event.type_name}.", final=True)
         elif isinstance(event, Died):
             code = "" if event.exitcode is None else f" (exit code {event.exitcode})"
             self._gone(f"The process of the model ended by itself{code}. It is started again.")
 
-    def _gone(self, why: str) -> None:
-        """Note that there is no process any more: what was being rendered has failed, the queue goes on."""
+    def _gone(self, why: str, *, final: bool = False) -> None:
+        """Note that there is no process any more: what was being rendered has failed, the queue goes on.
+
+        Where the model could not be loaded for a reason that stays (`final`), all of the queue fails.
+        """
         with self._wake:
             if self._now is not None:
                 self._end(self._now, "cancelled" if self._doomed else "failed", error="" if self._doomed else why)
             elif not self._loaded:
                 self._crashes += 1
-            if self._crashes >= GIVE_UP:
+            if self._crashes >= GIVE_UP or final:
                 for number in self._queue:
                     self._end(number, "failed", error=why)
                 self._queue.clear()

@@ -30,6 +30,18 @@ def png(pixels: Pixels) -> bytes:
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in parts)
 
 
+def pixels_of(data: bytes) -> Pixels:
+    """The pixels (h, w, 3) of a PNG that `png` wrote."""
+    parts, at = dict[bytes, bytes](), len(_SIGNATURE)
+    while at < len(data):
+        (size,) = struct.unpack_from(">I", data, at)
+        parts[data[at + 4 : at + 8]] = data[at + 8 : at + 8 + size]
+        at += size + 12  # with its length, its kind and its check
+    width, height = struct.unpack_from(">II", parts[b"IHDR"])
+    rows = np.frombuffer(zlib.decompress(parts[b"IDAT"]), np.uint8).reshape(height, 1 + 3 * width)
+    return np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8).reshape(height, width, 3)
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

@@ -1,8 +1,8 @@
 """The door to a diffusion pipeline that `diffusers` reads from a local folder.
 
-Nothing is loaded from anywhere but the folder, and only from safetensors files. Two kinds of pipelines are served:
-those that are called with `latents=` (Stable Diffusion and its relatives), and those that are a U-Net and a scheduler,
-which are denoised here by deterministic DDIM steps.
+Nothing is loaded from anywhere but the folder, only from safetensors files, and no code that the folder names. Two
+kinds of pipelines are served: those that are called with `latents=` (Stable Diffusion and its relatives), and those
+that are a U-Net and a scheduler, which are denoised here by deterministic DDIM steps.
 
 Symbols: b pictures, c channels, s sides of a latent.
 """
@@ -10,6 +10,7 @@ Symbols: b pictures, c channels, s sides of a latent.
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
+
+
+_LIBRARIES = ("diffusers", "transformers", None)  # None: a part that is left out
 
 
 @dataclass(frozen=True)
@@ -126,17 +130,21 @@ def from_folder(
         device: Where to compute.
         options: Further keyword arguments of the pipeline's call, such as guidance_scale=0.
     Raises:
-        ProblemError: if there is no pipeline, or one that has no latents of a fixed size.
+        ProblemError: if there is no pipeline, one that needs code or weights that are not safe to load, or one that has
+            no latents of a fixed size.
     """
+    path = Path(folder)
+    _check(path)
     from diffusers import DiffusionPipeline
 
-    path = Path(folder)
-    if not (path / "model_index.json").is_file():
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(str(path), local_files_only=True, use_safetensors=True).to(device)
+    except (OSError, ValueError, ImportError, AttributeError) as error:
+        said = str(error).strip().partition("\n")[0]
         raise ProblemError(
-            f"expected a folder that diffusers saved, with a model_index.json; there is none in {path}. "
-            "Write one with pipeline.save_pretrained(folder, safe_serialization=True)"
-        )
-    pipeline = DiffusionPipeline.from_pretrained(str(path), local_files_only=True, use_safetensors=True).to(device)
+            f"the pipeline in {path} could not be loaded: {said}. Only weights in safetensors files are read; "
+            "write them with pipeline.save_pretrained(folder, safe_serialization=True)"
+        ) from error
     pipeline.set_progress_bar_config(disable=True)
     unet = getattr(pipeline, "unet", None)
     side = None if unet is None else unet.config.sample_size
@@ -149,3 +157,29 @@ def from_folder(
     return PipelinePictures(
         path.name, pipeline, shape, prompt, steps, options, f"{type(pipeline).__name__} in {path.name}"
     )
+
+
+def _check(path: Path) -> None:
+    """Refuse a folder that holds no pipeline, or names a module to import that is none of the two known libraries.
+
+    Raises:
+        ProblemError: for either.
+    """
+    index = path / "model_index.json"
+    if not index.is_file():
+        raise ProblemError(
+            f"expected a folder that diffusers saved, with a model_index.json; there is none in {path}. "
+            "Write one with pipeline.save_pretrained(folder, safe_serialization=True)"
+        )
+    try:
+        listed = json.loads(index.read_text())
+        parts = {name: one[0] for name, one in listed.items() if isinstance(one, list)}
+        whole = listed["_class_name"]
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ProblemError(f"the model_index.json in {path} cannot be read: {error}") from error
+    strange = {name: library for name, library in parts.items() if library not in _LIBRARIES}
+    if strange or not isinstance(whole, str):
+        raise ProblemError(
+            f"the pipeline in {path} brings code of its own ({strange or whole}), which is not run; served are "
+            "pipelines whose parts come from diffusers and transformers"
+        )

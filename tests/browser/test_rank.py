@@ -23,6 +23,7 @@ from browser.ranking import (
     pictures,
     places,
     ready,
+    turn,
 )  # fmt: skip
 from problems.generative import emoji
 from ui.drafts import Drafts
@@ -130,9 +131,14 @@ def test_pairs_and_best_and_worst(study: wb.Study, server: Server, browser: Brow
     choose(browser, "rank_size", "2")
     assert len(numbers(browser)) == 2
     orders = []
-    for _ in range(3):
-        ids = numbers(browser)
-        answer(browser, "1")
+    for by_mouse in (False, True, False):
+        ids, before = numbers(browser), turn(browser)
+        if by_mouse:
+            board(browser, "return r.querySelector('.card .face')").click()
+            browser.until(lambda before=before: turn(browser) != before)
+            ready(browser)
+        else:
+            answer(browser, "1")
         last = ranking.answers(study)[-1]
         orders.append(last.groups[0][0] == ids[0] and set(last.of) == set(ids))
     assert orders == [True] * 3
@@ -175,6 +181,38 @@ def test_a_rater_with_a_target_is_followed_and_takes_it_along(
     stored = study.feedback.picture(kept)
     assert stored is not None
     assert emoji(steps=recipe["model"]["steps"]).render({"z": np.array(recipe["parameters"]["z"])}).data == stored.data
+
+
+def test_eight_pictures_by_keys_alone_and_by_dragging(study: wb.Study, server: Server, browser: Browser) -> None:
+    """A full order with a tie by keys alone; then one by the mouse, where a picture is dropped onto another's place."""
+    browser.open(f"{server.url}/rank?study={NAME}")
+    ready(browser)
+    choose(browser, "rank_size", "8")  # which scrolls to the foot of the page
+    answer(browser, "s")
+    top = board(browser, "return r.querySelector('.top').getBoundingClientRect().top")
+    assert 0 <= top < 120  # a new question is seen from its top on, wherever the page was scrolled to
+    last = board(browser, "return r.querySelector('.card:last-child').getBoundingClientRect().bottom")
+    assert last <= browser.driver.execute_script("return window.innerHeight")
+    ids = numbers(browser)
+    for key in "38t1475t26":
+        browser.press(key)
+    assert places(browser) == ["2nd", "5th", "Best", "3rd", "4th", "6th", "4th", "Best"]
+    answer(browser, ENTER)
+    given = ranking.answers(study)[-1]
+    assert given.kind == "rank"
+    order = ((2, 7), (0,), (3,), (4, 6), (1,), (5,))
+    assert [set(group) for group in given.groups] == [{ids[i] for i in group} for group in order]
+    ids = numbers(browser)
+    assert len(ids) == 8
+    drag(browser, ".card:nth-child(2) .face", ".card:nth-child(5)")
+    drag(browser, ".card:nth-child(7) .face", ".card:nth-child(2)")
+    drag(browser, ".card:nth-child(1) .face", ".card:nth-child(4)")
+    assert places(browser) == ["3rd", "2nd", "", "", "", "", "Best", ""]
+    answer(browser, ENTER)
+    given = ranking.answers(study)[-1]
+    assert (given.kind, given.groups) == ("best", ((ids[6],), (ids[1],), (ids[0],)))
+    answer(browser, "s")  # for whoever comes after
+    choose(browser, "rank_size", "6")
 
 
 @pytest.mark.parametrize(("mode", "width"), [("light", 1400), ("dark", 1400), ("narrow", 800)])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import streamlit as st
 
 from ui import state, widgets
 from ui.presenters import ranking, words
+from ui.taking import take_along
 from workbench.study import Study
 
 
@@ -28,7 +28,12 @@ def draw() -> None:
                 widgets.go("rank", name)
     else:
         best = ranking.favourite(study)
-        st.caption("What you liked best after each round." if best is None else words.plain(" ".join(best[1])))
+        if best is not None:
+            st.markdown("### Your favourite so far")
+            st.caption(words.plain(" ".join(best[1])))
+            _grid(study, [("Favourite", best[0])], "favourite")
+        st.markdown("### From the start to now")
+        st.caption("What you liked best after each round.")
         _grid(study, [(frame.label, frame.trial) for frame in frames], "strip")
     kept = ranking.kept_numbers(study)
     if kept:
@@ -48,29 +53,13 @@ def _one(study: Study, label: str, number: int, key: str) -> None:
     picture = study.feedback.picture(number)
     if picture is not None:
         st.image(picture.data, alt=f"{label}: {picture.alt}", width="stretch")
-    recipe = ranking.recipe(study, number, study.attrs.get("pictures"))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{words.plain(label)}**")
         st.space("stretch")
         with st.popover("Take along", key=f"{key}_take"):
-            if picture is not None:
-                ending = picture.mime.partition("/")[2].partition("+")[0]
-                st.download_button("Picture", picture.data, f"{label}.{ending}".lower(), picture.mime,
-                                   on_click="ignore", key=f"{key}_picture")  # fmt: skip
-            st.download_button("Recipe", json.dumps(recipe), f"{label}.json".lower(), "application/json",
-                               on_click="ignore", key=f"{key}_recipe")  # fmt: skip
-            st.caption("The recipe draws the very same picture again.")
-            if st.toggle("Show the recipe", key=f"{key}_show"):
-                shown = {**recipe, "parameters": {k: _short(v) for k, v in recipe["parameters"].items()}}
-                st.json(shown)
+            take_along(study, number, label, key)
             if key.startswith("kept"):
                 st.button("Let it go", key=f"{key}_drop", on_click=ranking.keep, args=(study, number))
-
-
-def _short(value: object) -> object:
-    return (
-        [*value[:8], f"and {len(value) - 8:,} more numbers"] if isinstance(value, list) and len(value) > 12 else value
-    )
 
 
 draw()

@@ -15,6 +15,7 @@ import streamlit as st
 from ui import board, state, widgets
 from ui.gallery import Gallery, Source, gallery, thumbnail
 from ui.presenters import ranking, words
+from ui.taking import take_along
 from workbench.errors import WorkbenchError
 from workbench.problem import Rendered
 from workbench.study import Study
@@ -45,8 +46,8 @@ def draw() -> None:
                 widgets.go("run", name)
         return
     widgets.flash()
+    _recall(study)
     _round(name)
-    _options(study)
 
 
 @st.fragment
@@ -59,9 +60,13 @@ def _round(name: str) -> None:
     except WorkbenchError as error:
         st.error("**There is no next question.** " + words.plain(str(error)), icon=":material/error:")
         st.caption("Everything that you have answered is kept.")
+        _options(study)
         return
     data = _data(study, question, pictures)
     board.draw(data, _acted, _drafted)
+    with st.container(horizontal=True):
+        _options(study)
+        _favourite(study)
     if question is not None:
         _settle(study, question, pictures, data)
 
@@ -115,7 +120,7 @@ def _data(study: Study, question: Question | None, pictures: Gallery | None) -> 
         "closed": study.frozen, "waiting": any(card["state"] in ("waiting", "coarse") for card in cards),
         "refused": state.get(TROUBLE, ("", 0))[1], "retry": bool(failed),
         "trouble": widgets.FROZEN if study.frozen else state.get(TROUBLE, ("", 0))[0]
-        or (failed and "A picture could not be drawn. You can skip this question."),
+        or (failed and f"{failed} You can skip this question, or try again."),
     }  # fmt: skip
 
 
@@ -200,6 +205,25 @@ def _drafted() -> None:
         state.drafts().put(_draft_key(state.study(name)), kept)
 
 
+def _favourite(study: Study) -> None:
+    best = ranking.favourite(study)
+    if best is not None:
+        with st.popover("Take your favourite along", icon=":material/download:", key="favourite_take"):
+            take_along(study, best[0], "Favourite", "favourite")
+
+
+def _recall(study: Study) -> None:
+    """After a reload a tab asks whom it asked before, and in the same way."""
+    if state.get(RATER) is None:
+        kept = state.drafts().get(_asked_key(study)) or {}
+        for key, value in ((PER_ROUND, 6), (MODE, "order"), (RATER, "")):
+            state.put(key, kept.get(key, value))
+
+
+def _asked_key(study: Study) -> str:
+    return f"how {study.name} is asked in {state.tab()}"
+
+
 def _options(study: Study) -> None:
     with st.popover("How you are asked", icon=":material/tune:", key="rank_options"):
         size = st.segmented_control("Pictures a round", SIZES, default=int(state.get(PER_ROUND, 6)), key="rank_size",
@@ -213,6 +237,7 @@ def _options(study: Study) -> None:
         state.put("resize", size != state.get(PER_ROUND, 6))
         for key, value in zip((PER_ROUND, MODE, RATER), wanted, strict=True):
             state.put(key, value)
+        state.drafts().put(_asked_key(study), dict(zip((PER_ROUND, MODE, RATER), wanted, strict=True)))
         state.put(TURN, state.get(TURN, 0) + 1)
         st.rerun()
 

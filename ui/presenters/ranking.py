@@ -67,7 +67,8 @@ def favourite(study: Study) -> tuple[int, list[str]] | None:
         return None
     shown = [entry for entry in given if best in entry.of and entry.kind in ORDERING]
     won = sum(first(entry) == best for entry in shown)
-    said = [f"You put it first in {won} of the {count(len(shown), 'round')} that showed it."]
+    rounds = "the one round" if won == len(shown) == 1 else f"{won} of the {count(len(shown), 'round')}"
+    said = [f"You put it first in {rounds} that showed it."]
     tried, lost = challenges(given)
     if tried >= FEW:
         said.append(f"New ones have beaten your favourite in {lost} of {count(tried, 'round')}.")
@@ -216,20 +217,23 @@ def kept_numbers(study: Study) -> list[int]:
     return [trial.number for trial in study.trials if KEPT in trial.tags]
 
 
-def recipe(study: Study, number: int, model: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What it takes to draw a picture again: the model and its parameters."""
-    trial = study.trial(number)
-    return {
-        "study": study.name, "picture": number, "model": dict(model or {}), "parameters": plain(trial.params),
-        "seed of the study": study.history().seed,
-        "again": "problems.generative.emoji().render(parameters)" if (model or {}).get("kind") == "bundled"
-        else "problems.generative.from_folder(folder, prompt=prompt).render(parameters)" if model else "",
-    }  # fmt: skip
+def redrawable(study: Study) -> bool:
+    """Is it known what draws the pictures of a study?"""
+    return isinstance(study.attrs.get("pictures"), Mapping)
 
 
-def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON holds them."""
-    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in params.items()}
+def recipe(study: Study, number: int) -> dict[str, Any]:
+    """What it takes to draw a picture of a study that is `redrawable` again.
+
+    Raises:
+        ProblemError: if the folder of its model is gone and the study does not note the model's hash.
+    """
+    from problems.generative import recipe as written
+
+    picture = study.feedback.picture(number)
+    assert picture is not None
+    made = written(study.attrs["pictures"], study.trial(number).params, picture, study.history().seed)
+    return {"study": study.name, "picture": number, **made}
 
 
 def lines(params: Mapping[str, Any], values: Mapping[str, float]) -> list[list[str]]:

@@ -1,0 +1,140 @@
+"""Where pictures come from and where they go: a folder, a picture of one's own, files and recipes to take along."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import workbench as wb
+from browser.driving import Browser, Server
+from browser.ranking import ENTER, answer, board, numbers, pictures, ready
+from problems.generative import emoji, from_folder, model_hash, redraw
+from problems.generative.pictures import png
+from ui.board import source
+from ui.presenters import ranking
+from workbench.build import list_studies
+from workbench.storage import Storage
+
+pytest.importorskip("diffusers")
+from tiny_pipeline import save_tiny_pipeline
+
+
+def begin_from(server: Server, browser: Browser, label: str) -> None:
+    """Open the dialog and say where the pictures come from."""
+    browser.open(server.url)
+    browser.click("rank_pictures")
+    option = f"//div[@data-testid='stDialog']//label[normalize-space(.)='{label}']"
+    browser.until(lambda: browser.driver.find_elements("xpath", option))[0].click()
+    browser.settle()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of diffusers, about its own insides
+def test_pictures_of_a_model_in_a_folder_and_what_is_taken_along(
+    server: Server, browser: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    """Nothing is made of a wrong folder; of a right one the pictures, an answer, the file and the recipe."""
+    save_tiny_pipeline(tmp_path / "tiny")
+    strange = tmp_path / "strange"
+    strange.mkdir()
+    (strange / "model_index.json").write_text(json.dumps({"_class_name": "P", "unet": ["os", "system"]}))
+    begin_from(server, browser, "A model in a folder")
+    browser.type("pictures_name", "Tiny")
+    for folder, words in ((tmp_path / "none", "no pipeline lies in"), (strange, "brings code of its own")):
+        browser.type("pipeline_folder", str(folder))
+        browser.click("pictures_begin")
+        browser.see("Nothing was made.")
+        browser.see(words)
+        assert list_studies(storage) == []
+    browser.type("pipeline_folder", str(tmp_path / "tiny"))
+    browser.click("pictures_begin")
+    assert ready(browser) == 6
+    study = wb.load_study("Tiny", storage=storage)
+    assert study.attrs["pictures"] == {
+        "kind": "folder", "folder": str(tmp_path / "tiny"), "prompt": "", "steps": 20,
+        "sha256": model_hash(tmp_path / "tiny"),
+    }  # fmt: skip
+    first, shown = pictures(browser), numbers(browser)
+    problem = from_folder(tmp_path / "tiny")
+    assert first == [source(problem.render(study.trial(number).params)) for number in shown]
+    answer(browser, "4", "2", ENTER)
+    second = pictures(browser)
+    answer(browser, "z")
+    assert pictures(browser) == first
+    answer(browser, "y")
+    assert pictures(browser) == second
+    stored = study.feedback.picture(shown[3])
+    assert stored is not None
+    browser.until(lambda: browser.find(".st-key-favourite_take button"))
+    browser.click("favourite_take")
+    assert browser.download("favourite_picture") == stored.data
+    written = json.loads(browser.download("favourite_recipe"))
+    assert (written["study"], written["picture"]) == ("Tiny", shown[3])
+    assert redraw(written).data == stored.data
+    browser.open(f"{server.url}/filmstrip?study=Tiny")
+    frames = ranking.strip(study)
+    assert [frame.trial for frame in frames] == [shown[0], shown[3]]
+    browser.click("strip_0_start_take")
+    start = study.feedback.picture(shown[0])
+    assert start is not None
+    assert browser.download("strip_0_start_picture") == start.data
+    assert redraw(json.loads(browser.download("strip_0_start_recipe"))).data == start.data
+
+
+def test_a_picture_of_ones_own_to_begin_near(
+    server: Server, browser: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    """What is no picture is said; of a red disc the first round is nearer to it than pictures by chance."""
+    y, x = np.mgrid[:96, :128]
+    disc = np.full((96, 128, 3), 255, np.uint8)
+    disc[(y - 48) ** 2 + (x - 64) ** 2 < 900] = (220, 30, 30)
+    (tmp_path / "disc.png").write_bytes(png(disc))
+    (tmp_path / "junk.png").write_bytes(b"no picture")
+    begin_from(server, browser, "A picture of mine")
+    browser.type("pictures_name", "Mine")
+    browser.choose("seed_picture", tmp_path / "junk.png")
+    browser.see("no picture that can be read")
+    assert browser.find(".st-key-pictures_begin button[disabled]")
+    browser.choose("seed_picture", tmp_path / "disc.png")
+    browser.see("The nearest found")
+    browser.click("pictures_begin")
+    assert ready(browser) == 6
+    study = wb.load_study("Mine", storage=storage)
+    assert study.files.get("seed picture") == png(disc)
+    problem, target = emoji(), disc[::3, 16:112:3]
+    assert target.shape == (32, 32, 3)
+    worth = problem.similarity([study.trial(number).params for number in numbers(browser)], target)
+    chance = problem.similarity([{"z": z} for z in np.random.default_rng(0).standard_normal((16, 3072))], target)
+    assert worth.mean() > chance.max()
+
+
+def test_two_raters_at_once(server: Server, browser: Browser, browse, storage: Storage) -> None:  # type: ignore[no-untyped-def]
+    """Both see the open question; who comes second is told so and gets the next one; each takes back their own."""
+    problem = emoji()
+    study = wb.create_study("Two", problem.space, problem.objectives, sampler="rank_sgd", storage=storage, seed=1)
+    study.annotate(attrs={"pictures": {"kind": "bundled", "steps": 12}})
+    other = browse()
+    for one, name in ((browser, "kim"), (other, "lee")):
+        one.open(f"{server.url}/rank?study=Two")
+        one.click("rank_options")
+        one.type("rank_rater", name)
+        one.click("rank_options")
+        ready(one)
+    shown = numbers(browser)
+    assert numbers(other) == shown
+    answer(browser, "1", ENTER)
+    other.press("2")
+    other.press(ENTER)
+    other.until(lambda: "answered already" in str(board(other, "return r.querySelector('.trouble')?.textContent")))
+    other.until(lambda: numbers(other) == numbers(browser))
+    ready(other)
+    answer(other, "3", ENTER)
+    assert [(entry.rater, entry.question) for entry in ranking.answers(study)] == [("kim", 0), ("lee", 1)]
+    browser.driver.refresh()  # the tab still knows who ranks in it
+    browser.settle()
+    ready(browser)
+    answer(browser, "z")
+    assert numbers(browser) == shown
+    assert [entry.rater for entry in study.feedback.standing] == ["lee"]
