@@ -1,154 +1,78 @@
 """What rankings are worth: descent, models of preference, regret per picture looked at, and pictures.
 
     python benchmarks/ranking.py descent      # quadratic d = 100, Rosenbrock d = 20, (m, k), noise, baselines; 10 seeds
+    python benchmarks/ranking.py orders       # the same quadratic for many (m, k): by answers, slope of the gradient
     python benchmarks/ranking.py preference   # 50 data sets of BoTorch's tutorial: Kendall's tau, times, calibration
     python benchmarks/ranking.py regret       # Branin, Hartmann-6, Ackley-4: duels, best of 4, full orders of 4
     python benchmarks/ranking.py pictures     # the bundled model: a simulated rater, 10 rounds of 8, 20 seeds
     python benchmarks/ranking.py questions    # seconds to the next question after 100 answers
     python benchmarks/ranking.py methods      # ZO-RankSGD against EUBO by clicks, d = 4, 20, 100
 
-Each writes benchmarks/results/ranking_<name>.json and prints it as its last line. Seconds are CPU seconds of one
-thread.
+Each writes benchmarks/results/ranking_<name>.json and prints it as its last line. With `--into FOLDER` every run of
+`descent`, `orders`, `regret`, `pictures` and `methods` is on the disk as soon as it is finished, and is not run again:
+interrupted, they go on. `orders` draws into `--page FILE.html`. `regret` asks optuna-dashboard too (`make peers` first,
+or PEERS=<python that has it>). Seconds are CPU seconds of one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from descents import CHECKPOINTS, Array, Counter, cma, gld_fast, quadratic, rank_sgd, rosenbrock, scobo, zo_sgd
+from picturing import ROUNDS, SHEET, SHOWN, green_judge, picture_cma, picture_path, sheet, target_judge
 
 import workbench as wb
 from problems import synthetic
 from problems.raters import Exact, Noisy, Rater, answer
-from workbench.rankings import edge_weights, edges
-from workbench.samplers.zeroth_order.descent import Settings, Shell, State
-from workbench.samplers.zeroth_order.estimator import direction, value_weights
+from workbench.bench.contestant import Contestant, Line
+from workbench.bench.page import write_figures
+from workbench.plots import benchmark
+from workbench.samplers.zeroth_order.descent import Settings
 
-Array = NDArray[np.float64]
-Loss = Callable[[Array], Array]
 RESULTS = Path(__file__).parent / "results"
-CHECKPOINTS = (2_000, 5_000, 10_000, 20_000)
+PEERS = Path(os.environ.get("PEERS", Path(__file__).parents[1] / ".venv-peers" / "bin" / "python"))
+DASHBOARD = Path(__file__).parent / "peers" / "rank_dashboard.py"
+
+
+class Finished:
+    """Runs by name and seed; those of a file are not run again.
+
+    Args:
+        path: One finished run a line; None to keep them nowhere.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._runs = path, dict[tuple[str, int], list[float]]()
+        if path is not None and path.exists():
+            lines = (json.loads(line) for line in path.read_text().splitlines())
+            self._runs = {(line["run"], line["seed"]): line["values"] for line in lines}
+
+    def get(self, name: str, seed: int, play: Callable[[], Sequence[float]]) -> list[float]:
+        """Values of a run, which is played now if it was not before."""
+        if (name, seed) not in self._runs:
+            values = self._runs[name, seed] = [float(value) for value in play()]
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a") as file:
+                    file.write(json.dumps({"run": name, "seed": seed, "values": values}) + "\n")
+        return self._runs[name, seed]
 
 
 # -- descent ---------------------------------------------------------------------------------
 
 
-def quadratic(X: Array) -> Array:
-    """|x|^2."""
-    return np.asarray((X * X).sum(axis=1))
-
-
-def rosenbrock(X: Array) -> Array:
-    """Sum of 100 (x_{i+1} - x_i^2)^2 + (1 - x_i)^2."""
-    return np.asarray((100.0 * (X[:, 1:] - X[:, :-1] ** 2) ** 2 + (1.0 - X[:, :-1]) ** 2).sum(axis=1))
-
-
-class Counter:
-    """A loss that counts its evaluations and remembers the least value after some of them."""
-
-    def __init__(self, loss: Loss) -> None:
-        self._loss, self.used, self.best, self.seen = loss, 0, math.inf, dict[int, float]()
-
-    def __call__(self, X: Array) -> Array:
-        values = self._loss(X)
-        self.used += len(X)
-        self.best = min(self.best, float(values.min()))
-        for mark in CHECKPOINTS:
-            if self.used >= mark and mark not in self.seen:
-                self.seen[mark] = self.best
-        return values
-
-
-def rank_sgd(
-    loss: Counter, x: Array, rng: np.random.Generator, *, m: int, k: int, settings: Settings, searches: int,
-    noise: float = 0.0, path: list[float] | None = None,
-) -> None:  # fmt: skip
-    """ZO-RankSGD: a judge who swaps neighbours, and takes the runner-up in a search, with probability `noise`."""
-    shell, state = Shell(), State(x, settings.radius)
-    while loss.used < CHECKPOINTS[-1]:
-        points = state.perturbed(rng.standard_normal((m, len(x))), shell)
-        order = np.argsort(loss(points), kind="stable")
-        for i in np.flatnonzero(rng.random(m - 1) < noise):
-            order[[i, i + 1]] = order[[i + 1, i]]
-        omega = edge_weights(edges("best", tuple((int(i),) for i in order[:k]), range(m)), range(m))
-        state = state.estimated(points, omega, settings)
-        assert state.probe is not None
-        tried = np.concatenate([state.x[None], state.probe[None], state.steps(searches, settings, shell)])
-        known = loss._loss(tried[:2])  # both were looked at before
-        ranks = np.argsort(np.concatenate([known, loss(tried[2:])]), kind="stable")
-        best = int(ranks[1] if rng.random() < noise else ranks[0])
-        state = state.stayed() if best == 0 else state.moved(tried[best])
-        if path is not None:
-            path.append(float(np.linalg.norm(state.x)))
-
-
-def zo_sgd(loss: Counter, x: Array, rng: np.random.Generator, *, m: int, mu: float, rate: float) -> None:
-    """Descent along value-weighted perturbations, with a constant rate."""
-    while loss.used < CHECKPOINTS[-1]:
-        Xi = rng.standard_normal((m, len(x)))
-        x = x + rate * direction(value_weights(loss(x + mu * Xi), mu), Xi)
-        loss(x[None])
-
-
-def scobo(loss: Counter, x: Array, rng: np.random.Generator, *, m: int, mu: float, rate: float) -> None:
-    """Comparisons with x alone, averaged signs, halving line search by comparisons.
-
-    Source: Cai et al. 2022, A One-bit, Comparison-Based Gradient Estimator; without sparsity, which these lack.
-    """
-    while loss.used < CHECKPOINTS[-1]:
-        Z = rng.standard_normal((m, len(x)))
-        here = float(loss._loss(x[None])[0])
-        g = (np.sign(here - loss(x + mu * Z)) @ Z) / m
-        g /= max(float(np.linalg.norm(g)), 1e-300)
-        step = rate
-        while step > 1e-6 * rate and loss.used < CHECKPOINTS[-1]:
-            if loss((x + step * g)[None])[0] < here:
-                x = x + step * g
-                break
-            step *= 0.5
-
-
-def gld_fast(loss: Counter, x: Array, rng: np.random.Generator, *, radius: float, condition: float) -> None:
-    """Gradientless descent with a shrinking set of radii (Golovin et al. 2020, Gradientless Descent, algorithm 2)."""
-    K = max(1, round(math.log2(4.0 * math.sqrt(condition))))
-    every = max(1, round(len(x) * condition * math.log2(max(2.0, condition))))
-    here, t = float(loss(x[None])[0]), 0
-    while loss.used < CHECKPOINTS[-1]:
-        t += 1
-        if t % every == 0:
-            radius /= 2.0
-        scales = radius * 2.0 ** -np.arange(-K, K + 1.0)
-        V = rng.standard_normal((len(scales), len(x))) * (scales / math.sqrt(len(x)))[:, None]
-        values = loss(x + V)
-        best = int(np.argmin(values))
-        if values[best] < here:
-            x, here = x + V[best], float(values[best])
-
-
-def cma(loss: Counter, x: Array, rng: np.random.Generator, *, sigma: float, popsize: int) -> None:
-    """CMA-ES, which uses the order of its offspring alone."""
-    from cma import CMAEvolutionStrategy
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        es = CMAEvolutionStrategy(
-            x, sigma, {"popsize": popsize, "seed": int(rng.integers(1, 2**31)), "verbose": -9, "maxiter": 10**9}
-        )
-        while loss.used < CHECKPOINTS[-1]:
-            offspring = es.ask()
-            es.tell(offspring, loss(np.array(offspring)).tolist())
-
-
-def descent(seeds: int) -> dict[str, Any]:
+def descent(seeds: int, finished: Finished) -> dict[str, Any]:
     """Median least value after 2,000, 5,000, 10,000 and 20,000 evaluations."""
     plain = Settings(radius=0.01, step=0.5, averaging=False)
     own = Settings(radius=0.1, step=1.0, shrink=0.995)
@@ -178,13 +102,7 @@ def descent(seeds: int) -> dict[str, Any]:
             add("rosenbrock", f"({15}, {k}), step {step:g}", rank_sgd, m=15, k=k, settings=way, searches=8)
     table: dict[str, Any] = {}
     for name, (problem, method) in ways.items():
-        ends = []
-        for seed in range(seeds):
-            d, loss = (100, quadratic) if problem == "quadratic" else (20, rosenbrock)
-            x = np.random.default_rng(1000 + seed).standard_normal(d) if problem == "quadratic" else np.zeros(d)
-            counter = Counter(loss)
-            method(counter, x, np.random.default_rng(seed))
-            ends.append([counter.seen.get(mark, counter.best) for mark in CHECKPOINTS])
+        ends = [finished.get(name, seed, functools.partial(_end, problem, method, seed)) for seed in range(seeds)]
         table[name] = np.median(ends, axis=0).tolist()
         print(f"{name:55s} " + "  ".join(f"{value:9.4g}" for value in table[name]), flush=True)
     slopes = []
@@ -195,6 +113,64 @@ def descent(seeds: int) -> dict[str, Any]:
         rounds = np.arange(1, len(path) + 1)
         slopes.append(float(np.polyfit(np.log(rounds[9:]), np.log(2.0 * np.array(path[9:])), 1)[0]))
     return {"evaluations": CHECKPOINTS, "median": table, "slope of log |gradient| over log rounds": np.median(slopes)}
+
+
+def _end(problem: str, method: Callable[[Counter, Array, np.random.Generator], None], seed: int) -> list[float]:
+    """The least value after each number of evaluations."""
+    d, loss = (100, quadratic) if problem == "quadratic" else (20, rosenbrock)
+    x = np.random.default_rng(1000 + seed).standard_normal(d) if problem == "quadratic" else np.zeros(d)
+    counter = Counter(loss)
+    method(counter, x, np.random.default_rng(seed))
+    return [counter.seen.get(mark, counter.best) for mark in CHECKPOINTS]
+
+
+ORDERS = {2: (1,), 4: (1, 2, 3), 6: (1, 2, 3, 5), 8: (1, 2, 4, 7), 15: (1, 3, 5, 8, 14)}  # m to k
+ANSWERS = (20, 100, 400)  # two a round, an estimate and a search
+DRAWN = (1, 2, 3, 5, 7, 10, 14, 20, 30, 50, 70, 100, 140, 200)  # rounds
+
+
+def orders(seeds: int, finished: Finished) -> dict[str, Any]:
+    """Median |x|^2 by answers for the best k of m, and the slope of log |gradient| over log rounds, from the tenth.
+
+    A search shows m too, x, the best perturbation and steps, and three where m is two.
+    """
+    out: dict[str, Any] = {"answers": ANSWERS, "rounds": DRAWN}
+    for m, k in ((m, k) for m, named in ORDERS.items() for k in named):
+        runs = [finished.get(f"({m}, {k})", seed, functools.partial(_norms, m, k, seed)) for seed in range(seeds)]
+        norms = 2.0 * np.median(runs, axis=0)[np.array(DRAWN) - 1]
+        slope = np.median([np.polyfit(np.log(np.arange(10, len(run) + 1)), np.log(run[9:]), 1)[0] for run in runs])
+        least = [float(np.median([min(run[: n // 2]) for run in runs])) ** 2 for n in ANSWERS]
+        out[f"({m}, {k})"] = {"least": least, "slope": float(slope), "gradient": norms.tolist()}
+        print(
+            f"({m:2d}, {k:2d})  " + "  ".join(f"{value:9.4g}" for value in least) + f"  slope {slope:.2f}", flush=True
+        )
+    return out
+
+
+def _norms(m: int, k: int, seed: int) -> list[float]:
+    """|x| after each round."""
+    path: list[float] = []
+    x, settings = np.random.default_rng(1000 + seed).standard_normal(100), Settings(radius=0.1, step=1.0, shrink=0.995)
+    counter = Counter(quadratic)
+    rank_sgd(
+        counter, x, np.random.default_rng(seed), m=m, k=k, settings=settings, searches=max(1, m - 2), path=path,
+        rounds=ANSWERS[-1] // 2,
+    )  # fmt: skip
+    return path
+
+
+def orders_page(found: Mapping[str, Any], path: Path) -> None:
+    """Draw what `orders` found."""
+    ends = {m: {k: found[f"({m}, {k})"]["least"][1] for k in named} for m, named in ORDERS.items()}
+    paths = {
+        name: (found[name]["gradient"], found[name]["slope"])
+        for name in ("(15, 14)", "(15, 3)", "(15, 1)", "(6, 5)", "(6, 1)", "(2, 1)")
+    }
+    figures = {
+        "orders": benchmark.orders(ends, f"{ANSWERS[1]} answers"),
+        "decay": benchmark.decay(found["rounds"], paths),
+    }
+    write_figures("ZO-RankSGD on |x|^2 in 100 dimensions", figures, path)
 
 
 # -- preference models -------------------------------------------------------------------------
@@ -215,7 +191,7 @@ def tutorial_utility(X: Array) -> Array:
     return np.asarray(X @ np.sqrt(np.arange(1, X.shape[1] + 1)))
 
 
-def preference(seeds: int) -> dict[str, Any]:
+def preference(seeds: int, finished: Finished) -> dict[str, Any]:
     """Kendall's tau, seconds of a fit and of a question, Brier score and calibration of 2,000 predicted duels."""
     from scipy.stats import kendalltau, norm
 
@@ -335,43 +311,57 @@ def botorch_predicted(model: Any, Z: Array, pairs: Array) -> tuple[Array, Array]
 # -- regret per picture looked at ----------------------------------------------------------------
 
 
-def regret(seeds: int) -> dict[str, Any]:
-    """Median regret of the best shown, by how many pictures were looked at."""
+class Play(Protocol):
+    """What a way of asking shows, in order, each time it is shown."""
+
+    def __call__(
+        self, problem: Any, way: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
+    ) -> list[Mapping[str, Any]]: ...
+
+
+def regret(seeds: int, finished: Finished) -> dict[str, Any]:
+    """Median regret of the best shown by how many pictures were looked at, and ours beside each other way.
+
+    The differences are of log10 regret, which is taken as 1e-6 where it is less, paired by seed: mean and standard
+    error over the seeds, negative where eubo is better.
+    """
     marks = (10, 20, 40)
     cases = {"branin": synthetic.branin(), "hartmann6": synthetic.hartmann6(), "ackley4": synthetic.ackley(4)}
     kinds: dict[str, tuple[int, int | None]] = {"duels": (2, None), "best of 4": (4, 1), "full 4": (4, None)}
+    ways: dict[str, Play] = {
+        "eubo": own_play, "duel_kg": own_play, "duel_thompson": own_play, "random": own_play,
+        "BoTorch": botorch_play, "dashboard": dashboard_play,
+    }  # fmt: skip
     out: dict[str, Any] = {"pictures": marks}
-    for case, problem in cases.items():
+    for (case, problem), (kind, (k, named)) in itertools.product(cases.items(), kinds.items()):
         assert problem.optimum is not None
         best = float(problem.optimum)
-
-        def losses(shown: Sequence[Mapping[str, Any]], problem: Any = problem) -> list[float]:
-            return [float(next(iter(problem.evaluate(params).values()))) for params in shown]
-
-        def utility(shown: Sequence[Mapping[str, Any]], losses: Any = losses) -> list[float]:
-            return [-value for value in losses(shown)]
-
-        for kind, (k, named) in kinds.items():
-            for sampler in ("eubo", "duel_kg", "duel_thompson", "random", "BoTorch"):
-                if sampler in ("duel_kg", "duel_thompson") and kind != "duels":
-                    continue
-                ends = []
-                for seed in range(seeds):
-                    play = botorch_play if sampler == "BoTorch" else own_play
-                    shown = play(problem, sampler, Exact(utility), k, named, marks[-1], seed)
-                    values = np.minimum.accumulate(losses(shown)) - best
-                    ends.append([float(values[min(mark, len(values)) - 1]) for mark in marks])
-                name = f"{case}, {kind}: {sampler}"
-                out[name] = np.median(ends, axis=0).tolist()
-                print(f"{name:45s} " + "  ".join(f"{value:9.4g}" for value in out[name]), flush=True)
+        ends: dict[str, Array] = {}
+        for way, play in ways.items():
+            if way.startswith("duel_") and kind != "duels":
+                continue
+            name = f"{case}, {kind}: {way}"
+            runs = [
+                finished.get(name, seed, functools.partial(least, play, problem, way, k, named, marks[-1], seed))
+                for seed in range(seeds)
+            ]
+            ends[way] = np.array([[values[min(mark, len(values)) - 1] - best for mark in marks] for values in runs])
+            out[name] = {"median": np.median(ends[way], axis=0).tolist()}
+            if way != "eubo":
+                gap = np.log10(np.maximum(ends["eubo"], 1e-6)) - np.log10(np.maximum(ends[way], 1e-6))
+                out[name] |= {
+                    "eubo minus it, decades": gap.mean(axis=0).tolist(),
+                    "standard error": (gap.std(axis=0, ddof=1) / math.sqrt(seeds)).tolist() if seeds > 1 else None,
+                }
+            print(f"{name:45s} " + "  ".join(f"{value:9.4g}" for value in out[name]["median"]), flush=True)
     return out
 
 
 def own_play(
-    problem: Any, sampler: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
+    problem: Any, way: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
 ) -> list[Mapping[str, Any]]:
-    """What a study shows, in order, each time it is shown."""
-    study = wb.create_study("s", problem.space, [wb.Preference("taste")], sampler=sampler, seed=seed)
+    """What a study shows by that sampler."""
+    study = wb.create_study("s", problem.space, [wb.Preference("taste")], sampler=way, seed=seed)
     shown: list[Mapping[str, Any]] = []
     while len(shown) < pictures:
         asked = study.feedback.next_question(k)
@@ -380,8 +370,24 @@ def own_play(
     return shown
 
 
+def least(play: Play, problem: Any, way: str, k: int, named: int | None, pictures: int, seed: int) -> list[float]:
+    """The least value that was shown after each picture, to a rater who sees the values."""
+
+    def losses(shown: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [float(next(iter(problem.evaluate(params).values()))) for params in shown]
+
+    rater = Exact(lambda shown: [-value for value in losses(shown)])
+    values = losses(play(problem, way, rater, k, named, pictures, seed))
+    return list(itertools.accumulate(values, min))[:pictures]
+
+
+def first_points(space: wb.Space, k: int, seed: int) -> Array:
+    """As many points as ours begins with, in whole questions."""
+    return np.asarray(space.sobol(max(k, (space.width + 2 + k - 1) // k * k), seed))
+
+
 def botorch_play(
-    problem: Any, _: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
+    problem: Any, way: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
 ) -> list[Mapping[str, Any]]:
     """The same by PairwiseGP and EUBO; a ranking enters as its chain of neighbours and the last before the rest."""
     import torch
@@ -389,16 +395,13 @@ def botorch_play(
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - PairwiseGP starts its search from it
     space = problem.space
-    first = max(k, (space.width + 2 + k - 1) // k * k)  # as many as ours begins with
-    X = space.sobol(first, seed)
+    X = first_points(space, k, seed)
+    first = len(X)
     shown: list[Mapping[str, Any]] = space.decode(X)
     won: list[list[int]] = []
 
     def judge(rows: list[int]) -> None:
-        order = [rows[place] for place in rater.order([shown[row] for row in rows])]
-        ranked = order if named is None else order[:named]
-        won.extend([a, b] for a, b in itertools.pairwise(ranked))
-        won.extend([ranked[-1], row] for row in order[len(ranked) :])
+        won.extend(chain([rows[place] for place in rater.order([shown[row] for row in rows])], named))
 
     for i in range(0, first, k):
         judge(list(range(i, i + k)))
@@ -410,79 +413,80 @@ def botorch_play(
     return shown
 
 
+def chain(order: Sequence[int], named: int | None) -> list[list[int]]:
+    """An order, or its first ones and the rest, as pairs (better, worse) of neighbours."""
+    ranked = order if named is None else order[:named]
+    return [[a, b] for a, b in itertools.pairwise(ranked)] + [[ranked[-1], one] for one in order[len(ranked) :]]
+
+
+def dashboard_play(
+    problem: Any, way: str, rater: Rater, k: int, named: int | None, pictures: int, seed: int
+) -> list[Mapping[str, Any]]:
+    """The same by optuna-dashboard, where the winner stays among what is shown next."""
+    first = problem.space.decode(first_points(problem.space, k, seed))
+    shown: list[Mapping[str, Any]] = []
+    told = f"{PEERS.name} benchmarks/peers/{DASHBOARD.name}"
+    with Line(Contestant("optuna-dashboard", (str(PEERS), str(DASHBOARD)), told), 600.0) as line:
+        line.call({"do": "begin", "space": problem.space.to_json(), "seed": seed, "first": first, "k": k})
+        while len(shown) < pictures:
+            asked = line.call({"do": "ask"})[0]["shown"]
+            shown += [params for _, params in asked]
+            order = rater.order([params for _, params in asked])
+            line.call({"do": "judge", "pairs": chain([asked[place][0] for place in order], named)})
+    return shown
+
+
 # -- pictures ----------------------------------------------------------------------------------
 
 
-def pictures(seeds: int) -> dict[str, Any]:
-    """Mean similarity (minus mean squared error) of the best picture by round, for targets that the model can draw."""
-    from cma import CMAEvolutionStrategy
+def pictures(seeds: int, finished: Finished) -> dict[str, Any]:
+    """Worth of the best picture by round, for a rater with a target that the model can draw and one who likes green.
 
+    The first targets with the best pictures of the first and of the last round are drawn into ranking_pictures.png.
+    """
     from problems.generative import emoji
 
-    rounds, k = 10, 8
     whole, small = emoji(), emoji(24)
+    ways = {
+        "rank_sgd, whole latents": (whole, "rank_sgd"), "random latents": (whole, "random"),
+        "rank_sgd, 24 dimensions": (small, "rank_sgd"), "eubo, 24 dimensions": (small, "eubo"),
+    }  # fmt: skip
     found: dict[str, list[list[float]]] = {}
-
-    def play(name: str, problem: Any, sampler: str, target: Any, seed: int) -> None:
-        seen: dict[bytes, float] = {}
-
-        def utility(shown: Sequence[Mapping[str, Any]]) -> list[float]:
-            new = [params for params in shown if np.asarray(params["z"]).tobytes() not in seen]
-            values = problem.similarity(new, target) if new else []
-            seen.update((np.asarray(p["z"]).tobytes(), float(v)) for p, v in zip(new, values, strict=True))
-            return [seen[np.asarray(params["z"]).tobytes()] for params in shown]
-
-        study = wb.create_study("s", problem.space, [wb.Preference("picture")], sampler=sampler, seed=seed)
-        path = []
-        for _ in range(rounds):
-            answer(study.feedback.next_question(k), Exact(utility))
-            path.append(max(seen.values()))
-        found.setdefault(name, []).append(path)
-
     for seed in range(seeds):
         rng = np.random.default_rng(50_000 + seed)
         target = whole.pixels([{"z": rng.standard_normal(whole.space.width)}])[0]
-        play("rank_sgd, whole latents", whole, "rank_sgd", target, seed)
-        play("random latents", whole, "random", target, seed)
-        play("rank_sgd, 24 dimensions", small, "rank_sgd", target, seed)
-        play("eubo, 24 dimensions", small, "eubo", target, seed)
-        for name, problem in (("CMA-ES by rank, whole latents", whole),):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                options = {"popsize": k, "seed": seed + 1, "verbose": -9, "CMA_diagonal": problem is whole}
-                es = CMAEvolutionStrategy(rng.standard_normal(problem.space.width), 0.4, options)
-                path, best = [], -math.inf
-                for _ in range(rounds):
-                    offspring = es.ask()
-                    values = problem.similarity([{"z": z} for z in offspring], target)
-                    ranks = np.empty(k)
-                    ranks[np.argsort(-values)] = np.arange(k)
-                    es.tell(offspring, ranks.tolist())
-                    best = max(best, float(values.max()))
-                    path.append(best)
-            found.setdefault(name, []).append(path)
-        print(
-            seed,
-            {name: [round(float(v), 4) for v in np.mean(paths, axis=0)[[0, 4, 9]]] for name, paths in found.items()},
-            flush=True,
-        )
-        _keep("pictures", {"rounds": rounds, "of": k, "seeds": seed + 1, **_gains(found)})
-    return {"rounds": rounds, "of": k, **_gains(found)}
+        start = rng.standard_normal(whole.space.width)
+        for judge in (target_judge(target), green_judge()):
+            for way, (problem, sampler) in ways.items():
+                name = f"{judge.name}: {way}"
+                run = functools.partial(picture_path, problem, sampler, judge, seed)
+                found.setdefault(name, []).append(finished.get(name, seed, run))
+            name = f"{judge.name}: CMA-ES by rank, whole latents"
+            run_cma = functools.partial(picture_cma, whole, judge, start, seed)
+            found.setdefault(name, []).append(finished.get(name, seed, run_cma))
+        means = {name: [round(float(v), 4) for v in np.mean(p, axis=0)[[0, 4, 9]]] for name, p in found.items()}
+        print(seed, means, flush=True)
+    (RESULTS / "ranking_pictures.png").write_bytes(sheet(whole, min(seeds, SHEET)))
+    return {"rounds": ROUNDS, "of": SHOWN, **_gains(found)}
 
 
 def _gains(found: Mapping[str, list[list[float]]]) -> dict[str, Any]:
-    """Mean by round, and the share of seeds that ended better than they began."""
+    """Mean by round, the share of seeds that ended better than they began, and rank_sgd's lead in the end."""
     out: dict[str, Any] = {}
     for name, paths in found.items():
-        gains = np.array(paths)[:, -1] - np.array(paths)[:, 0]
-        out[name] = {"mean by round": np.mean(paths, axis=0).tolist(), "improved": float(np.mean(gains > 0))}
+        ends, judge = np.array(paths), name.partition(":")[0]
+        out[name] = {"mean by round": ends.mean(axis=0).tolist(), "improved": float(np.mean(ends[:, -1] > ends[:, 0]))}
+        lead = np.array(found[f"{judge}: rank_sgd, whole latents"])[:, -1] - ends[:, -1]
+        if "rank_sgd, whole" not in name:
+            error = float(lead.std(ddof=1)) / math.sqrt(len(lead)) if len(lead) > 1 else None
+            out[name] |= {"rank_sgd, whole latents, is ahead by": float(lead.mean()), "standard error": error}
     return out
 
 
 # -- time and choice of method -------------------------------------------------------------------
 
 
-def questions(seeds: int) -> dict[str, Any]:
+def questions(seeds: int, finished: Finished) -> dict[str, Any]:
     """CPU seconds of `next_question` after 100 answers, median of five."""
     out: dict[str, Any] = {}
     for sampler, k, d in (("eubo", 2, 6), ("eubo", 4, 6), ("duel_kg", 2, 6), ("rank_sgd", 8, 3072)):
@@ -500,7 +504,7 @@ def questions(seeds: int) -> dict[str, Any]:
     return out
 
 
-def methods(seeds: int) -> dict[str, Any]:
+def methods(seeds: int, finished: Finished) -> dict[str, Any]:
     """Mean regret, of the best shown, by answers: full orders of six, utility -|x - x*|^2 / d in the unit cube."""
     marks = (5, 10, 20, 30)
     out: dict[str, Any] = {"answers": marks}
@@ -508,28 +512,35 @@ def methods(seeds: int) -> dict[str, Any]:
         for sampler in ("eubo", "rank_sgd"):
             if sampler == "eubo" and d > 64:  # more lengthscales than it models
                 continue
-            ends = []
-            for seed in range(seeds):
-                best = np.random.default_rng(seed).uniform(0.2, 0.8, d)
-                space = wb.Space([wb.Vector("z", d, prior="uniform")])
-                study = wb.create_study("s", space, [wb.Preference("taste")], sampler=sampler, seed=seed)
-
-                def utility(shown: Sequence[Mapping[str, Any]], best: Array = best) -> list[float]:
-                    return [-float(np.square(np.asarray(params["z"]) - best).mean()) for params in shown]
-
-                path = []
-                for _ in range(marks[-1]):
-                    answer(study.feedback.next_question(6), Exact(utility))
-                    path.append(-max(utility([trial.params for trial in study.trials])))
-                ends.append([path[mark - 1] for mark in marks])
-            out[f"d = {d}: {sampler}"] = np.mean(ends, axis=0).tolist()
-            print(f"d = {d}: {sampler}", [f"{value:.3g}" for value in out[f"d = {d}: {sampler}"]], flush=True)
+            name = f"d = {d}: {sampler}"
+            runs = [
+                finished.get(name, seed, functools.partial(_regrets, d, sampler, seed, marks[-1]))
+                for seed in range(seeds)
+            ]
+            out[name] = np.mean(runs, axis=0)[[mark - 1 for mark in marks]].tolist()
+            print(name, [f"{value:.3g}" for value in out[name]], flush=True)
     return out
 
 
-PARTS: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
-    "descent": (descent, 10), "preference": (preference, 50), "regret": (regret, 5), "pictures": (pictures, 20),
-    "questions": (questions, 1), "methods": (methods, 5),
+def _regrets(d: int, sampler: str, seed: int, answers: int) -> list[float]:
+    """Regret of the best shown after each answer."""
+    best = np.random.default_rng(seed).uniform(0.2, 0.8, d)
+
+    def utility(shown: Sequence[Mapping[str, Any]]) -> list[float]:
+        return [-float(np.square(np.asarray(params["z"]) - best).mean()) for params in shown]
+
+    space = wb.Space([wb.Vector("z", d, prior="uniform")])
+    study = wb.create_study("s", space, [wb.Preference("taste")], sampler=sampler, seed=seed)
+    path = []
+    for _ in range(answers):
+        answer(study.feedback.next_question(6), Exact(utility))
+        path.append(-max(utility([trial.params for trial in study.trials])))
+    return path
+
+
+PARTS: dict[str, tuple[Callable[[int, Finished], dict[str, Any]], int]] = {
+    "descent": (descent, 10), "orders": (orders, 10), "preference": (preference, 50), "regret": (regret, 12),
+    "pictures": (pictures, 20), "questions": (questions, 1), "methods": (methods, 5),
 }  # fmt: skip
 
 
@@ -538,18 +549,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--into", type=Path)
+    parser.add_argument("--page", type=Path)
     chosen = parser.parse_args()
     for part in chosen.parts:
         measure, usual = PARTS[part]
         seeds = chosen.seeds or usual
-        print(json.dumps(_keep(part, {"seeds": seeds, **measure(seeds)})))
-
-
-def _keep(part: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    """Write what was found so far."""
-    whole = {"part": part, **found}
-    (RESULTS / f"ranking_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
-    return whole
+        finished = Finished(None if chosen.into is None else chosen.into / f"ranking_{part}.jsonl")
+        whole = {"part": part, "seeds": seeds, **measure(seeds, finished)}
+        (RESULTS / f"ranking_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
+        if part == "orders" and chosen.page is not None:
+            orders_page(whole, chosen.page)
+        print(json.dumps(whole))
 
 
 if __name__ == "__main__":

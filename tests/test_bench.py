@@ -577,3 +577,22 @@ def test_a_result_without_runs_can_be_shown(tmp_path: Path) -> None:
     assert "case" in result.table()
     assert result.to_json()["rows"] == []
     assert "No run has finished" in result.report(tmp_path / "empty.html").read_text()
+
+
+def test_what_rankings_are_worth_is_drawn_by_k_and_by_rounds() -> None:
+    from workbench.plots import benchmark
+
+    figure = benchmark.orders({4: {1: 0.5, 3: 0.02}, 2: {1: 3.0}}, "100 answers")
+    assert [(trace.name, list(trace.x), list(trace.y)) for trace in figure.data] == [
+        ("m = 4", [1, 3], [0.5, 0.02]), ("m = 2", [1], [3.0])
+    ]  # fmt: skip
+    assert "After 100 answers the best 3 of 4 lead furthest: 0.02" in figure.layout.title.text
+    assert "(2, 1) 3; (4, 1) 0.5; (4, 3) 0.02" in figure.layout.meta["alt"]
+    assert figure.layout.yaxis.type == "log"
+    rounds = [1, 4, 9]
+    norms = [1.0, 0.125, 1 / 27]  # to the power of -1.5
+    figure = benchmark.decay(rounds, {"(2, 1)": ([1.0, 1.0, 1.0], 0.0), "(15, 15)": (norms, -1.5)})
+    assert [trace.name for trace in figure.data] == ["(2, 1), slope 0.00", "(15, 15), slope -1.50"]
+    assert (list(figure.data[1].x), list(figure.data[1].y)) == (rounds, norms)
+    assert "to the power of -1.50 with (15, 15)" in figure.layout.title.text
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import workbench as wb
 from problems import synthetic
 from workbench import bench
 from workbench.bench import Case, Run
-from workbench.bench.contestant import PEERS
+from workbench.bench.contestant import PEERS, Contestant, Line
 
 CHECKOUT = PEERS.parents[2]
 OPTUNA = ["peer:optuna-gp", "peer:optuna-tpe", "peer:optuna-cmaes", "peer:optuna-nsga2"]
@@ -143,6 +144,29 @@ def test_ours_and_a_peer_side_by_side() -> None:
     assert [len(run.ask_s) for run in result.runs] == [11] * 4
     assert result.runs[0].values["y"][:3] == result.runs[2].values["y"][:3]
     assert len(result.differences()) == 1
+
+
+def test_the_dashboards_sampler_is_asked_and_judged() -> None:
+    """A duel after a duel: the winner stays, and after some of them what wins is near the optimum."""
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+    script = PEERS.with_name("rank_dashboard.py")
+    peer = Contestant("dashboard", (str(interpreter(".venv-peers")), str(script)), script.name)
+    first = space.decode(space.sobol(4, 0))
+    seen = []
+    with Line(peer, 120.0) as line:
+        told, _ = line.call({"do": "begin", "space": space.to_json(), "seed": 0, "first": first, "k": 2})
+        assert told["versions"]["optuna-dashboard"]
+        for _ in range(14):
+            shown = line.call({"do": "ask"})[0]["shown"]
+            assert len(shown) == 2
+            shown.sort(key=lambda one: (one[1]["a"] - 0.3) ** 2 + (one[1]["b"] - 0.7) ** 2)
+            line.call({"do": "judge", "pairs": [[shown[0][0], shown[1][0]]]})
+            seen.append([number for number, _ in shown])
+    assert [set(pair) for pair in seen[:3]] == [{0, 1}, {seen[0][0], 2}, {seen[1][0], 3}]
+    assert all(winner in then for (winner, _), then in pairwise(seen))
+    best = shown[0][1]
+    assert abs(best["a"] - 0.3) < 0.1
+    assert abs(best["b"] - 0.7) < 0.1
 
 
 CBX = """

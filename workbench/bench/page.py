@@ -6,6 +6,7 @@ import html
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,20 +40,33 @@ def drawings(result: Result) -> dict[str, Figure]:
 
 def write(result: Result, path: Path) -> Path:
     """Write the page; an older file is replaced in one step."""
+    failed = [f"{f.case} by {f.contestant}, seed {f.seed}: {f.text}" for f in result.failures]
+    above = (
+        _table([cells(row) for row in result.rows()])
+        + f'<p class="muted">{html.escape(notes(result))}</p>'
+        + "".join(f"<p>Failed: {html.escape(text)}</p>" for text in failed)
+    )
+    below = f"<h2>Versions</h2>{_versions(result)}"
+    return write_figures(", ".join(result.contestants), result.figures(), path, above, below)
+
+
+def write_figures(lead: str, figures: Mapping[str, Figure], path: Path, above: str = "", below: str = "") -> Path:
+    """Write figures as one page; an older file is replaced in one step.
+
+    Args:
+        lead: Says what the page shows.
+        figures: By any names.
+        path: Where to.
+        above: Markup before the figures, escaped already.
+        below: Markup after them.
+    """
     from plotly.offline import get_plotlyjs
 
-    figures = "\n".join(_figure(figure, f"figure-{i}") for i, figure in enumerate(result.figures().values()))
-    failed = [f"{f.case} by {f.contestant}, seed {f.seed}: {f.text}" for f in result.failures]
     page = _PAGE.format(
-        style=_STYLE,
-        lead=html.escape(", ".join(result.contestants)),
-        table=_table([cells(row) for row in result.rows()]),
-        notes=html.escape(notes(result)),
-        failed="".join(f"<p>Failed: {html.escape(text)}</p>" for text in failed),
-        versions=_versions(result),
-        figures=figures,
+        style=_STYLE, lead=html.escape(lead), above=above, below=below,
+        figures="\n".join(_figure(figure, f"figure-{i}") for i, figure in enumerate(figures.values())),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
-    )
+    )  # fmt: skip
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
         draft.write_text(page, encoding="utf-8")
@@ -116,12 +130,9 @@ style-src 'unsafe-inline'; img-src data: blob:">
 <main>
 <h1>Benchmark</h1>
 <p>{lead}</p>
-{table}
-<p class="muted">{notes}</p>
-{failed}
+{above}
 {figures}
-<h2>Versions</h2>
-{versions}
+{below}
 </main>
 <script>{plotly}</script>
 <script>

@@ -1,4 +1,7 @@
-"""Figures of benchmarks: targets reached, paired differences, convergence. Numbers in, plotly figure out."""
+"""Figures of benchmarks: targets reached, paired differences, convergence, what rankings are worth.
+
+Numbers in, plotly figure out.
+"""
 
 from __future__ import annotations
 
@@ -125,6 +128,61 @@ def differences(rows: Sequence[tuple[str, str, float, float, float]], first: str
     title = f"{first} is clearly better in {better} of {theme.count(len(rows), 'comparison')}"
     theme.layout(figure, title, f"{caption} {listed}.", caption)
     return figure.update_layout(height=220 + 26 * len(rows))
+
+
+def orders(ends: Mapping[int, Mapping[int, float]], after: str) -> Figure:
+    """Draw how far descent by rankings comes when the best k of m are named, one line for each m.
+
+    Args:
+        ends: m to k to the least value that was reached, all positive.
+        after: What it was reached after, such as "100 answers".
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for i, (m, reached) in enumerate(sorted(ends.items(), reverse=True)):
+        k = sorted(reached)
+        figure.add_trace(
+            go.Scatter(
+                x=k, y=[reached[one] for one in k], mode="lines+markers", name=f"m = {m}", line=_line(i),
+                hovertemplate=f"the best %{{x}} of {m}: %{{y:.3g}}",
+            )
+        )  # fmt: skip
+    pairs = {(m, k): value for m, reached in ends.items() for k, value in reached.items()}
+    m, k = min(pairs, key=lambda pair: pairs[pair])
+    caption = f"Least value after {after}, median over seeds, when the best k of m are put in order. Lower is better."
+    alt = f"{caption} {'; '.join(f'({m}, {k}) {value:.3g}' for (m, k), value in sorted(pairs.items()))}."
+    figure.update_xaxes(**theme.axis("k, how many are named"))
+    figure.update_yaxes(**theme.axis("least value") | {"type": "log"})
+    theme.layout(figure, f"After {after} the best {k} of {m} lead furthest: {pairs[m, k]:.3g}", alt, caption)
+    return figure.update_layout(height=460)
+
+
+def decay(rounds: Sequence[int], paths: Mapping[str, tuple[Sequence[float], float]]) -> Figure:
+    """Draw the norm of the gradient over rounds, both axes logarithmic, with the slope that each line has there.
+
+    Args:
+        rounds: Those that are drawn, from 1, shape (N,).
+        paths: Name to norms after them, shape (N,), all positive, and the slope.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for i, (name, (norms, slope)) in enumerate(paths.items()):
+        figure.add_trace(
+            go.Scatter(
+                x=list(rounds), y=list(norms), mode="lines", line=_line(i),
+                name=theme.literal(f"{name}, slope {slope:.2f}"), hovertemplate="round %{x}: %{y:.3g}",
+            )
+        )  # fmt: skip
+    caption = "Norm of the gradient after each round of an estimate and a search, median over seeds; logarithmic axes."
+    slopes = ", ".join(f"{name} {slope:.2f}" for name, (_, slope) in paths.items())
+    steepest = min(paths, key=lambda name: paths[name][1])
+    figure.update_xaxes(**theme.axis("round") | {"type": "log"})
+    figure.update_yaxes(**theme.axis("norm of the gradient") | {"type": "log"})
+    title = f"The gradient shrinks like rounds to the power of {paths[steepest][1]:.2f} with {steepest}"
+    theme.layout(figure, title, f"{caption} Slopes: {slopes}.", caption)
+    return figure.update_layout(height=460)
 
 
 def _line(i: int) -> dict[str, object]:
