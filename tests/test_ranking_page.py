@@ -174,6 +174,17 @@ def test_the_strip_and_the_favourite_say_what_the_answers_say(study: wb.Study) -
     assert d not in {entry.groups[0][0] for entry in entries}
 
 
+def test_cards_without_pictures_show_where_they_differ() -> None:
+    told = [ranking.lines({"act": "relu", "depth": n, "rate": 0.1, "bias": n > 1}, {}) for n in (1, 2)]
+    assert ranking.tell_apart(told) == (
+        [[["depth", "1"], ["bias", "False"]], [["depth", "2"], ["bias", "True"]]],
+        "The same for all: act relu, rate 0.1.",
+    )
+    assert ranking.tell_apart([told[0], told[0]]) == ([told[0], told[0]], "")  # nothing would be left to see
+    assert ranking.tell_apart(told[:1]) == (told[:1], "")
+    assert ranking.lines({"act": "relu"}, {"loss": 1 / 3}) == [["loss", "0.3333"]]
+
+
 class Slow:
     """A process that renders an order when it is told to."""
 

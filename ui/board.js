@@ -301,7 +301,8 @@ class Board {
         el('span', { class: 'digit', 'aria-hidden': 'true' }, kbd(String(i + 1))),
         one.src ? el('button', { class: 'closer', type: 'button', 'aria-label': `Look closer at ${i + 1}`, data: { focus: `lens${i}` }, on: { click: () => this.closer(one.id) } }, this.lens()) : null)
     })
-    return el('div', { class: `cards ${n === 2 || n === 4 ? 'two' : n > 6 ? 'four' : ''}`, role: 'group', 'aria-label': 'Pictures' }, ...cards)
+    const same = this.data.same ? el('p', { class: 'small same' }, this.data.same) : null
+    return el('div', {}, el('div', { class: `cards ${n === 2 || n === 4 ? 'two' : n > 6 ? 'four' : ''}`, role: 'group', 'aria-label': 'Pictures' }, ...cards), same)
   }
   mark(i) {
     if (this.here === i) return

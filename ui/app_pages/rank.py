@@ -98,6 +98,10 @@ def _data(study: Study, question: Question | None, pictures: Gallery | None) -> 
         if any(stored[trial.number] is None and pictures.find(trial.params)[0] is None for trial in trials):
             pictures.wait(WAIT)
     cards = [_card(trial, stored[trial.number], pictures) for trial in trials]
+    same = ""
+    if cards and all(card["lines"] for card in cards):
+        told, same = ranking.tell_apart([card["lines"] for card in cards])
+        cards = [{**card, "lines": lines} for card, lines in zip(cards, told, strict=True)]
     kept = set(ranking.kept_numbers(study))
     failed = next((card["alt"] for card in cards if card["state"] == "failed"), "")
     frames = ranking.strip(study)
@@ -112,7 +116,7 @@ def _data(study: Study, question: Question | None, pictures: Gallery | None) -> 
         "question": None if question is None else question.id,
         "study": study.name, "mode": "pair" if len(cards) == 2 else state.get(MODE, "order"),
         "cards": [{**card, "kept": card["id"] in kept} for card in cards],
-        "draft": draft.get("groups") if own else [],
+        "draft": draft.get("groups") if own else [], "same": same,
         "strip": [{"id": f.trial, "label": f.label, "src": shown[f.trial], "alt": f.label} for f in frames],
         "favourite": None if best is None else {"src": _seen(study, best[0]), "lines": best[1]},
         "round": rounds, "rounds": ranking.ROUNDS, "left": ranking.left(rounds - 1),

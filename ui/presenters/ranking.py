@@ -240,3 +240,16 @@ def lines(params: Mapping[str, Any], values: Mapping[str, float]) -> list[list[s
     """What a card says of something that has no picture: its measured values, else its parameters."""
     told = values or params
     return [[name, f"{v:.4g}" if isinstance(v, float) else str(v)] for name, v in list(told.items())[:12]]
+
+
+def tell_apart(told: Sequence[list[list[str]]]) -> tuple[list[list[list[str]]], str]:
+    """The lines in which cards differ, and what is the same on all of them, which would only be in the way.
+
+    Args:
+        told: Lines of each card, as `lines` gives them.
+    """
+    common = [line for line in told[0] if all(line in one for one in told)] if len(told) > 1 else []
+    if not common or all(len(one) == len(common) for one in told):
+        return list(told), ""
+    same = ", ".join(f"{name} {value}" for name, value in common)
+    return [[line for line in one if line not in common] for one in told], f"The same for all: {same}."

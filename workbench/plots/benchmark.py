@@ -141,10 +141,10 @@ def orders(ends: Mapping[int, Mapping[int, float]], after: str) -> Figure:
 
     figure = go.Figure()
     for i, (m, reached) in enumerate(sorted(ends.items(), reverse=True)):
-        k = sorted(reached)
+        named = sorted(reached)
         figure.add_trace(
             go.Scatter(
-                x=k, y=[reached[one] for one in k], mode="lines+markers", name=f"m = {m}", line=_line(i),
+                x=named, y=[reached[k] for k in named], mode="lines+markers", name=f"m = {m}", line=_line(i),
                 hovertemplate=f"the best %{{x}} of {m}: %{{y:.3g}}",
             )
         )  # fmt: skip
