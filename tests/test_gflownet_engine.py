@@ -342,7 +342,9 @@ def test_broken_promises_of_an_environment_are_named() -> None:
         enumerate_states(Twice((3, 3)))
 
 
-@pytest.mark.parametrize("wrong", [{"objective": "td"}, {"batch": 1}, {"replayed": 1.0}, {"bred": 0.6, "replayed": 0.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"objective": "td"}, {"batch": 1}, {"replayed": 1.0}, {"bred": 0.6, "replayed": 0.5}]
+)
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidValueError, match=next(iter(wrong))):
         Settings(**wrong)  # type: ignore[arg-type]

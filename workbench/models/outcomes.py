@@ -34,6 +34,11 @@ class Bend(NamedTuple):
     kind: Literal["power", "bilog"]
     by: float
 
+    @property
+    def stretches(self) -> bool:
+        """Does it take in a long tail of low values, and so stretch the high ones?"""
+        return self.kind == "bilog" or self.by > 1.0
+
 
 @dataclass(frozen=True)
 class Outcome:
