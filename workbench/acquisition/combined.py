@@ -1,4 +1,4 @@
-"""Sums and means of acquisition functions.
+"""Sums, means and logarithms of acquisition functions.
 
 Symbols: b candidates Z, d columns.
 """
@@ -16,6 +16,8 @@ from workbench.errors import InvalidValueError
 from workbench.models.normal import log_sum_exp
 
 Array = NDArray[np.float64]
+
+_LEAST = 1e-6  # of a gain, nats
 
 
 class Summed:
@@ -68,6 +70,33 @@ class Averaged:
         values = np.maximum(values, LOG_ZERO)
         total = log_sum_exp(values, axis=0)
         return total - math.log(len(values)), np.einsum("pb,pbd->bd", np.exp(values - total), grads)
+
+
+class Logarithm:
+    """Logarithm of a gain that may be 0 or, by approximation, less: linear below a millionth, with the same slope.
+
+    As a logarithm a gain is multiplied by the probability that limits hold when that is added.
+
+    Args:
+        part: The gain, such as `JES`.
+    """
+
+    def __init__(self, part: Acquisition) -> None:
+        self._part = part
+
+    def value(self, Z: Array) -> Array:
+        """Log gain, shape (b,), at Z (b, d)."""
+        return self._logs(self._part.value(Z))
+
+    def value_and_grad(self, Z: Array) -> tuple[Array, Array]:
+        """Log gain, shape (b,), and its gradient, shape (b, d)."""
+        gain, slope = self._part.value_and_grad(Z)
+        return self._logs(gain), slope / np.maximum(gain, _LEAST)[:, None]
+
+    @staticmethod
+    def _logs(gain: Array) -> Array:
+        logs: Array = np.log(np.maximum(gain, _LEAST)) + np.minimum(gain / _LEAST - 1.0, 0.0)
+        return logs
 
 
 def _some(parts: Sequence[Acquisition]) -> tuple[Acquisition, ...]:

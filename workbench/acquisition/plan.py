@@ -341,9 +341,11 @@ MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
     "kg": _with_pending(lambda setting, p: KnowledgeGradient(p, _finite_set(setting, p))),
     "mes": _with_pending(lambda setting, p: MES(p, _maxima(setting, p))),
     "gibbon": _with_pending(lambda setting, p: GIBBON(p, _maxima(setting, p))),
+    "jes": lambda setting: Chosen(several.MAKERS["jes"](setting, math.inf), None),
+    "pes": lambda setting: Chosen(several.MAKERS["pes"](setting, math.inf), None),
 }
 
 _ALONE = frozenset({"feasibility", "thompson"})  # of no objective; of one function
 _NO_LOGARITHMS = frozenset({"ucb"})
-SPREAD = frozenset({"kg", "mes", "gibbon"})
+SPREAD = frozenset({"kg", "mes", "gibbon", "jes", "pes"})
 """Those that look at points spread over the space."""

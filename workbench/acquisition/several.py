@@ -6,7 +6,7 @@ Symbols: m objectives, n trials, p points of the front, K boxes; worth as of `ma
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.acquisition.base import Acquisition, Row
-from workbench.acquisition.combined import Averaged
+from workbench.acquisition.combined import Averaged, Logarithm
 from workbench.acquisition.entropy import MES, max_value_samples
 from workbench.acquisition.feasibility import LogFeasibility
 from workbench.acquisition.hypervolume import LogEHVI
@@ -23,6 +23,7 @@ from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Marginal, Plain, Targeted
 from workbench.acquisition.outcomes import VERSIONS, Outcomes, Source, contenders, outcomes
+from workbench.acquisition.predictive_entropy import PES
 from workbench.acquisition.scalarised import LogParEGO
 from workbench.acquisition.thompson import draw
 from workbench.models.exact import NOISELESS, ExactPosterior
@@ -42,8 +43,10 @@ MOST_BOXES = 20_000
 _REACH = 2.5  # sd of optimism with which a measured point may still be on the front
 _MOST_POINTS = 64  # measured points whose noise-free values are drawn
 _MAXIMA = 16
-_FRONTS = 8  # drawn, of the joint entropy search
+_FRONTS = 8  # drawn, of the joint and the predictive entropy search
 _ON_FRONT = 10  # points of a front that is conditioned on, or that the hypervolume knowledge gradient looks at
+_RIVALS = 16  # measured points that a drawn front is held against
+_KNOWN = 0.1  # sd, in standardised values, up to which a value counts as known well
 _EVEN = math.log(0.5)
 _FEWEST = 4  # versions
 _SHARED = 0.45  # different sides along an objective, of the boxes
@@ -286,28 +289,54 @@ def _mes(setting: Setting, seconds: float) -> Acquisition:
     The largest values over the front of a drawn function are the largest values of its objectives, so the sum is the
     output-space entropy search of Belakaria, Deshwal, Doppa 2019 (MESMO), eq. 4.9.
     """
-    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
-    P = setting.gp.inputs.model_points(setting.pending)
-    parts = []
-    for posterior in (_believing(posterior, P) for posterior in setting.posteriors):
-        parts.append(MES(posterior, max_value_samples(posterior, points, _MAXIMA, setting.rng)))
-    return Averaged(parts)
+    points = np.concatenate([setting.observed(), setting.spread])
+    return Averaged([MES(p, max_value_samples(p, points, _MAXIMA, setting.rng)) for p in _in_flight(setting)])
 
 
 def _jes(setting: Setting, seconds: float) -> Acquisition:
-    """Fronts of drawn functions, looked for among points spread over the space and the trials."""
-    points = np.concatenate([setting.observed(), setting.gp.inputs.model_points(setting.candidates)])
+    posteriors = _in_flight(setting)
+    return Logarithm(JES(posteriors, _drawn_fronts(setting, posteriors)))
+
+
+def _pes(setting: Setting, seconds: float) -> Acquisition:
+    """Rivals are the front of the measured points that are known well: what these beat follows from them."""
+    posteriors, points = _in_flight(setting), setting.observed()
+    moments = [posterior.mean_sd(points) for posterior in posteriors]
+    mu, sd = (np.stack([pair[i] for pair in moments], axis=1) for i in (0, 1))  # (n, m)
+    mu[(sd > _KNOWN).any(axis=1)] = np.nan
+    rivals = points[_outstanding(mu, _RIVALS)]
+    return Logarithm(PES(posteriors, [front.points for front in _drawn_fronts(setting, posteriors)], rivals))
+
+
+def _in_flight(setting: Setting) -> list[ExactPosterior]:
+    """The posteriors, trials in flight believed to bring what is expected of them."""
     P = setting.gp.inputs.model_points(setting.pending)
-    posteriors = [_believing(posterior, P) for posterior in setting.posteriors]
-    levels = setting.levels()
+    return [_believing(posterior, P) for posterior in setting.posteriors]
+
+
+def _drawn_fronts(setting: Setting, posteriors: Sequence[ExactPosterior]) -> list[DrawnFront]:
+    """Fronts of drawn functions, looked for among the trials and points where limits are likely to hold."""
+    points, levels = np.concatenate([setting.observed(), setting.spread]), setting.levels()
     fronts = []
     for _ in range(_FRONTS):
         values = np.stack([draw(posterior, setting.rng, levels).value(points) for posterior in posteriors], axis=1)
-        on = np.flatnonzero(non_dominated(values))
-        gains = hypervolume_contributions(values[on], infer_reference(values))
-        on = on[np.argsort(-gains, kind="stable")[:_ON_FRONT]]
+        on = _outstanding(values, _ON_FRONT)
         fronts.append(DrawnFront(points[on], values[on]))
-    return JES(posteriors, fronts)
+    return fronts
+
+
+def _outstanding(U: Array, most: int) -> Rows:
+    """Rows of the front of U (n, m), at most so many, those that make up most of its hypervolume; one objective's best.
+
+    Rows with NaN are left out.
+    """
+    on = np.flatnonzero(non_dominated(U))
+    if U.shape[1] == 1:
+        return on[:1]
+    if len(on) <= most:
+        return on
+    gains = hypervolume_contributions(U[on], infer_reference(U))
+    return on[np.argsort(-gains, kind="stable")[:most]]
 
 
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:
@@ -323,4 +352,5 @@ MAKERS: Mapping[str, Callable[[Setting, float], Acquisition]] = {
     "hvkg": _hvkg,
     "mes": _mes,
     "jes": _jes,
+    "pes": _pes,
 }

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon")
-SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes", "jes")
+ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon", "jes", "pes")
+SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes", "jes", "pes")
+_INFORMED = ("mes", "jes", "pes")  # about the front as it is, not about a part of it
 ACQUISITIONS = (*ONE, *(name for name in SEVERAL if name not in ONE))
 _BATCHES = ("greedy", "joint")
 _SMALL = 20  # trials from which on the most probable hyperparameters are good enough, and time is short
@@ -70,7 +71,8 @@ _WORDS = {
     "ehvi": "highest expected gain of hypervolume",
     "nehvi": "highest expected gain of hypervolume, noise and trials in flight considered",
     "parego": "highest expected improvement of a weighted compromise",
-    "jes": "most information about the front, by a bound",
+    "jes": "most information about where the best is and how good, by a bound",
+    "pes": "most information about where the best is",
     "hvkg": "highest expected gain of hypervolume of the means",
 }
 
@@ -79,8 +81,9 @@ class GPSampler(Sampler):
     """Gaussian processes and an acquisition function, for measured objectives, with measured limits if there are any.
 
     Args:
-        acquisition: For one objective "log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes" or "gibbon", for
-            several "ehvi", "nehvi", "parego", "hvkg", "mes" or "jes"; None takes what `acquisition.plan` says.
+        acquisition: For one objective "log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon", "jes" or
+            "pes", for several "ehvi", "nehvi", "parego", "hvkg", "mes", "jes" or "pes"; None takes what
+            `acquisition.plan` says.
         restarts: Local searches of each ask.
         raw_samples: Points that are screened for their starts.
         ensemble: Hyperparameters drawn from their posterior over which the acquisition function is averaged while
@@ -169,7 +172,7 @@ class GPSampler(Sampler):
         if self._costs is not None and sorted(self._costs) != sorted(names):
             raise UnsupportedError(f"costs must name each of the objectives {names}, got {sorted(self._costs)}")
         targets = any(goal.target is not None for goal in history.measured)
-        if self._acquisition in ("mes", "jes") and several and targets:
+        if self._acquisition in _INFORMED and several and targets:
             raise UnsupportedError(
                 f"acquisition {self._acquisition!r} cannot serve an objective with a target; use sampler='gp'"
             )
@@ -182,7 +185,7 @@ class GPSampler(Sampler):
                 "thresholds= asks for trials that reach several values at once, this study has one objective; leave it "
                 "out"
             )
-        if request.thresholds and (request.prefer or self._acquisition in ("mes", "jes")):
+        if request.thresholds and (request.prefer or self._acquisition in _INFORMED):
             by = "prefer=" if request.prefer else f"acquisition {self._acquisition!r}"
             raise UnsupportedError(f"thresholds= cannot be served with {by}; leave one of them out")
         if request.prefer and self._acquisition not in (None, "parego"):
