@@ -236,7 +236,7 @@ def test_six_objectives_are_scalarised_and_the_plan_says_why():
 
 
 def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
-    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes, jes"):
+    with pytest.raises(wb.UnsupportedError, match="take one of ehvi, nehvi, parego, hvkg, mes, jes, pes"):
         study(sampler="log_ei").ask()
     with pytest.raises(wb.UnsupportedError, match="take one of log_ei"):
         study([wb.Objective("f")], sampler="ehvi", fn=lambda t: {"f": t["a"]}).ask()
@@ -245,7 +245,7 @@ def test_acquisitions_for_one_objective_and_for_several_are_told_apart():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("acquisition", ["hvkg", "mes", "jes"])
+@pytest.mark.parametrize("acquisition", ["hvkg", "mes", "jes", "pes"])
 def test_other_acquisitions_by_name_find_the_front(acquisition):
     s = study(sampler=acquisition, n=8)
     for _ in range(3):
@@ -307,6 +307,37 @@ def test_units_and_offsets_of_the_objectives_change_nothing():
     assert [other[name] for name in "ab"] == pytest.approx([plain[name] for name in "ab"], abs=1e-6)
 
 
+@pytest.mark.parametrize("acquisition", ["jes", "pes"])
+def test_information_is_asked_for_by_name_with_noise_limits_and_trials_in_flight(acquisition):
+    noisy = (wb.Objective("f", noise=0.05), wb.Objective("g", "maximize", noise=0.05))
+
+    def told(trial):
+        return {**values(trial), "c": trial["a"]}
+
+    s = study(noisy, wb.GPSampler(acquisition, restarts=2, raw_samples=64), n=8, fn=told,
+              constraints=[wb.Constraint("c", upper=0.6)])  # fmt: skip
+    batch = s.ask(3)
+    assert [trial.meta["acquisition"] for trial in batch] == [acquisition] * 3
+    assert "where the best is" in batch[0].why
+    assert all(trial["a"] < 0.75 for trial in batch)  # beyond, the limit is hardly ever held
+    assert len({tuple(trial.params.values()) for trial in batch}) == 3
+    with pytest.raises(wb.UnsupportedError, match="leave one of them out"):
+        s.ask(thresholds={"f": 0.2})
+    aimed = study((TWO[0], wb.Objective("g", target=0.0)), acquisition)
+    with pytest.raises(wb.UnsupportedError, match="with a target"):
+        aimed.ask()
+
+
+@pytest.mark.parametrize("acquisition", ["jes", "pes"])
+def test_information_about_the_maximum_of_one_objective_finds_it(acquisition):
+    s = study([wb.Objective("f", noise="none")], acquisition, n=6, fn=lambda t: {"f": values(t)["f"]})
+    for _ in range(4):
+        trial = s.ask()
+        assert trial.meta["acquisition"] == acquisition
+        s.tell(trial, values(trial)["f"])
+    assert s.best_value < 0.02  # at (0, 0.5) it is 0; the six spread points leave 0.11
+
+
 def test_asks_while_others_are_in_flight_never_repeat_a_point():
     s = study(n=8)
     points = {tuple(t.params.values()) for t in (*s.ask(3), *s.ask(2), s.ask())}
@@ -351,6 +382,33 @@ def test_the_reference_of_a_proposal_is_kept_too():
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()
     assert np.array_equal(s.history().reference, reference)
+
+
+def test_a_reference_stated_later_is_the_one_from_then_on(tmp_path):
+    s = study(sampler="sobol", storage=tmp_path / "s.db")
+    inferred = s.hypervolume()
+    other = wb.load_study("s", storage=tmp_path / "s.db")
+    other.history()
+    s.set_reference({"f": 0.5, "g": -0.6})
+    U = s.history().utility(s.history().Y)
+    assert s.hypervolume() == pytest.approx(pareto.hypervolume(U, np.array([-0.5, -0.6]))) != inferred
+    assert other.hypervolume() == s.hypervolume()  # another process sees it
+    again = wb.create_study("s", SPACE, TWO, sampler="sobol", storage=tmp_path / "s.db", load_if_exists=True)
+    assert again.history().reference.tolist() == [-0.5, -0.6]
+    s.export(tmp_path / "s.json")
+    assert wb.import_study(tmp_path / "s.json").hypervolume() == s.hypervolume()
+    assert s.ask(sampler="gp").meta["reference_point"] == [-0.5, -0.6]
+    entry = s._record.storage.audit(s._record.id)[-1]
+    assert entry.action == "reference"
+    s.set_reference({})
+    assert s.hypervolume() == pytest.approx(inferred)  # what was inferred at first is kept
+    with pytest.raises(wb.InvalidValueError, match="values of measured objectives"):
+        s.set_reference({"h": 1.0})
+    with pytest.raises(wb.ProblemError):
+        s.set_reference({"f": float("nan")})
+    s.freeze()
+    with pytest.raises(wb.FrozenStudyError):
+        s.set_reference({"f": 1.0})
 
 
 def test_a_frozen_study_has_a_hypervolume_that_is_written_nowhere():

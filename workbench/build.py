@@ -259,6 +259,8 @@ def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_st
     row = store.study(name)
     for key in ("space", "objectives", "constraints"):
         stored, wanted = (orjson.loads(text or "[]") for text in (getattr(row, key), declared[key]))
+        if key == "objectives":  # the reference point may have been stated anew, see `Study.set_reference`
+            stored, wanted = ([{**goal, "reference": None} for goal in goals] for goals in (stored, wanted))
         if stored != wanted:
             raise StudyExistsError(
                 f"study {name!r} exists with other {key}: {stored}, now declared: {wanted}. "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from workbench.errors import InvalidValueError, SpaceError, TrialStateError
-from workbench.problem import check_apart
+from workbench.problem import Objective, check_apart
 from workbench.space import Space
 from workbench.storage.core import FROZEN
 from workbench.trial import Spaces, TrialState, dumps, loads, not_json
@@ -144,6 +145,32 @@ def chosen(record: Record) -> int | None:
     number = loads(record.storage.study_by_id(record.id).settings, {}).get(CHOSEN)
     rows = record.history().rows
     return number if number is not None and rows[number].state == TrialState.COMPLETE else None
+
+
+def set_reference(record: Record, values: Mapping[str, float]) -> None:
+    """State the reference point of the hypervolume; coordinates that are not named are inferred, or a threshold.
+
+    Raises:
+        InvalidValueError: for a name that is no measured objective, or where there are fewer than two.
+        ProblemError: for a value that is no finite number.
+    """
+    names = [goal.name for goal in record.measured]
+    if len(names) < 2 or not values.keys() <= set(names):
+        raise InvalidValueError(
+            f"a reference point gives values of measured objectives, of two at least; this study measures {names}, "
+            f"got {list(values)}"
+        )
+    goals = [
+        replace(goal, reference=values.get(goal.name)) if isinstance(goal, Objective) else goal
+        for goal in record.objectives
+    ]
+    before, after = (
+        {g.name: g.reference for g in told if isinstance(g, Objective)} for told in (record.objectives, goals)
+    )
+    with record.transaction("reference") as tx:
+        tx.update_study(objectives=dumps([goal.to_json() for goal in goals]))
+        tx.audit("reference", before=before, after=after)
+    record.objectives = tuple(goals)
 
 
 def is_frozen(record: Record) -> bool:

@@ -21,7 +21,7 @@ from workbench.errors import (
     TrialStateError,
     UnknownTrialError,
 )
-from workbench.problem import Objective, constraint_from_json, objective_from_json
+from workbench.problem import Objective, Preference, constraint_from_json, objective_from_json
 from workbench.pruning import pruner_from_json
 from workbench.space import Space
 from workbench.study.changing import annotate
@@ -50,7 +50,7 @@ class Record:
         self.functions = dict(functions or {})
         try:
             self.spaces = self._spaces(row)
-            self.objectives = tuple(objective_from_json(goal) for goal in orjson.loads(row.objectives))
+            self.objectives = _objectives(row)
             self.constraints = tuple(constraint_from_json(limit) for limit in loads(row.constraints, []))
             self.baseline = _baseline(row)
             self.pruner = pruner_from_json(orjson.loads(row.pruner)) if row.pruner else None
@@ -100,8 +100,9 @@ class Record:
                 return old
             if news.space_version != self.spaces.version:  # another process has changed the space
                 self.spaces = self._spaces(self.storage.study_by_id(self.id))
-            if self.reference is None and len(self.measured) > 1:  # another process may have kept one
-                self.reference = loads(self.storage.study_by_id(self.id).settings, {}).get("reference")
+            if len(self.measured) > 1:  # another process may have kept a reference point, or stated one
+                row = self.storage.study_by_id(self.id)
+                self.reference, self.objectives = loads(row.settings, {}).get("reference"), _objectives(row)
             self._history = self._read(news, old)
             return self._history
 
@@ -263,6 +264,10 @@ def baseline_to_json(draft: Mapping[str, Any]) -> dict[str, Any]:
         "params": orjson.loads(draft["params"]),
         "vectors": None if vectors is None else base64.b64encode(vectors).decode(),
     }
+
+
+def _objectives(row: StudyRow) -> tuple[Objective | Preference, ...]:
+    return tuple(objective_from_json(goal) for goal in orjson.loads(row.objectives))
 
 
 def _baseline(row: StudyRow) -> tuple[str, bytes | None] | None:

@@ -405,6 +405,17 @@ class Study:
         number = changing.chosen(self._record)
         return None if number is None else self.trial(number)
 
+    def set_reference(self, values: Mapping[str, float]) -> None:
+        """State the reference point of the hypervolume anew: only what is beyond it counts, here and in a search.
+
+        Args:
+            values: By objective, user units; those that are left out are a threshold, or inferred once and kept. The
+                audit log keeps what was stated before.
+        Raises:
+            InvalidValueError: for a name that is no measured objective, or where there are fewer than two.
+        """
+        changing.set_reference(self._record, values)
+
     def annotate(
         self,
         trial: Named | None = None,
