@@ -221,3 +221,92 @@ def test_the_band_runs_through_the_corners_of_the_models_front():
     assert len(band.x) == 10
     assert np.isnan(probabilities(history, None)).all()
     assert pareto.non_dominated(history.utility(history.Y)).tolist() == history.front.tolist()
+
+
+def test_parts_are_left_out_of_the_pairs_by_name():
+    study = record(np.array([[1.0, 1.0], [2.0, 3.0], [1.5, 0.5]]), GOALS[:2])
+    study.ask(sampler="sobol")
+    study.set_reference({"f": 1.9, "g": 0.6})
+    history = study.history()
+    seen = {trace.name for trace in plots.tradeoffs(history).data}
+    assert {"beaten", "reference point"} <= seen
+    left = plots.tradeoffs(history, without=["beaten", "reference point"])
+    assert {trace.name for trace in left.data} == seen - {"beaten", "reference point"}
+    with pytest.raises(wb.InvalidValueError, match="parts to leave out"):
+        plots.tradeoffs(history, without=["grid"])
+
+
+@pytest.mark.slow
+def test_of_a_huge_record_the_figure_has_the_whole_front_and_is_small():
+    rng = np.random.default_rng(0)
+    direction = rng.normal(size=(5_000, 2))
+    Y = -np.abs(direction / np.linalg.norm(direction, axis=1, keepdims=True)) * rng.uniform(size=(5_000, 1)) ** 0.5
+    history = record(Y * [1, -1], (wb.Objective("f 5 %{x}"), wb.Objective("g", "maximize", unit="%"))).history()
+    figure = plots.tradeoffs(history, most=1_500)
+    by_name = {trace.name: trace for trace in figure.data}
+    assert set(map(int, by_name["on the front (paler: less certain, bars: ± 1 sd)"].ids)) == set(
+        history.numbers[history.front].tolist()
+    )
+    beaten = by_name["beaten"]
+    assert 1_300 <= len(beaten.ids) <= 1_600
+    assert beaten.hovertext is None
+    assert beaten.hovertemplate.startswith("Trial %{customdata}<br>f 5 &#37;{x}: %{x:.4~g}<br>g: %{y:.4~g} &#37;")
+    assert "of 5,000 trials" in figure.layout.meta["caption"]
+    assert len(figure.to_json()) < 250_000
+
+
+# -- many objectives -------------------------------------------------------------------------------
+
+
+MANY = tuple(wb.Objective(name, "maximize") for name in "pqrs")
+
+
+def test_the_heat_map_shows_shares_of_the_front_with_like_trials_together():
+    apart = np.array([[1.0, 0, 0, 0], [0.0, 0, 1, 1], [0.9, 0.1, 0, 0], [0.1, 0, 0.9, 1.1]])
+    study = record(np.vstack([apart, [[-1.0, -1, -1, -1]]]), MANY)
+    figure = study.plot.heat_map()
+    heat = figure.data[0]
+    order = [line[0] for line in heat.customdata]
+    assert sorted(order) == [0, 1, 2, 3]  # the last one is beaten
+    assert {tuple(sorted(order[:2])), tuple(sorted(order[2:]))} == {(0, 2), (1, 3)}
+    best = apart.max(axis=0)
+    assert np.allclose(heat.z, (apart / best)[order])
+    assert plots.heat_map_table(study.history())["trial"] == order
+    assert "4 trials on the front of 4 objectives" in figure.layout.meta["alt"]
+
+
+def test_of_a_large_front_the_heat_map_draws_those_that_cover_it():
+    rng = np.random.default_rng(1)
+    Y = np.abs(rng.normal(size=(90, 4)))
+    Y /= np.linalg.norm(Y, axis=1, keepdims=True)
+    history = record(Y, MANY).history()
+    heat = plots.heat_map(history, most=20).data[0]
+    drawn = [line[0] for line in heat.customdata]
+    assert len(drawn) == 20
+    assert set(Y.argmax(axis=0).tolist()) <= set(drawn)
+    gap = np.linalg.norm(Y[:, None] - Y[drawn], axis=2).min(axis=1).max()
+    others = [np.linalg.norm(Y[:, None] - Y[rng.permutation(90)[:20]], axis=2).min(axis=1).max() for _ in range(20)]
+    assert gap < min(others)
+
+
+def test_petals_are_shares_from_the_worst_to_the_best_of_the_front():
+    Y = np.array([[0.0, 3.0, 10.0], [4.0, 1.0, 20.0], [2.0, 2.0, 40.0], [0.0, 0.5, 50.0]])
+    study = record(Y, (*MANY[:2], wb.Objective("cost")))
+    figure = study.plot.petals([study.trials[2], 0])
+    assert [leaf.r.tolist() for leaf in figure.data] == [[0.5, 0.5, 0.0], [0.0, 1.0, 1.0]]
+    assert "trial 2 50%, 50%, 0%" in figure.layout.meta["alt"]
+    table = plots.petals_table(study.history(), [2, 0])
+    assert list(table.values()) == [[2, 0], [2.0, 0.0], [2.0, 3.0], [40.0, 10.0]]
+    assert list(table)[3] == "cost (minimize, lower is better)"
+    assert study.plot.petals([3]).data[0].r.tolist() == [0.0, 0.0, 0.0]  # beaten: within the range of the front
+    with pytest.raises(wb.InvalidValueError, match="one to 4 complete trials"):
+        plots.petals(study.history(), [0, 1, 2, 3, 0])
+    assert not plots.petals(record(Y[:, :2], MANY[:2]).history(), [0]).data
+
+
+def test_spaced_rows_are_the_extremes_and_then_the_furthest():
+    Y = np.array([[0.0, 1.0], [0.1, 0.9], [0.5, 0.5], [0.8, 0.2], [1.0, 0.0]])
+    assert pareto.spaced(Y, 2).tolist() == [0, 4]
+    assert pareto.spaced(Y, 3).tolist() == [0, 2, 4]
+    assert pareto.spaced(Y * [1000.0, 1e-3], 3).tolist() == [0, 2, 4]
+    assert pareto.spaced(Y, 50).tolist() == [0, 1, 2, 3, 4]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from ui.presenters import tradeoffs
+from ui.presenters import exporting, tradeoffs
 from ui.presenters.tradeoffs import Belief
 from workbench import analysis
 from workbench.analysis import ModelFront, Prospect
@@ -186,3 +186,33 @@ def test_of_four_goals_three_are_drawn_and_others_can_be(storage: Any) -> None:
     sound(at.multiselect(key="goals reaction").set_value(["yield", "waste"]).run())
     assert "on all 4 goals at once" in words(at)
     sound(at.button_group(key="view").set_value("Matrix").run())
+
+
+def test_four_goals_have_a_heat_map_and_petals(storage: Any) -> None:
+    goals = [*GOALS, wb.Objective("purity", "maximize"), wb.Objective("waste")]
+    record([(*y, i % 3, i % 2) for i, y in enumerate(VALUES)], goals, storage=storage)
+    at = app("pareto", "reaction")
+    sound(at.button_group(key="view").set_value("Heat map").run())
+    sound(at.button(key="add_knee").click().run())
+    assert "on all 4 goals at once" in words(at)
+    found = tradeoffs.reference(wb.load_study("reaction", storage=storage).history())
+    assert [one.name for one in found] == ["yield", "cost", "purity", "waste"]
+    assert all(one.stated is None and "automatic" in one.automatic for one in found)
+
+
+def test_the_reference_point_in_words_and_runs_with_all_values() -> None:
+    study = record(
+        goals=[wb.Objective("yield", "maximize", unit="%", reference=50.0), wb.Objective("cost", target=20.0)]
+    )
+    first, second = tradeoffs.reference(study.history())
+    assert (first.title, first.stated) == ("yield [%]", 50.0)
+    assert "off the target, automatic" in second.automatic
+    trial = study.ask()
+    study.tell(trial, {"yield": 1.0}, final=False)
+    assert tradeoffs.with_values(study.history(), [0, trial.number]) == [0]
+
+
+def test_picked_runs_as_a_table() -> None:
+    text = exporting.csv(record(), only=[1, 3]).decode("utf-8-sig").splitlines()
+    assert len(text) == 3
+    assert [line.split(",")[0] for line in text[1:]] == ["1", "3"]

@@ -13,6 +13,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 
 import workbench as wb
 from browser.driving import Browser, Server
+from ui.presenters import tradeoffs
 from workbench import analysis
 from workbench.storage import Storage
 
@@ -114,6 +115,8 @@ def test_what_is_picked_stays_picked(study: wb.Study, server: Server, browser: B
     box(browser, x, y)
     picked = f"{len(inside)} runs picked: {', '.join(map(str, inside))}"
     browser.see(picked)
+    table = browser.download("picked_csv").decode("utf-8-sig").splitlines()
+    assert [int(line.split(",")[0]) for line in table[1:]] == inside
     browser.click("to_tray")
     browser.see("Knobs that differ")
     study.attach({"temp": 61.0, "load": 0.6}, {"yield": 50.0, "purity": 99.5, "cost": 99.0, "residue": 1.0})
@@ -138,10 +141,12 @@ def test_a_limit_is_dragged_and_the_search_follows(study: wb.Study, server: Serv
     browser.see("The model expects", MINUTE)
     browser.settle()
     before, known = browser.text(), len(study.trials)
-    drag(browser, "purity", 0.6)
+    slider = next(one for one in tradeoffs.sliders(study.history()) if one.name == "purity")
+    drag(browser, "purity", (95.0 - slider.low) / (slider.high - slider.low))
     browser.see("front runs are left")
     said = browser.text()
     value = float(re.search(r"≥ ([\d.]+) %", said[said.index("purity\n") :])[1])  # type: ignore[index]
+    assert value == pytest.approx(95.0, abs=0.3)  # a few pixels
     found = analysis.inside(study.history(), {"purity": value})
     assert 0 < len(found.left) < len(found.front)
     assert f"{len(found.left)} of {len(found.front)} front runs" in said

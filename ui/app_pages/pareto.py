@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from ui import asking, believing, dialogs, figures, state, widgets
-from ui.presenters import modelling, tradeoffs, words
+from ui.presenters import exporting, modelling, tradeoffs, words
 from ui.presenters.tradeoffs import Belief
 from workbench import analysis, plots
 from workbench.errors import WorkbenchError
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from ui.presenters.modelling import Findings
     from workbench.trial import History
 
-MOST = 5_000  # points of a chart
+MOST, SOME = 5_000, 1_500  # points of a chart, and of one that is drawn anew at every move of a limit
 ROWS = 5_000  # of the table
 NEXT = 3  # suggestions
-PAIRS, CUBE, MATRIX, LINES, TABLE = "Pairs", "3-D", "Matrix", "Parallel", "Table"
+PAIRS, CUBE, MATRIX, LINES, HEAT, TABLE = "Pairs", "3-D", "Matrix", "Parallel", "Heat map", "Table"
+PARTS = {"beaten": "Beaten runs", "over a limit": "Over a limit", "next": "Next runs",
+         "front the model expects": "Front the model expects", "reference point": "Reference point"}  # fmt: skip
 WISHES = {"improve": "Improve", "keep": "Keep", "relax": "May get worse", "free": "Anything"}
 
 
@@ -74,6 +76,7 @@ def draw() -> None:
     grown = st.expander("How the front grew", on_change="rerun", key="front_grew")
     if grown.open:
         with grown:
+            _reference(study)
             figures.show(study, "hypervolume")
 
 
@@ -139,16 +142,19 @@ def _stale(study: Study, found: Findings | None) -> None:
 
 def _actions(study: Study) -> None:
     goals = len(study.history().measured)
-    views = [PAIRS, *([CUBE] if goals == 3 else [MATRIX] if goals > 3 else []), LINES, TABLE]
+    views = [PAIRS, *([CUBE] if goals == 3 else [MATRIX] if goals > 3 else []), LINES,
+             *([HEAT] if goals > 3 else []), TABLE]  # fmt: skip
     st.segmented_control("View", views, default=PAIRS, required=True, key="view", label_visibility="collapsed",
                          format_func=lambda one: _title(one, goals))  # fmt: skip
-    if st.button("Export", icon=":material/download:", key="to_export"):
-        widgets.go("settings")
-    if goals > 3:
-        with st.popover("Goals", icon=":material/tune:", key="pair_goals"):
+    with st.popover("Show", icon=":material/tune:", key="show_parts"):
+        st.pills("In the figure", list(PARTS), default=list(PARTS), selection_mode="multi", key="parts",
+                 format_func=PARTS.__getitem__)  # fmt: skip
+        if goals > 3:
             names = [goal.name for goal in study.history().measured]
             st.multiselect("Two or three goals to draw", names, names[:3], max_selections=3,
                            key=f"goals {study.name}", format_func=words.plain)  # fmt: skip
+    if st.button("Export", icon=":material/download:", key="to_export"):
+        widgets.go("settings")
 
 
 def _title(view: str, goals: int) -> str:
@@ -177,6 +183,8 @@ def _figure(
 ) -> tuple[Figure, Callable[[], Mapping[str, Any]]]:
     if view == LINES:
         return plots.parallel(history), lambda: plots.parallel_table(history)
+    if view == HEAT:
+        return plots.heat_map(history), lambda: plots.heat_map_table(history)
     if view in (CUBE, MATRIX):
         return plots.pareto(history, most=MOST), lambda: plots.pareto_table(history)
     names = st.session_state.get(f"goals {study.name}") or None
@@ -184,7 +192,8 @@ def _figure(
     marked |= dict(zip(_tray(), tradeoffs.LETTERS, strict=False))
     figure = plots.tradeoffs(
         history, names if names and len(names) > 1 else None, front=belief.front, limits=_stated(), marked=marked,
-        noise=belief.noise, across=not state.narrow(), most=MOST,
+        noise=belief.noise, across=not state.narrow(), most=SOME,
+        without=set(PARTS) - set(st.session_state.get("parts", PARTS)),
     )  # fmt: skip
     if figure.data:
         figure.update_layout(title=None, margin_t=12, margin_b=64, clickmode="event+select", dragmode="select")
@@ -219,6 +228,11 @@ def _selection(study: Study) -> None:
                        help="Pick one run", on_click=_suggest, args=(study, one))  # fmt: skip
         if widgets.action(study, "Note…", key="note_picked", icon=":material/sell:"):
             dialogs.annotate(study, picked)
+        name = exporting.file_name(study, "picked.csv")
+        st.download_button(
+            "CSV", lambda: exporting.csv(study, only=picked), name, "text/csv", key="picked_csv", on_click="ignore",
+            icon=":material/download:", help="The picked runs as a table",
+        )  # fmt: skip
         st.button("Turn round", key="invert", icon=":material/flip:", on_click=_invert, args=(study, picked),
                   help="Pick the other runs on the front instead")  # fmt: skip
         st.button("Clear", key="clear_picked", icon=":material/close:", on_click=_clear)
@@ -345,6 +359,30 @@ def _suggest(study: Study, near: int | None = None) -> None:
         asking.suggest(study, NEXT, near=near, thresholds=_stated())
 
 
+# -- from where fronts are measured ------------------------------------------------------------------
+
+
+def _reference(study: Study) -> None:
+    """The reference point of the hypervolume, to be read and stated anew."""
+    history = study.history()
+    st.markdown("Volume is measured from the **reference point**: only what is better than it in every goal counts, "
+                "and the search looks for nothing beyond it.")  # fmt: skip
+    fields = tradeoffs.reference(history)
+    with st.form("reference", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        told: dict[str, float | None] = {
+            one.name: st.number_input(words.plain(one.title), value=one.stated, placeholder=words.plain(one.automatic),
+                                      format="%.6g", key=f"reference {study.name} {one.name} {one.stated}")
+            for one in fields
+        }  # fmt: skip
+        frozen, stated = study.frozen, any(one.stated is not None for one in fields)
+        wanted = st.form_submit_button("Measure from here", key="set_reference", disabled=frozen)
+        automatic = st.form_submit_button("Back to automatic", key="reset_reference", disabled=frozen or not stated)
+    if wanted or automatic:
+        kept = {} if automatic else {name: float(value) for name, value in told.items() if value is not None}
+        study.set_reference(kept)
+        st.rerun()
+
+
 # -- a few runs compared ---------------------------------------------------------------------------
 
 
@@ -395,6 +433,14 @@ def _compare(study: Study, belief: Belief) -> None:
         cells = [f"**{words.plain(text)} ▲**" if best else words.plain(text) for text, best in one.values]
         table[f"**{one.letter}** run {one.number}{over}"] = [*cells, words.plain(one.truly), words.plain(one.knobs)]
     st.table(table, hide_index=True)
+    if len(columns) > 1 and 2 < len(history.measured) <= plots.LEAVES:
+        flowers = st.expander("As petals", on_change="rerun", key="petals")
+        numbers = tradeoffs.with_values(history, [one.number for one in columns])
+        if flowers.open and numbers:
+            with flowers:
+                drawn = plots.petals(history, numbers)
+                st.caption(words.plain(drawn.layout.meta["caption"]))
+                widgets.figure(drawn.update_layout(title=None), lambda: plots.petals_table(history, numbers), "flowers")
 
 
 def _change(study: Study, columns: list[tradeoffs.Column]) -> None:

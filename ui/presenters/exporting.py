@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from workbench.interchange import write_table
@@ -23,9 +23,10 @@ def bundle(study: Study) -> bytes:
     return _through(study, "study.json", study.export)
 
 
-def csv(study: Study, *, comma: bool = False) -> bytes:
-    """The runs as CSV; cells that a spreadsheet would take for formulas are neutralised."""
-    return _through(study, "runs.csv", lambda path: write_table(study, path, bom=True, decimal="," if comma else "."))
+def csv(study: Study, *, comma: bool = False, only: Collection[int] | None = None) -> bytes:
+    """The runs, or some of them by number, as CSV; what a spreadsheet would take for formulas is neutralised."""
+    decimal = "," if comma else "."
+    return _through(study, "runs.csv", lambda path: write_table(study, path, bom=True, decimal=decimal, only=only))
 
 
 def xlsx(study: Study) -> bytes:

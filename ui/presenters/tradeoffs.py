@@ -287,6 +287,42 @@ def _percent(p: float) -> str:
     return "over 99 %" if p > 0.99 else "below 1 %" if p < 0.01 else f"{100 * p:.0f} %"
 
 
+# -- from where fronts are measured ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """One coordinate of the reference point.
+
+    Args:
+        name: The goal.
+        title: Its name, and unit.
+        stated: What somebody stated, user units; None where it is automatic.
+        automatic: What it is without that, in words.
+    """
+
+    name: str
+    title: str
+    stated: float | None
+    automatic: str
+
+
+def reference(history: History) -> list[Coordinate]:
+    """The reference point, a coordinate for each goal."""
+    found = []
+    for goal, level in zip(history.measured, history.reference.tolist(), strict=True):
+        at = abs(level) if goal.target is not None else goal.sign * level
+        off = " off the target" if goal.target is not None else ""
+        automatic = f"{reading(at, None)}{off}, automatic" if math.isfinite(level) else "automatic"
+        found.append(Coordinate(goal.name, head(goal.name, goal.unit), goal.reference, automatic))
+    return found
+
+
+def with_values(history: History, numbers: Sequence[int]) -> list[int]:
+    """Those of the runs that have a value of each goal."""
+    return [number for number in numbers if np.isfinite(history.Y[number]).all()]
+
+
 # -- a few runs compared ---------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import TrialStateError
-from workbench.pareto import attainment, non_dominated, non_dominated_probability
+from workbench.pareto import attainment, non_dominated, non_dominated_probability, spaced
 from workbench.space.geometry import inside
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _along(history: History, surrogate: Surrogate, known: Array, seed: int) -> A
         moved = np.where(box, np.clip(moved, 0.0, 1.0), X[rng.integers(len(X), size=_AROUND)])
         moved = space.encode(space.decode(moved))
         X, U = _best(history, surrogate, np.concatenate([X, moved[space.feasible(moved)]]))
-    return X[_spread(U, _POINTS)]
+    return X[spaced(U, _POINTS)]
 
 
 def _best(history: History, surrogate: Surrogate, X: Array) -> tuple[Array, Array]:
@@ -140,15 +140,3 @@ def _best(history: History, surrogate: Surrogate, X: Array) -> tuple[Array, Arra
     U = history.utility(surrogate.posterior(X)[0])
     on = non_dominated(U)
     return X[on], U[on]
-
-
-def _spread(U: Array, most: int) -> NDArray[np.int64]:
-    """At most so many rows, each the furthest from those before it, the extremes first."""
-    span = U.max(axis=0) - U.min(axis=0)
-    Z = U / np.where(span > 0, span, 1.0)
-    chosen = list(dict.fromkeys(int(row) for row in U.argmax(axis=0)))
-    gaps = np.min([np.linalg.norm(Z - Z[row], axis=1) for row in chosen], axis=0)
-    while len(chosen) < min(most, len(U)) and gaps.max() > 0:
-        chosen.append(int(gaps.argmax()))
-        gaps = np.minimum(gaps, np.linalg.norm(Z - Z[chosen[-1]], axis=1))
-    return np.array(sorted(chosen[:most]))

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
@@ -33,6 +33,7 @@ def write_table(
     bom: bool = True,
     decimal: str = ".",
     show_units: bool = True,
+    only: Collection[int] | None = None,
 ) -> Path:
     """Write every trial as one row of a CSV or XLSX file; `read_table` reads it back.
 
@@ -47,6 +48,7 @@ def write_table(
         bom: Begin a CSV with the mark by which Excel knows UTF-8.
         decimal: "," writes a CSV with decimal commas and semicolons, for Excel in countries that use them.
         show_units: Whether titles carry units, "x [mm]".
+        only: Numbers of the trials to write; None: all.
     Returns:
         The path.
     Raises:
@@ -57,7 +59,7 @@ def write_table(
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".xlsx"):
         raise TableError(f"expected a path that ends in .csv or .xlsx, got {path}; choose one of them")
-    trials = study.trials
+    trials = [trial for trial in study.trials if only is None or trial.number in only]
     columns = _columns(study, trials, decimal)
     header, rows = _titles(study, [column for column, _ in columns], show_units), _rows(trials, columns)
     with _replaced(path) as file:

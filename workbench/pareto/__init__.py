@@ -4,7 +4,7 @@ Symbols: n points, m objectives; Y (n, m) values, r reference point, K boxes, s 
 """
 
 from workbench.pareto.boxes import Boxes, free_boxes
-from workbench.pareto.choosing import achievement, aspiration_of, chebyshev, knee
+from workbench.pareto.choosing import achievement, aspiration_of, chebyshev, knee, spaced
 from workbench.pareto.fronts import (
     extent,
     hypervolume,
@@ -34,6 +34,7 @@ __all__ = [
     "non_dominated_probability",
     "pc_entropy",
     "r2",
+    "spaced",
     "spread",
     "weights",
 ]

@@ -1,4 +1,4 @@
-"""Choosing one point of a front: where it bends, or by what somebody wishes.
+"""Choosing points of a front: where it bends, by what somebody wishes, or a few that stand for all.
 
 Objectives are compared in shares of the range between nadir and ideal, so that their units do not matter.
 
@@ -113,6 +113,24 @@ def aspiration_of(here: Array, wishes: Sequence[Wish], nadir: Array, ideal: Arra
         elif wish == "free":
             aspiration[j] = nadir[j]
     return aspiration
+
+
+def spaced(Y: Array, most: int) -> NDArray[np.int64]:
+    """At most so many rows that cover what all cover: the best of each objective, then the furthest from those chosen.
+
+    Args:
+        Y: Objectives to maximise, shape (n, m), n >= 1.
+        most: How many.
+    Returns:
+        Rows, ascending, shape (at most `most`,).
+    """
+    Z = Y / _range(Y.min(axis=0), Y.max(axis=0))
+    chosen = list(dict.fromkeys(int(row) for row in Y.argmax(axis=0)))
+    gaps = np.min([np.linalg.norm(Z - Z[row], axis=1) for row in chosen], axis=0)
+    while len(chosen) < min(most, len(Y)) and gaps.max() > 0:
+        chosen.append(int(gaps.argmax()))
+        gaps = np.minimum(gaps, np.linalg.norm(Z - Z[chosen[-1]], axis=1))
+    return np.array(sorted(chosen[:most]))
 
 
 def _front_shares(Y: Array) -> tuple[NDArray[np.int64], Array]:

@@ -15,12 +15,15 @@ from workbench.plots.pareto import pareto, pareto_table
 from workbench.plots.paths import paths, paths_table
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
+from workbench.plots.solutions import FLOWERS, LEAVES, heat_map, heat_map_table, petals, petals_table
 from workbench.plots.swarm import swarm, swarm_table, swarm_trace
 from workbench.plots.timeline import timeline, timeline_table
 from workbench.plots.tradeoffs import tradeoffs, tradeoffs_table
 
 __all__ = [
+    "FLOWERS",
     "Ground",
+    "LEAVES",
     "calibration",
     "calibration_table",
     "can_slice",
@@ -30,6 +33,8 @@ __all__ = [
     "contour_table",
     "edf",
     "edf_table",
+    "heat_map",
+    "heat_map_table",
     "history",
     "history_table",
     "hypervolume",
@@ -42,6 +47,8 @@ __all__ = [
     "pareto_table",
     "paths",
     "paths_table",
+    "petals",
+    "petals_table",
     "slice",
     "slice_table",
     "swarm",

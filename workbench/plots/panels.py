@@ -333,6 +333,7 @@ def trial_trace(
     places: tuple[NDArray[np.float64], NDArray[np.float64]],
     *,
     few: bool,
+    labelled: bool = True,
 ) -> Any:
     """A plotly trace of trials that share a mark; a trial's number is its `customdata`.
 
@@ -343,6 +344,7 @@ def trial_trace(
         rows: Rows of the trials, shape (k,).
         places: Where they stand, two arrays of shape (k,).
         few: As SVG with full hover labels; False for WebGL with short ones.
+        labelled: With hover labels at all.
     """
     import plotly.graph_objects as go
 
@@ -354,7 +356,7 @@ def trial_trace(
         name=word,
         legendgroup=word,
         customdata=history.numbers[rows],
-        hovertext=[hover(history, i, few) for i in rows.tolist()],
+        hovertext=[hover(history, i, few) for i in rows.tolist()] if labelled else None,
         hoverinfo="text",
     )
 

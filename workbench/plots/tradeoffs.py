@@ -5,7 +5,7 @@ Symbols: n trials, m objectives, k points of a front; user units, utilities U wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -16,7 +16,6 @@ from workbench.plots import theme
 from workbench.plots.panels import (
     Panel,
     fronts,
-    hover,
     kinds,
     listed,
     nothing_yet,
@@ -39,6 +38,9 @@ _PALEST = 0.25  # opacity of a front trial that is surely not on the true front
 _ROOM = 0.06  # of the range of values, beside them
 _SURE = 0.8
 _WIDE, _TALL = 400, 300  # px
+_LABELLED = 300  # trials of a kind up to which each has a label of its own
+PARTS = ("beaten", "over a limit", "next", "front the model expects", "reference point")
+"""What can be left out of `tradeoffs`."""
 
 
 class BelievedFront(Protocol):
@@ -79,6 +81,7 @@ def tradeoffs(
     noise: Mapping[str, float] | None = None,
     across: bool = True,
     most: int = theme.POINT_CAP,
+    without: Collection[str] = (),
 ) -> Figure:
     """Draw two objectives against each other, or three as three pairs, with what is certain about the front.
 
@@ -95,9 +98,12 @@ def tradeoffs(
         noise: Standard deviation of a measurement by objective, for trials that were told without one.
         across: Side by side, or one above another.
         most: About how many trials to draw of a huge record; the front is always drawn.
+        without: What to leave out, of `PARTS`.
     Raises:
         InvalidValueError: for an unknown or repeated name, or another number of objectives.
     """
+    if unknown := set(without) - set(PARTS):
+        raise InvalidValueError(f"expected parts to leave out of {', '.join(PARTS)}, got {sorted(unknown)}")
     chosen = _chosen(history, objectives)
     if len(chosen) < 2:
         return theme.sentence(_TITLE, "A trade-off needs two measured objectives.")
@@ -110,8 +116,11 @@ def tradeoffs(
     probability = probabilities(history, front)
     for view in views:
         _add_limits(figure, view, limits or {})
-        _add_band(figure, view, front)
-        _add_trials(figure, view, drawn, probability, noise or {})
+        if "front the model expects" not in without:
+            _add_band(figure, view, front)
+        _add_trials(figure, view, drawn, probability, noise or {}, without)
+        if "reference point" not in without:
+            _add_reference(figure, view)
         _add_marked(figure, view, marked or {})
     seen = set[str]()
     for trace in figure.data:  # one entry of the legend for all pairs
@@ -243,32 +252,69 @@ _WORDS = {
     "front": "on the front (paler: less certain, bars: ± 1 sd)",
     "running, as predicted": "next, as expected",
 }
+_PART_OF = {"running, as predicted": "next", "not counted": "over a limit"}
 
 
 def _add_trials(
-    figure: Figure, view: View, drawn: NDArray[np.bool_], probability: Array, noise: Mapping[str, float]
+    figure: Figure,
+    view: View,
+    drawn: NDArray[np.bool_],
+    probability: Array,
+    noise: Mapping[str, float],
+    without: Collection[str],
 ) -> None:
     history = view.x.history
     few = int(drawn.sum()) <= theme.SVG_LIMIT
     placed = drawn & ~np.isnan(view.x.place) & ~np.isnan(view.y.place)
     for kind in kinds(history, "running, as predicted"):
         rows = np.flatnonzero(kind.mask & placed)
-        if not rows.size:
+        if not rows.size or _PART_OF.get(kind.word, kind.word) in without:
             continue
         mark = theme.SUGGESTED if kind.mark is theme.RUNNING else kind.mark
         places = (view.x.place[rows], view.y.place[rows])
-        trace = trial_trace(history, _WORDS.get(kind.word, kind.word), mark, rows, places, few=few)
+        word, labelled = _WORDS.get(kind.word, kind.word), rows.size <= _LABELLED
+        trace = trial_trace(history, word, mark, rows, places, few=few, labelled=labelled)
+        if not labelled:  # one label for all: thousands of texts would have to be sent at every move of a limit
+            trace.hovertemplate = _label(view)
         trace.ids = [str(number) for number in history.numbers[rows].tolist()]
         if kind.mark is theme.FRONT:
             sure = np.nan_to_num(probability[rows], nan=1.0)
-            trace.marker.opacity = _PALEST + (1 - _PALEST) * sure
-            trace.hovertext = [
-                hover(history, i, few) + ("" if np.isnan(p) else f"<br>truly on the front: {_percent(p)}")
-                for i, p in zip(rows.tolist(), probability[rows].tolist(), strict=True)
-            ]
+            trace.marker.opacity = np.round(_PALEST + (1 - _PALEST) * sure, 2)
+            if labelled:
+                trace.hovertext = [
+                    text + ("" if np.isnan(p) else f"<br>truly on the front: {_percent(p)}")
+                    for text, p in zip(trace.hovertext, probability[rows].tolist(), strict=True)
+                ]
             if few:
                 trace.update(error_x=_bar(view.x, rows, noise), error_y=_bar(view.y, rows, noise))
         figure.add_trace(trace, **view.place)
+
+
+def _label(view: View) -> str:
+    """A template that says a trial's number and its place."""
+    parts = [
+        theme.literal(f"{theme.shorten(panel.goal.name)}: ").replace("%", "&#37;")
+        + f"%{{{axis}:.4~g}}{theme.literal(f' {panel.goal.unit}').replace('%', '&#37;') if panel.goal.unit else ''}"
+        for axis, panel in (("x", view.x), ("y", view.y))
+    ]
+    return "<br>".join(["Trial %{customdata}", *parts]) + "<extra></extra>"
+
+
+def _add_reference(figure: Figure, view: View) -> None:
+    """Mark the reference point of the hypervolume, where it is inside the figure and is a point."""
+    import plotly.graph_objects as go
+
+    goals, level = (view.x.goal, view.y.goal), view.x.history.reference
+    if any(goal.target is not None for goal in goals):
+        return
+    x, y = (float(goal.sign * level[panel.column]) for goal, panel in zip(goals, (view.x, view.y), strict=True))
+    inside = all(low <= value <= high for value, (low, high) in zip((x, y), view.ranges, strict=True))
+    if inside:  # a comparison with NaN is false
+        cross = go.Scatter(
+            x=[x], y=[y], mode="markers", marker=theme.REFERENCE.marker(), name="reference point",
+            legendgroup="reference point", hoverinfo="text", hovertext=["reference point of the hypervolume"],
+        )  # fmt: skip
+        figure.add_trace(cross, **view.place)
 
 
 def _percent(p: float) -> str:

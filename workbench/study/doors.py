@@ -178,6 +178,18 @@ class Plot:
         noise = {goal.name: goal.noise for goal in model.belief().goals} if known else {}
         return plots.tradeoffs(model.history, objectives, front=front, limits=thresholds, noise=noise)
 
+    def heat_map(self) -> Figure:
+        """The front, a row for each trial and a column for each objective, the better the darker."""
+        from workbench import plots
+
+        return plots.heat_map(self._study.history())
+
+    def petals(self, trials: Sequence[Named]) -> Figure:
+        """One to four trials as flowers, with a petal for each of three to eight objectives, the longer the better."""
+        from workbench import plots
+
+        return plots.petals(self._study.history(), [self._study.trial(trial).number for trial in trials])
+
     def hypervolume(self) -> Figure:
         """The volume that the front dominates, by trial; of a study with two measured objectives or more."""
         from workbench import plots
