@@ -484,6 +484,8 @@ def every(history: History) -> dict[str, Any]:
         "contour": plots.contour(history, "x", "c"),
         "edf": plots.edf({HOSTILE: history, "$x$": history}),
         "timeline": plots.timeline(history, now=10),
+        "heat map": plots.heat_map(history),
+        "trade-offs": plots.tradeoffs(history),
     }
 
 
@@ -503,6 +505,7 @@ def test_hostile_names_are_escaped_wherever_plotly_reads_markup() -> None:
         layout.pop("meta")  # plain text, drawn by nobody
         data = [one.to_plotly_json() for one in figure.data]
         for one in data:
+            one.pop("texttemplate", None)  # "%{text}" for numbers
             for dimension in one.get("dimensions", []):
                 dimension.pop("ticktext", None)  # drawn as it stands
         text = (str(layout) + str(data)).replace("<br>", "")

@@ -56,19 +56,21 @@ def heat_map(history: History, *, most: int = 60) -> Figure:
     shares = _shares(history, rows)
     written = [[theme.quantity(float(panel.values[row]), None) for panel in chosen] for row in rows.tolist()]
     heads = [theme.literal(theme.shorten(panel.goal.name, 24)) for panel in chosen]
+    names = [f"trial {number}" for number in history.numbers[rows].tolist()]
     figure = go.Figure(
         go.Heatmap(
             z=shares, x=list(range(len(heads))), y=list(range(len(rows))), zmin=0, zmax=1,
             colorscale=theme.scale(theme.FIELD[::-1]), xgap=1, ygap=1,
             text=written, texttemplate="%{text}" if len(rows) <= _WRITTEN else "",
             customdata=np.broadcast_to(history.numbers[rows][:, None], shares.shape).tolist(),
-            hovertemplate="trial %{customdata}: %{text}<br>%{z:.0%} of the way<extra></extra>",
+            hovertext=[[f"{name}, {head}: {cell}" for head, cell in zip(heads, line, strict=True)]
+                       for name, line in zip(names, written, strict=True)], hoverinfo="text",
             colorbar={"tickvals": [0, 1], "ticktext": ["worst", "best"], "thickness": 14, "outlinewidth": 0},
         )
     )  # fmt: skip
-    figure.update_xaxes(tickvals=list(range(len(heads))), ticktext=heads, side="top", showgrid=False)
-    names = [f"trial {number}" for number in history.numbers[rows].tolist()]
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, autorange="reversed", showgrid=False)
+    bare = {"showgrid": False, "zeroline": False, "ticks": ""}
+    figure.update_xaxes(tickvals=list(range(len(heads))), ticktext=heads, side="top", **bare)
+    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, autorange="reversed", **bare)
     ahead = int(history.front.sum())
     finding = f"{theme.count(ahead, 'trial')} on the front of {len(chosen)} objectives"
     left = f"Drawn: {len(rows)} of them, which cover it best. " if ahead > len(rows) else ""

@@ -110,8 +110,10 @@ def tradeoffs(
     empty = nothing_yet(history, chosen, _TITLE)
     if empty is not None:
         return empty
-    figure, views = _views(history, chosen, limits or {}, across=across)
     placed = np.any([~np.isnan(a.place) & ~np.isnan(b.place) for a, b in combinations(chosen, 2)], axis=0)
+    if not placed.any():
+        return theme.sentence(_TITLE, "No trial has a value of two of these objectives yet.")
+    figure, views = _views(history, chosen, limits or {}, across=across)
     drawn, note = thinned(history, chosen, most, placed)
     probability = probabilities(history, front)
     for view in views:
