@@ -14,6 +14,7 @@ from workbench.plots.pareto import staircase
 from workbench.plots.tradeoffs import probabilities
 
 SPACE = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+MANY = tuple(wb.Objective(name, "maximize") for name in "pqrs")
 GOALS = (wb.Objective("f", unit="€"), wb.Objective("g", "maximize"), wb.Objective("h", target=1.0, tolerance=0.1))
 
 
@@ -236,6 +237,16 @@ def test_parts_are_left_out_of_the_pairs_by_name():
         plots.tradeoffs(history, without=["grid"])
 
 
+def test_of_more_marks_than_browsers_draw_quickly_there_are_no_bars(monkeypatch):
+    """The limit is on all views together: five trials in three views are fifteen marks."""
+    history = record(np.random.default_rng(0).normal(size=(5, 3)), MANY[:3]).history()
+    assert any("bars" in trace.name for trace in plots.tradeoffs(history).data)
+    monkeypatch.setattr(theme, "SVG_LIMIT", 14)
+    figure = plots.tradeoffs(history)
+    ahead = [trace for trace in figure.data if trace.name.startswith("on the front")]
+    assert {(trace.type, trace.name) for trace in ahead} == {("scattergl", "on the front (paler: less certain)")}
+
+
 @pytest.mark.slow
 def test_of_a_huge_record_the_figure_has_the_whole_front_and_is_small():
     rng = np.random.default_rng(0)
@@ -256,9 +267,6 @@ def test_of_a_huge_record_the_figure_has_the_whole_front_and_is_small():
 
 
 # -- many objectives -------------------------------------------------------------------------------
-
-
-MANY = tuple(wb.Objective(name, "maximize") for name in "pqrs")
 
 
 def test_the_heat_map_shows_shares_of_the_front_with_like_trials_together():

@@ -120,7 +120,8 @@ def tradeoffs(
         _add_limits(figure, view, limits or {})
         if "front the model expects" not in without:
             _add_band(figure, view, front)
-        _add_trials(figure, view, drawn, probability, noise or {}, without)
+        few = int(drawn.sum()) * len(views) <= theme.SVG_LIMIT
+        _add_trials(figure, view, drawn, few, probability, noise or {}, without)
         if "reference point" not in without:
             _add_reference(figure, view)
         _add_marked(figure, view, marked or {})
@@ -250,10 +251,8 @@ def _add_band(figure: Figure, view: View, front: BelievedFront | None) -> None:
     figure.add_trace(line, **view.place)
 
 
-_WORDS = {
-    "front": "on the front (paler: less certain, bars: ± 1 sd)",
-    "running, as predicted": "next, as expected",
-}
+_WORDS = {"front": "on the front (paler: less certain)", "running, as predicted": "next, as expected"}
+_WITH_BARS = "on the front (paler: less certain, bars: ± 1 sd)"
 _PART_OF = {"running, as predicted": "next", "not counted": "over a limit"}
 
 
@@ -261,12 +260,12 @@ def _add_trials(
     figure: Figure,
     view: View,
     drawn: NDArray[np.bool_],
+    few: bool,
     probability: Array,
     noise: Mapping[str, float],
     without: Collection[str],
 ) -> None:
     history = view.x.history
-    few = int(drawn.sum()) <= theme.SVG_LIMIT
     placed = drawn & ~np.isnan(view.x.place) & ~np.isnan(view.y.place)
     for kind in kinds(history, "running, as predicted"):
         rows = np.flatnonzero(kind.mask & placed)
@@ -274,7 +273,9 @@ def _add_trials(
             continue
         mark = theme.SUGGESTED if kind.mark is theme.RUNNING else kind.mark
         places = (view.x.place[rows], view.y.place[rows])
-        word, labelled = _WORDS.get(kind.word, kind.word), rows.size <= _LABELLED
+        labelled = rows.size <= _LABELLED
+        bars = kind.mark is theme.FRONT and few and labelled  # of more they would cover the trials
+        word = _WITH_BARS if bars else _WORDS.get(kind.word, kind.word)
         trace = trial_trace(history, word, mark, rows, places, few=few, labelled=labelled)
         if not labelled:  # one label for all: thousands of texts would have to be sent at every move of a limit
             trace.hovertemplate = _label(view)
@@ -287,7 +288,7 @@ def _add_trials(
                     text + ("" if np.isnan(p) else f"<br>truly on the front: {_percent(p)}")
                     for text, p in zip(trace.hovertext, probability[rows].tolist(), strict=True)
                 ]
-            if few:
+            if bars:
                 trace.update(error_x=_bar(view.x, rows, noise), error_y=_bar(view.y, rows, noise))
         figure.add_trace(trace, **view.place)
 
