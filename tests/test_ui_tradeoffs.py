@@ -200,6 +200,23 @@ def test_four_goals_have_a_heat_map_and_petals(storage: Any) -> None:
     assert all(one.stated is None and "automatic" in one.automatic for one in found)
 
 
+@pytest.mark.slow
+def test_the_reference_point_is_stated_on_the_page_and_runs_are_picked(storage: Any) -> None:
+    record(storage=storage)
+    at = app("pareto", "reaction")
+    at.session_state["front_grew"] = True
+    at.session_state["picked of reaction"] = [0, 1]
+    sound(at.run())
+    assert "2 runs picked" in words(at)
+    next(one for one in at.number_input if one.label.startswith("yield")).set_value(55.0)
+    sound(at.button(key="set_reference").click().run())
+    goals = wb.load_study("reaction", storage=storage).history().measured
+    assert [goal.reference for goal in goals] == [55.0, None]
+    sound(at.button(key="reset_reference").click().run())
+    goals = wb.load_study("reaction", storage=storage).history().measured
+    assert [goal.reference for goal in goals] == [None, None]
+
+
 def test_the_reference_point_in_words_and_runs_with_all_values() -> None:
     study = record(
         goals=[wb.Objective("yield", "maximize", unit="%", reference=50.0), wb.Objective("cost", target=20.0)]
