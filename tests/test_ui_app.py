@@ -180,6 +180,22 @@ def test_a_study_is_renamed_and_frozen_in_the_settings(storage: Storage) -> None
 
 
 @pytest.mark.slow
+def test_the_overview_says_whether_a_policy_may_be_trusted(storage: Storage) -> None:
+    """Two goals and a policy that was hardly trained: a red sign, plain words, figures of trust and preferences."""
+    space = wb.Space([wb.Int("i", 0, 7), wb.Int("j", 0, 7)])
+    sampler = {"name": "gflownet", "options": {"batch": 32, "beta": 30.0}}
+    goals = [wb.Objective("a", "maximize"), wb.Objective("b")]
+    study = wb.create_study("s", space, goals, storage=storage, sampler=sampler, seed=0)
+    study.optimize(lambda c: {"a": c["i"], "b": c["j"]}, vectorized=True, evaluations=400, keep=2, progress=False)
+    at = app("overview", "s")
+    said = words(at)
+    assert "### The policy" in said
+    assert ":red[:material/error:] Do not trust this policy yet" in said
+    assert "More evaluations, or a smaller beta" in said
+    assert len(at.get("plotly_chart")) == 4  # hypervolume, history, trust, preferences
+
+
+@pytest.mark.slow
 def test_the_overview_shows_the_hypervolume_and_what_failed(storage: Storage) -> None:
     name = examples.create(COUPLING, storage)
     study = wb.load_study(name, storage=storage)

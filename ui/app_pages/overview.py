@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from ui import figures, state, widgets, work
@@ -51,11 +53,33 @@ def draw() -> None:
     if swarm := study.swarm_trace():
         st.markdown("### The swarm")
         widgets.figure(plots.swarm(swarm), lambda: plots.swarm_table(swarm), key="figure_swarm")
+    if policy := study.policy_trace():
+        _policy(study, policy)
     if now.failures:
         st.markdown("### What failed, and why")
         reasons = {"Reason": [why for why, _ in now.failures], "Runs": [number for _, number in now.failures]}
         st.dataframe(reasons, hide_index=True, alt="Reasons of failed and infeasible runs, with how often each came")
     _notes(study)
+
+
+def _policy(study: Study, trace: dict[str, Any]) -> None:
+    st.markdown("### The policy")
+    fine, said = plots.policy_verdict(trace)
+    sign = ":green[:material/check_circle:]" if fine else ":red[:material/error:]"
+    st.markdown(f"{sign} {words.plain(said)}")
+    goals = study.history().measured
+    widgets.figure(plots.policy_trust(trace), lambda: plots.policy_trust_table(trace), key="figure_policy_trust")
+    if trace["answers"].size:
+        widgets.figure(
+            plots.policy_preferences(trace, goals), lambda: plots.policy_preferences_table(trace, goals),
+            key="figure_policy_preferences",
+        )  # fmt: skip
+    training = st.expander("How it was trained", on_change="rerun", key="policy_training")
+    if training.open:
+        with training:
+            widgets.figure(
+                plots.policy_training(trace), lambda: plots.policy_training_table(trace), key="figure_policy_training"
+            )  # fmt: skip
 
 
 def _recent(study: Study) -> None:

@@ -13,6 +13,15 @@ from workbench.plots.panels import why_empty
 from workbench.plots.parallel import parallel, parallel_table
 from workbench.plots.pareto import pareto, pareto_table
 from workbench.plots.paths import paths, paths_table
+from workbench.plots.policy import (
+    policy_preferences,
+    policy_preferences_table,
+    policy_training,
+    policy_training_table,
+    policy_trust,
+    policy_trust_table,
+    policy_verdict,
+)
 from workbench.plots.ruler import can_slice
 from workbench.plots.slice import slice, slice_table
 from workbench.plots.solutions import FLOWERS, LEAVES, heat_map, heat_map_table, petals, petals_table
@@ -49,6 +58,13 @@ __all__ = [
     "paths_table",
     "petals",
     "petals_table",
+    "policy_preferences",
+    "policy_preferences_table",
+    "policy_training",
+    "policy_training_table",
+    "policy_trust",
+    "policy_trust_table",
+    "policy_verdict",
     "slice",
     "slice_table",
     "swarm",

@@ -46,6 +46,7 @@ class Milestone:
         note: One sentence for people.
         trace: What was seen on the way, for figures; it is kept when the run ends.
         sample: Encoded points that stay as trials beside the best ones when the run ends, shape (k, d).
+        asks: What later asks of the sampler get as their state when the run ends; of a stateful sampler alone.
     """
 
     evaluations: int
@@ -53,6 +54,7 @@ class Milestone:
     note: str = ""
     trace: Mapping[str, NDArray[np.generic]] | None = None
     sample: Array | None = None
+    asks: Mapping[str, NDArray[np.generic]] | None = None
 
 
 @runtime_checkable

@@ -247,11 +247,7 @@ def _proposals(
     if n == 0:
         return [], None
     request = _request(record, wish, history, n)
-    if sampler.stateful:  # a fresh copy, so that no ask, and no other study, leaves a trace in it
-        sampler = copy.deepcopy(sampler)
-        request = replace(request, state=_state(record, sampler))
-        if request.state is not None:
-            sampler.load_state_dict(request.state[1])
+    sampler, request = _ready(record, sampler, request)
     try:
         request.check_deadline()
         proposals = sampler.ask(request)
@@ -266,15 +262,21 @@ def _proposals(
     return drafts, _packed_state(sampler)
 
 
-def foresee(record: Record, sampler: Sampler, n: int, history: History) -> list[dict[str, Any]]:
-    """Parameters of the new trials that an ask for a question would propose of such a history; nothing is written.
+def _ready(record: Record, sampler: Sampler, request: AskRequest) -> tuple[Sampler, AskRequest]:
+    """A sampler with its state, as a fresh copy, so that no ask, and no other study, leaves a trace in it."""
+    if not sampler.stateful:
+        return sampler, request
+    sampler, state = copy.deepcopy(sampler), _state(record, sampler)
+    if state is not None:
+        sampler.load_state_dict(state[1])
+    return sampler, replace(request, state=state)
 
-    Samplers that keep a state are not asked: theirs would move on.
-    """
-    if sampler.stateful:
-        return []
+
+def foresee(record: Record, sampler: Sampler, n: int, history: History) -> list[dict[str, Any]]:
+    """Parameters of the new trials that an ask for a question would propose of such a history; nothing is written."""
     request = _request(record, Wish(n=n, purpose="question"), history, n)
     sampler.check(request)
+    sampler, request = _ready(record, sampler, request)
     return [_decoded(history.space, one.x, sampler.name) for one in sampler.ask(request) if one.trial is None]
 
 
@@ -380,10 +382,20 @@ def _state(record: Record, sampler: Sampler) -> tuple[int, dict[str, Any]] | Non
         return number, dict(arrays)
 
 
+def keep_state(record: Record, sampler: Sampler, state: Mapping[str, Any]) -> None:
+    """Store what a run has left, for later asks of the same sampler."""
+    key, data = _packed(sampler, state)
+    latest = max(0, record.history().next_number - 1)
+    with record.transaction("state") as tx:
+        tx.save_state(key, latest, data)
+
+
 def _packed_state(sampler: Sampler) -> tuple[str, bytes] | None:
     state = sampler.state_dict()
-    if state is None:
-        return None
+    return None if state is None else _packed(sampler, state)
+
+
+def _packed(sampler: Sampler, state: Mapping[str, Any]) -> tuple[str, bytes]:
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, **state)
     return _state_key(sampler), buffer.getvalue()

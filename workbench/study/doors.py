@@ -206,6 +206,24 @@ class Plot:
 
         return plots.swarm(self._study.swarm_trace(), x, y)
 
+    def policy_trust(self) -> Figure:
+        """How probable designs are under the policy of the last run of `gflownet`, beside what they should be."""
+        from workbench import plots
+
+        return plots.policy_trust(self._study.policy_trace())
+
+    def policy_training(self) -> Figure:
+        """Loss and log reward by step of training, of the last vectorised run of `gflownet`."""
+        from workbench import plots
+
+        return plots.policy_training(self._study.policy_trace())
+
+    def policy_preferences(self) -> Figure:
+        """What the policy of the last run of `gflownet` draws for preferences among the objectives."""
+        from workbench import plots
+
+        return plots.policy_preferences(self._study.policy_trace(), self._study.history().measured)
+
     def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
         """The share of trials at or below each value, with other studies beside this one.
 

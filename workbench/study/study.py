@@ -547,6 +547,12 @@ class Study:
 
         return stored(self, "trace-cbo.npz") or swarm_trace(self.history())
 
+    def policy_trace(self) -> dict[str, Any]:
+        """How the policy of the last vectorised run of `gflownet` was trained, and how far to trust it; else empty."""
+        from workbench.study.vectorized import stored
+
+        return stored(self, "trace-gflownet.npz") or {}
+
     def give_back(self) -> list[int]:
         """Let go of the trials whose `optimize` has died on this host; the next one takes them over. Their numbers."""
         return optimizing.give_back(self._record)

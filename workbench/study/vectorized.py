@@ -22,7 +22,7 @@ from workbench.errors import InvalidValueError, UnsupportedError
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
 from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
-from workbench.study import telling
+from workbench.study import asking, telling
 from workbench.study.progress import batch_bar
 from workbench.trial import Observation
 
@@ -125,6 +125,8 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     if milestone.sample is not None and len(milestone.sample):
         evaluator(milestone.sample, sample=True)
     evaluator.attach(sampler.name)
+    if milestone.asks is not None:
+        asking.keep_state(record, sampler, milestone.asks)
     log.info("study %r: %s evaluations by %s", record.name, f"{evaluator.spent:,}", sampler.name)
 
 

@@ -11,6 +11,7 @@ Symbols: n states, D tokens, a acquisition values.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from workbench.samplers.gflownet.spaces import SpaceEnvironment
+    from workbench.samplers.gflownet.points import Points
 
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 SETTINGS = Settings(
     objective="vargrad", batch=64, learning_rate=3e-3, epsilon=0.05, clip=10.0, replayed=0.25, steps=200, final=0.1
 )
+EDITING = replace(SETTINGS, objective="subtb")  # every start has a flow of its own
 _HIDDEN = (128, 128)
 _SAMPLES = 512  # drawn from the trained policy
 _SHARPNESS = 12.0
@@ -49,9 +51,7 @@ class Pool:
         admits: Which encoded points may be proposed.
     """
 
-    def __init__(
-        self, environment: SpaceEnvironment, values: Callable[[Array], Array], admits: Callable[[Array], Mask]
-    ) -> None:
+    def __init__(self, environment: Points, values: Callable[[Array], Array], admits: Callable[[Array], Mask]) -> None:
         self._environment, self._values, self._admits = environment, values, admits
         self._known: dict[bytes, int] = {}
         self._states: list[Tensor] = []
@@ -89,7 +89,7 @@ class Pool:
 
 
 def learn(
-    environment: SpaceEnvironment, pool: Pool, spread: Tensor, generator: torch.Generator, *,
+    environment: Points, pool: Pool, spread: Tensor, generator: torch.Generator, *,
     settings: Settings = SETTINGS, sharpness: float = _SHARPNESS, over: Callable[[], bool],
 ) -> bool:  # fmt: skip
     """Train a policy on the acquisition values and fill the pool with what it samples.
@@ -116,7 +116,7 @@ def learn(
         log_reward = sharpness * np.maximum((pool(states) - best) / unit, -_FLOOR)
         return torch.from_numpy(log_reward)[:, None]
 
-    policy = Policy(environment, hidden=_HIDDEN, generator=generator)
+    policy = Policy(environment, hidden=_HIDDEN, flows=settings.flows, generator=generator)
     archive = Archive(256)
     archive.add(spread, rewards(spread))
     trainer = Trainer(

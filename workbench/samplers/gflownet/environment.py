@@ -204,18 +204,20 @@ class Edits:
         most: Most edits of one trajectory.
         least: Fewest before it may stop.
         group: How many of the rows that `source` makes, one after the other, share a start.
+        legal: Tokens that a place may be changed to, shape (L, a), bool; where a start has another token, it stays.
+            None: all of them, everywhere.
         generator: Draws the starts.
     """
 
     def __init__(
-        self, starts: Tensor, tokens: int, most: int, *, least: int = 0, group: int = 1,
+        self, starts: Tensor, tokens: int, most: int, *, least: int = 0, group: int = 1, legal: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> None:  # fmt: skip
         length = starts.shape[1]
         if not 0 <= least <= most <= length or most < 1:
             raise InvalidValueError(f"expected 0 <= least <= most <= length {length}, most >= 1; got {least}, {most}")
         self._starts, self._tokens, self._length, self._least, self._most = starts, tokens, length, least, most
-        self._group, self._generator = group, generator
+        self._group, self._generator, self._legal = group, generator, legal
         self.sizes = (tokens,) * (2 * length)
         self.moves, self.undos, self.steps = length * tokens, length, most
         self.fixed_steps = least == most
@@ -231,6 +233,9 @@ class Edits:
         edited = start != now  # (n, L)
         count = edited.sum(1, keepdim=True)
         free = (~edited & (count < self._most))[:, :, None].repeat(1, 1, self._tokens)  # (n, L, a)
+        if self._legal is not None:
+            places = torch.arange(self._length)
+            free &= self._legal & self._legal[places, start][:, :, None]
         free.scatter_(2, now[:, :, None], False)
         return torch.cat([free.flatten(1), count >= self._least], 1)
 

@@ -1,10 +1,11 @@
 """A GFlowNet from human rankings alone: a policy whose probabilities keep the order of what was judged.
 
 The pair form of the order-preserving loss (Chen and Mauch 2024, arXiv 2310.00386, section 3.1): of two trials x, y of
-an answer, x better, the cross-entropy of log R̂(x) - log R̂(y), R̂ the learnt reward of the trajectories that lead there.
-No utility is fitted and no exponent chosen. A small penalty on the differences keeps them finite.
+an answer, x better, the cross-entropy of log R̂(x) - log R̂(y), R̂ the learnt reward of the trajectories that lead there;
+of two that are tied, with one half for each. No utility is fitted and no exponent chosen. A small penalty on the
+differences keeps them finite.
 
-Symbols: k judged trials, D tokens, P pairs.
+Symbols: k judged trials, D tokens, P pairs, Q ties.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _PENALTY = 1e-3  # of squared differences of log R̂
 
 def learn_order(
     environment: SpaceEnvironment, states: Tensor, better: Tensor, worse: Tensor, generator: torch.Generator, *,
-    steps: int, over: Callable[[], bool],
+    steps: int, over: Callable[[], bool], tied: Tensor | None = None,
 ) -> tuple[Policy, bool]:  # fmt: skip
     """Train a policy on pairs.
 
@@ -39,6 +40,7 @@ def learn_order(
         generator: Source of the initial weights.
         steps: Of training, on all pairs at once.
         over: Is the time over?
+        tied: Rows of `states` of which two are equally good, shape (Q, 2).
     Returns:
         The policy, and whether training came to its end.
     """
@@ -46,6 +48,9 @@ def learn_order(
     ways = policy.sample_backward(states, generator)  # on a tree there is one to each
     optimizer = torch.optim.Adam(policy.parameters(), lr=_RATE, weight_decay=_DECAY)
     first = torch.ones(len(better))
+    if tied is not None and len(tied):
+        better, worse = torch.cat([better, tied[:, 0]]), torch.cat([worse, tied[:, 1]])
+        first = torch.cat([first, torch.full((len(tied),), 0.5)])
     for _ in range(steps):
         if over():
             return policy, False

@@ -15,20 +15,21 @@ import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from workbench.errors import InvalidValueError
+from workbench.pareto import weights as lattice
 from workbench.samplers.gflownet.conditioning import Conditioning, Scalarization
 from workbench.samplers.gflownet.graph import enumerate_states
+from workbench.samplers.gflownet.points import environment_of
 from workbench.samplers.gflownet.policy import Policy
 from workbench.samplers.gflownet.replay import Archive
-from workbench.samplers.gflownet.spaces import SpaceEnvironment
 from workbench.samplers.gflownet.training import Settings, Trainer
-from workbench.samplers.gflownet.trust import Trust, trust
+from workbench.samplers.gflownet.trust import Trust, log_probability, trust, trust_in_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,6 +50,8 @@ _WORST = -4.0  # z of what has no value
 _SETTLED, _LAST = 1e-4, 100  # mean loss of so many steps at which there is nothing left to learn
 _LOOKED = 0.05  # share of the evaluations, at most, with which the model is looked at in the end
 _SAMPLES = 512  # at most, for that
+_DIVISIONS = {2: 10, 3: 4}  # of the simplex of preferences that the model is asked for in the end; 2 for more
+_EACH = 32  # samples of one of them, at most
 _TINY = 1e-12
 _CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _TRIES = 64  # times n samples, where constraints admit few
@@ -72,6 +75,7 @@ class Options:
         scalarization: Of several objectives whose values are rewards.
         alpha: Of the Dirichlet distribution that preferences come from.
         bins: Of the thermometer that a preference is written in; 0: as it is.
+        environment: What trajectories are made of, "tokens" or "grid".
     """
 
     beta: float = 8.0
@@ -86,6 +90,7 @@ class Options:
     scalarization: Literal["sum", "log", "chebyshev"] = "sum"
     alpha: float = 1.0
     bins: int = 50
+    environment: Literal["tokens", "grid"] = "tokens"
 
     def settings(self, m: int, steps: int) -> Settings:
         """Those of the training, for m objectives."""
@@ -113,10 +118,13 @@ class Model:
         m: Number of objectives.
         options: As trained, or to be trained, with.
         generator: Draws the initial weights and everything in training.
+        fixed: Parameters that have one value only.
     """
 
-    def __init__(self, space: Space, m: int, options: Options, generator: torch.Generator) -> None:
-        self.environment, self.m, self.options = SpaceEnvironment(space), m, options
+    def __init__(
+        self, space: Space, m: int, options: Options, generator: torch.Generator, fixed: Mapping[str, Any] | None = None
+    ) -> None:
+        self.environment, self.m, self.options = environment_of(options.environment, space, fixed), m, options
         self.conditioning = options.conditioning(m)
         self.policy = Policy(
             self.environment, hidden=options.hidden, condition=self.conditioning.width, generator=generator,
@@ -129,6 +137,43 @@ class Model:
     def answers(self) -> bool:
         """Does it answer different preferences differently?"""
         return self.conditioning.width > 0
+
+    @classmethod
+    def of(cls, space: Space, arrays: Mapping[str, NDArray[Any]], fixed: Mapping[str, Any] | None = None) -> Model:
+        """The model that `arrays`, or a run's `state_dict`, kept.
+
+        Raises:
+            InvalidValueError: if it was trained on another space.
+        """
+        if not cls.belongs(arrays, space):
+            raise InvalidValueError("this model was trained on another space; give it the space of its run")
+        given = json.loads(str(arrays["options"]))
+        options = Options(**{**given, "hidden": tuple(given["hidden"])})
+        model = cls(space, arrays["scale"].shape[1], options, torch.Generator(), fixed)
+        model.scale, model.unit = arrays["scale"], float(arrays["unit"])
+        own = {key: torch.from_numpy(np.array(arrays[f"policy.{key}"])) for key in model.policy.state_dict()}
+        model.policy.load_state_dict(own)
+        return model
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What `of` makes an equal model from: arrays only."""
+        weights = {f"policy.{key}": value.detach().numpy().copy() for key, value in self.policy.state_dict().items()}
+        options = np.array(json.dumps(asdict(self.options)))
+        own = {"scale": self.scale, "unit": np.array(self.unit), "options": options}
+        return weights | own | {"space": np.array(_written(self.environment.space))}
+
+    @staticmethod
+    def belongs(arrays: Mapping[str, NDArray[Any]], space: Space) -> bool:
+        """Were these arrays left by a model of this space?"""
+        return str(arrays["space"]) == _written(space)
+
+    def likeliest(self, n: int, weights: Sequence[float], generator: torch.Generator) -> Array:
+        """Different points among n drawn ones for a preference, the most probable first, shape (at most n, d)."""
+        condition = self.conditioning.at(weights, n).encoding
+        ends = torch.unique(self.policy.sample(n, generator, condition=condition).ends, dim=0)
+        ends = ends[torch.from_numpy(self.environment.admits(ends))]
+        log_p = log_probability(self.policy, ends, generator, None if condition is None else condition[0])
+        return self.environment.encoded(ends[torch.argsort(log_p, descending=True, stable=True)])
 
     def sample(self, n: int, generator: torch.Generator, weights: Sequence[float] | None = None) -> Array:
         """Encoded points, shape (n, d), for a preference among the objectives; drawn ones if None is given.
@@ -161,6 +206,13 @@ class Model:
         lowered = _WORST * (1.0 + np.minimum(over, 1.0 / _TINY) / (self.unit + over.clip(max=1.0 / _TINY)))
         return torch.from_numpy(np.where(over[:, None] > 0, lowered[:, None], Z))
 
+    def rescale(self, Y: Array) -> None:
+        """Read from utilities (n, m) of spread points what becomes 0, the median, and what 1, the best."""
+        told = Y[~np.isnan(Y).any(1)]
+        if len(told):
+            middle, best = np.median(told, axis=0), told.max(axis=0)
+            self.scale = np.stack([middle, np.where(best > middle, best - middle, 1.0)])
+
     def log_reward(self, outcomes: tuple[Array, Array], weights: Sequence[float] | None = None) -> Tensor:
         """log R (n,) of utilities (n, m) and excess (n,) for one preference; equal weights if none is given."""
         m = self.conditioning.objectives
@@ -190,13 +242,16 @@ class Run:
     ) -> None:  # fmt: skip
         self._space, self._evaluate, self._evaluations = space, evaluate, evaluations
         self._generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        self._looked = min(2 * _SAMPLES, int(_LOOKED * evaluations))
+        looked = min(2 * _SAMPLES, int(_LOOKED * evaluations))
         self._first = max(16, min(_FIRST, int(_SHARE * evaluations)))
         seed = int(rng.integers(2**31))
         X = None if state is not None else space.sobol(self._first, seed)
         begun = None if X is None else evaluate(X)
         m = begun.utility.shape[1] if begun is not None else np.shape(_part(state, "scale"))[1]
         self.model = Model(space, m, options, self._generator)
+        self._preferences = lattice(m, _DIVISIONS.get(m, 2)) if self.model.answers else np.empty((0, m))
+        self._each = min(_EACH, int(_LOOKED * evaluations) // max(1, len(self._preferences)))
+        self._looked = looked + self._each * len(self._preferences)
         each = round(options.batch * (1.0 - options.replayed))
         settings = options.settings(m, (evaluations - self._first - self._looked) // each)
         self.archive = Archive()
@@ -233,30 +288,53 @@ class Run:
             condition = model.conditioning.at([1.0] * model.m, 1).encoding
             assert condition is not None
             condition = condition[0]
-        left = self._evaluations - self.calls
+        left = self._evaluations - self.calls - self._each * len(self._preferences)
         size = self._space.size()
         if model.environment.exact and size is not None and size <= min(_COUNTED, left // 2):
             graph = enumerate_states(model.environment)
             left -= len(graph.ends)
+        samples = max(2, min(_SAMPLES, left // (2 if graph is None else 1)))
+        if model.options.order:
+            return trust_in_order(
+                model.policy, lambda states: model.rewards(*self._values(states)), self._generator, graph=graph,
+                samples=samples,
+            )  # fmt: skip
 
         def log_rewards(states: Tensor) -> Tensor:
             return model.log_reward(self._values(states))
 
-        samples = max(2, min(_SAMPLES, left // (2 if graph is None else 1)))
         return trust(model.policy, log_rewards, self._generator, graph=graph, condition=condition, samples=samples)
+
+    def answers(self) -> tuple[Array, Array]:
+        """What the model samples for preferences all over the simplex: weights (P, m) and utilities (P, s, m).
+
+        NaN where there is no value; no preference where the model knows none.
+        """
+        Y = np.full((len(self._preferences), self._each, self.model.m), np.nan)
+        for i, w in enumerate(self._preferences):
+            X = self.model.sample(self._each, self._generator, w.tolist())
+            if len(X):
+                self.trainer.calls += len(X)
+                Y[i, : len(X)] = self._evaluate(X).utility
+        return self._preferences, Y
 
     def state_dict(self) -> dict[str, NDArray[np.generic]]:
         """What a later process goes on from: arrays only."""
         return {
-            **self.trainer.state_dict(), "scale": self.model.scale, "unit": np.array(self.model.unit),
+            **self.trainer.state_dict(), **self.model.arrays(),
             "loss": np.array(self.loss), "log_rewards": np.array(self.log_rewards).reshape(-1, 3),
-            "options": np.array(json.dumps(asdict(self.model.options))),
         }  # fmt: skip
 
-    def trace(self, seen: Trust) -> dict[str, NDArray[np.generic]]:
-        """What was seen on the way, and how far the policy may be trusted, for figures."""
-        numbers = {key: value for key, value in asdict(seen).items() if isinstance(value, float)}
+    def trace(self) -> dict[str, NDArray[np.generic]]:
+        """What was seen on the way, how far the policy may be trusted, and what it gives for preferences, for figures.
+
+        What is left of the evaluations is spent on it.
+        """
+        seen, (preferences, answers) = self.trust(), self.answers()
+        numbers = {key: value for key, value in vars(seen).items() if isinstance(value, float)}
         return {
+            "log_p": seen.log_p.numpy(), "log_target": seen.log_target.numpy(),
+            "preferences": preferences, "answers": answers,
             "loss": np.array(self.loss), "log_rewards": np.array(self.log_rewards).reshape(-1, 3),
             "quantiles": np.array(seen.quantiles), "level": np.array(seen.level),
             "reasons": np.array(seen.reasons, dtype=str),
@@ -269,10 +347,8 @@ class Run:
 
     def _begin(self, X: Array, begun: Outcomes) -> None:
         model = self.model
+        model.rescale(begun.utility)
         told = begun.utility[~np.isnan(begun.utility).any(1)]
-        if len(told):
-            middle, best = np.median(told, axis=0), told.max(axis=0)
-            model.scale = np.stack([middle, np.where(best > middle, best - middle, 1.0)])
         if model.options.reward == "values" and len(told) and told.min() < 0:
             raise InvalidValueError(
                 f"reward='values' takes values for rewards, which are >= 0; got {told.min():g}. Use reward='scaled'"
@@ -288,7 +364,9 @@ class Run:
         self.model.scale, self.model.unit = own["scale"], float(own["unit"])
         self.loss = own["loss"].tolist()
         self.log_rewards = [(low, middle, high) for low, middle, high in own["log_rewards"].tolist()]
-        self.trainer.load_state_dict({k: _part(state, k) for k in state if k not in own and k != "options"})
+        self.trainer.load_state_dict(
+            {k: _part(state, k) for k in state if k not in own and k not in ("options", "space")}
+        )
 
     def _breed(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
         return self.model.environment.children(first, second, generator, _CHANGED)
@@ -320,13 +398,11 @@ def load_model(space: Space, data: bytes) -> Model:
     """
     with np.load(io.BytesIO(data), allow_pickle=False) as held:
         arrays = {name.removeprefix("sampler."): held[name] for name in held.files if name.startswith("sampler.")}
-    given = json.loads(str(arrays["options"]))
-    options = Options(**{**given, "hidden": tuple(given["hidden"])})
-    model = Model(space, arrays["scale"].shape[1], options, torch.Generator())
-    model.scale, model.unit = arrays["scale"], float(arrays["unit"])
-    own = {key: torch.from_numpy(arrays[f"policy.{key}"]) for key in model.policy.state_dict()}
-    model.policy.load_state_dict(own)
-    return model
+    return Model.of(space, arrays)
+
+
+def _written(space: Space) -> str:
+    return json.dumps(space.to_json(), sort_keys=True)
 
 
 def _part(state: Mapping[str, NDArray[np.generic]] | None, name: str) -> Array:

@@ -7,6 +7,10 @@ the same proposals.
 A cheap function (`study.optimize(fn, vectorized=True, evaluations=…)`): a GFlowNet trained on the values themselves,
 evaluations spent on its trajectories; the policy stays with the study as an attachment, which `load_model` reads.
 
+`ask(prefer=…)` with several objectives: one policy conditioned on preferences answers all of them. It is the one that
+a run has left with the study, or one trained on what the Gaussian process foretells; that one is kept with the study
+until something is told, so that the next preference is answered at once (`preferring`).
+
 Rankings by people alone: a policy that keeps their order (`ranked`), drawn from for the next question.
 
 Symbols: n candidates, d encoded columns.
@@ -23,7 +27,7 @@ import numpy as np
 from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
-from workbench.rankings import ORDERING, edges
+from workbench.rankings import ORDERING, chain, edges
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
 from workbench.trial import TrialState
@@ -33,7 +37,9 @@ if TYPE_CHECKING:
 
     from workbench.acquisition.plan import Chosen
     from workbench.models.gp import GaussianProcesses
+    from workbench.samplers.gflownet.points import Points
     from workbench.samplers.gflownet.policy import Policy
+    from workbench.samplers.gflownet.running import Model
     from workbench.samplers.gflownet.spaces import SpaceEnvironment
     from workbench.space import Space
     from workbench.trial import History
@@ -46,6 +52,8 @@ _PACE = 25  # steps from one milestone of a run to the next
 _STAYS = 8  # points sampled in the end that stay as trials
 _SPREAD = 256  # points that the scale of the acquisition function is read from
 _GOOD = 8  # best trials that training begins with
+_EDITS = 6  # of one of them, at most
+_DRAWN = 512  # for a preference
 _FINALISTS = 256  # best points among which the next one of a batch is chosen
 _RESERVE = 0.3  # share of the time that is kept for choosing
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
@@ -62,7 +70,7 @@ class GFlowNetSampler(BatchSampler):
 
     Args:
         acquisition: "log_ei", "noisy_ei", "pi" or "ucb" for one objective, "ehvi", "nehvi" or "parego" for several;
-            None takes what `acquisition.plan` says.
+            None takes what `acquisition.plan` says, and for prefer= a policy that answers every preference.
         start: Trials, spread evenly, before the model takes over; None: 2 (d + 1) for d lengthscales of the model, at
             most a quarter of the budget.
         steps: Training steps of an ask.
@@ -71,9 +79,13 @@ class GFlowNetSampler(BatchSampler):
             rewards then and have to be >= 0: points are sampled in proportion to their powers by beta.
         order: In a run, train on the order of values, or on dominance, alone; no beta then.
         batch: Trajectories of a step of a run.
+        environment: What trajectories are made of where values count: "tokens", parameters written down one after the
+            other, for every space; "grid", one level up in one of them, for numbers and choices; "edits", in an ask, a
+            few changes of the best trials, which suits long strings. Rankings take tokens.
     """
 
     name = "gflownet"
+    stateful = True
     serves = frozenset(
         ["float", "int", "categorical", "ordinal", "bool", "permutation", "subset", "sequence", "context", "objectives",
          "constraints", "prefer", "preference"]
@@ -82,6 +94,7 @@ class GFlowNetSampler(BatchSampler):
     def __init__(
         self, acquisition: str | None = None, start: int | None = None, steps: int = 200, beta: float = 8.0,
         reward: Literal["scaled", "values"] = "scaled", order: bool = False, batch: int = 64,
+        environment: Literal["tokens", "grid", "edits"] = "tokens",
     ) -> None:  # fmt: skip
         if acquisition not in (None, *_ONE, *_SEVERAL):
             raise UnsupportedError(
@@ -94,10 +107,14 @@ class GFlowNetSampler(BatchSampler):
             raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")
         if not beta > 0 or reward not in ("scaled", "values"):
             raise UnsupportedError(f"needs beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}")
+        if environment not in ("tokens", "grid", "edits"):
+            raise UnsupportedError(f"environment must be 'tokens', 'grid' or 'edits', got {environment!r}")
         self._options: dict[str, Any] = {
             "acquisition": acquisition, "start": start, "steps": steps, "beta": float(beta), "reward": reward,
-            "order": bool(order), "batch": batch,
+            "order": bool(order), "batch": batch, "environment": environment,
         }  # fmt: skip
+        self._held: Mapping[str, NDArray[Any]] | None = None  # of an earlier ask, or of a run
+        self._made: Mapping[str, NDArray[Any]] | None = None  # in this ask
 
     def options(self) -> dict[str, Any]:
         """How it asks, and how it runs."""
@@ -131,6 +148,8 @@ class GFlowNetSampler(BatchSampler):
         history = request.history
         if not history.measured:
             return self._ranked(request)
+        if self._answers(request) and (model := self._of_run(request)) is not None:
+            return self._preferred(request, model, None, [], request.n)
         reasons = unmodelled(history.space)
         if reasons:
             raise UnsupportedError(
@@ -167,16 +186,22 @@ class GFlowNetSampler(BatchSampler):
         )
         if not stated:
             return spread_out(request, why="spread evenly until there is an answer", meta={"start": True})
-        judged = sorted({row for pair in stated for row in pair})
+        tied = sorted(
+            pair
+            for entry in history.feedback
+            for pair in chain(entry.kind, entry.groups, entry.of)[1]
+            if history.placed[list(pair)].all()
+        )
+        judged = sorted({row for pair in [*stated, *tied] for row in pair})
         place = {row: i for i, row in enumerate(judged)}
-        pairs = torch.tensor([[place[a], place[b]] for a, b in stated])
+        pairs, ties = (torch.tensor([[place[a], place[b]] for a, b in known]) for known in (stated, tied))
         with alone(request.deadline):
             environment = SpaceEnvironment(history.space, request.fixed)
             generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
             reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
             policy, whole = learn_order(
                 environment, environment.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
-                steps=self._options["steps"], over=lambda: request.seconds_left <= reserve,
+                steps=self._options["steps"], over=lambda: request.seconds_left <= reserve, tied=ties,
             )  # fmt: skip
             drawn = policy.sample(_FINALISTS, generator)
             likely = policy.evaluate(drawn).log_ratio.detach().numpy()
@@ -224,7 +249,11 @@ class GFlowNetSampler(BatchSampler):
         from workbench.models.gp import alone
         from workbench.samplers.gflownet.running import Options, Run
 
-        given = {key: self._options[key] for key in ("beta", "reward", "order", "batch")}
+        if self._options["environment"] == "edits":
+            raise UnsupportedError(
+                "edits begin at the trials of a record, which a run has none of; use environment='tokens' or 'grid'"
+            )
+        given = {key: self._options[key] for key in ("beta", "reward", "order", "batch", "environment")}
         with alone():
             run = Run(space, evaluate, evaluations, rng, Options(**given), state)
         going = True
@@ -237,10 +266,11 @@ class GFlowNetSampler(BatchSampler):
             if going:
                 yield Milestone(run.calls, run.state_dict(), f"loss {np.mean(run.loss[-_PACE:]):.3g}")
         with alone():
-            seen = run.trust()
+            trace = run.trace()
             sample = run.model.sample(_STAYS, torch.Generator().manual_seed(int(rng.integers(2**63))))
-        note = "the policy may be trusted" if seen.level == "good" else f"look at the policy: {'; '.join(seen.reasons)}"
-        yield Milestone(run.calls, run.state_dict(), note, run.trace(seen), sample)
+        reasons = "; ".join(map(str, trace["reasons"]))
+        note = f"look at the policy: {reasons}" if reasons else "the policy may be trusted"
+        yield Milestone(run.calls, run.state_dict(), note, trace, sample, run.model.arrays())
 
     def _start_size(self, history: History) -> int:
         start: int | None = self._options["start"]
@@ -255,7 +285,97 @@ class GFlowNetSampler(BatchSampler):
 
         surrogate = GaussianProcesses.fit(request.history, deadline=request.deadline)
         with alone(request.deadline):
+            if self._answers(request):
+                model, whole = self._conditional(request, surrogate)
+                return self._preferred(request, model, surrogate, taken, n, late=not whole or surrogate.late)
             return _Batch(self, request, surrogate, taken).choose(n)
+
+    # -- any preference at once ------------------------------------------------------------------
+
+    def state_dict(self) -> Mapping[str, NDArray[Any]] | None:
+        """The policy that answers preferences, if this ask has trained one."""
+        return self._made
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over the policy that an earlier ask has trained, or the state of a run."""
+        self._held = dict(state)
+
+    def _answers(self, request: AskRequest) -> bool:
+        """Is one policy for every preference wanted?"""
+        options = self._options
+        return bool(request.prefer) and options["acquisition"] is None and options["environment"] != "edits"
+
+    def _of_run(self, request: AskRequest) -> Model | None:
+        """The policy that a vectorised run has left, if it is one of this space and knows preferences."""
+        from workbench.samplers.gflownet.running import Model
+
+        history, held = request.history, self._held
+        if held is None or "known" in held or not Model.belongs(held, history.space):
+            return None
+        model = Model.of(history.space, held, request.fixed)
+        return model if model.answers and model.m == len(history.measured) else None
+
+    def _conditional(self, request: AskRequest, surrogate: GaussianProcesses) -> tuple[Model, bool]:
+        """The policy of an ask with the same record, or one trained now; and whether the time sufficed."""
+        import torch
+
+        from workbench.samplers.gflownet.preferring import OPTIONS, known, learn_preferences
+        from workbench.samplers.gflownet.running import Model
+
+        history, fixed = request.history, request.fixed
+        now = known(history, fixed)
+        if self._held is not None and "known" in self._held and np.array_equal(self._held["known"], now):
+            return Model.of(history.space, self._held, fixed), True
+        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+        options = replace(OPTIONS, beta=self._options["beta"], environment=self._options["environment"])
+        model = Model(history.space, len(history.measured), options, generator, fixed)
+        spread = history.space.sobol(_SPREAD, history.seed, fixed=fixed)
+        reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
+        whole = learn_preferences(
+            model, surrogate, history, spread, generator, steps=self._options["steps"],
+            over=lambda: request.seconds_left <= reserve,
+        )  # fmt: skip
+        if whole:
+            self._made = model.arrays() | {"known": now}
+        return model, whole
+
+    def _preferred(
+        self, request: AskRequest, model: Model, surrogate: GaussianProcesses | None, taken: Sequence[Array], n: int,
+        late: bool = False,
+    ) -> list[Proposal]:  # fmt: skip
+        """n points that the model draws for the preference, the most probable of them first."""
+        import torch
+
+        from workbench.models.gp import alone
+
+        history = request.history
+        weights = [float(request.prefer.get(goal.name, 0.0)) for goal in history.measured]
+        with alone(request.deadline):
+            X = model.likeliest(_DRAWN, weights, torch.Generator().manual_seed(int(request.rng.integers(2**63))))
+        X = X[Screen(history, taken).admits(X)][:n]
+        by = "the last run" if surrogate is None else "what the model of the record foretells"
+        meta: dict[str, Any] = {"prefer": dict(request.prefer)}
+        if surrogate is not None:
+            meta["gp"] = surrogate.memory.to_json()
+        proposals = []
+        for x in X:
+            foretold = {} if surrogate is None else _foreseen(surrogate, x)
+            why = f"drawn for this preference by one policy for all of them, trained on {by}"
+            proposals.append(
+                Proposal(x, meta | _LATE if late else meta, why, foretold, warnings=(_LATE_WARNING,) if late else ())
+            )
+        missing = n - len(proposals)
+        if missing:
+            proposals += spread_out(request, missing, [*taken, *X], why="what is left of the space")
+        return proposals
+
+
+def _foreseen(surrogate: GaussianProcesses, x: Array) -> dict[str, dict[str, float]]:
+    """Mean and standard deviation of each quantity at an encoded point (d,), user units."""
+    return {
+        quantity: {"mean": float(means[0]), "sd": float(sds[0])}
+        for quantity, (means, sds) in surrogate.predict(x[None]).items()
+    }
 
 
 class _Batch:
@@ -322,24 +442,30 @@ class _Batch:
         import torch
 
         from workbench.acquisition.search.objective import Objective
-        from workbench.samplers.gflownet.acquiring import SETTINGS, Pool, learn
-        from workbench.samplers.gflownet.spaces import SpaceEnvironment
+        from workbench.samplers.gflownet.acquiring import EDITING, SETTINGS, Pool, learn
+        from workbench.samplers.gflownet.points import SpaceEdits, environment_of
 
-        request, history = self._request, self._request.history
-        environment = SpaceEnvironment(history.space, request.fixed)
+        request, history, options = self._request, self._request.history, self._sampler.options()
+        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+        spread, best = self._beginnings()
+        environment: Points
+        if editing := options["environment"] == "edits":
+            starts = best if len(best) else spread[:_GOOD]
+            environment = SpaceEdits(history.space, starts, _EDITS, request.fixed, generator)
+        else:
+            environment = environment_of(options["environment"], history.space, request.fixed)
         objective = Objective(chosen.acquisition, self._surrogate.inputs, request.deadline)
         pool = Pool(environment, objective.values, screen.admits)
-        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
-        settings = replace(SETTINGS, steps=self._sampler.options()["steps"])
+        settings = replace(EDITING if editing else SETTINGS, steps=options["steps"])
         reserve = _RESERVE * self._begun if np.isfinite(self._begun) else 0.0
         whole = learn(
-            environment, pool, self._beginnings(environment), generator, settings=settings,
+            environment, pool, environment.states(np.concatenate([spread, best])), generator, settings=settings,
             over=lambda: request.seconds_left <= reserve,
         )  # fmt: skip
         return pool.best(_FINALISTS), whole
 
-    def _beginnings(self, environment: SpaceEnvironment) -> Any:
-        """Spread points and the best trials, as states."""
+    def _beginnings(self) -> tuple[Array, Array]:
+        """Spread points and the best trials, encoded."""
         request, history = self._request, self._request.history
         seed = int(request.rng.integers(2**31))
         spread = history.space.sobol(_SPREAD, seed, fixed=request.fixed)
@@ -350,14 +476,10 @@ class _Batch:
         for name, value in request.fixed.items():
             best[:, history.space.slices[name]] = history.space[name].encode([value])
         best = history.space.encode(history.space.decode(best)) if len(best) else best
-        points = np.concatenate([spread, best[history.space.feasible(best)] if len(best) else best])
-        return environment.states(points)
+        return spread, best[history.space.feasible(best)] if len(best) else best
 
     def _explained(self, x: Array, value: float, name: str, chosen: Chosen, whole: bool) -> Proposal:
-        predicted = {
-            quantity: {"mean": float(means[0]), "sd": float(sds[0])}
-            for quantity, (means, sds) in self._surrogate.predict(x[None]).items()
-        }
+        predicted = _foreseen(self._surrogate, x)
         goals = self._request.history.measured
         foretold = ", ".join(f"{g.name} {predicted[g.name]['mean']:.4g} ± {predicted[g.name]['sd']:.2g}" for g in goals)
         why = f"sampled where {name} is high, the best of what was sampled: predicted {foretold}"

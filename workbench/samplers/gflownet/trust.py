@@ -2,9 +2,9 @@
 
 Where the states can be counted everything is exact. Elsewhere log p(x) of held-out ends is a mean over trajectories
 that lead there: log mean_k P_F(τ_k) / P_B(τ_k | x), τ_k ~ P_B; on trees, whose ends have one trajectory each, that is
-exact, too.
+exact, too. A policy that was trained on an order has no target; of it is asked how much of that order it keeps.
 
-Symbols: n trajectories, k ends, p what the policy samples, R reward.
+Symbols: n trajectories, k ends, p what the policy samples, R reward, Z its sum, m rewards.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.pareto import non_dominated
 from workbench.samplers.gflownet.graph import Graph, l1
 from workbench.samplers.gflownet.policy import Policy
 
 LogRewards = Callable[[Tensor], Tensor]
 """States (n, D) -> log R (n,)."""
+Rewards = Callable[[Tensor], Tensor]
+"""States (n, D) -> rewards (n, m)."""
 
 _SAMPLES = 512
 _WAYS = 16  # trajectories to each end
 _HALF = 0.5
 # What is worth a look. A perfect policy has distance 0, coverage, correlation, slope and effective size 1.
 _FAR, _MISSED, _LOOSE, _FEW = 0.3, 0.9, 0.8, 0.1
+_KEPT = 0.8  # of pairs whose order is known; chance keeps half of them
+_PAIRED = 1024  # ends, at most, each of which is compared with each other one
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -39,13 +45,17 @@ class Trust:
         distance: Exact Σ |p - R/Z| over all ends, from 0 to 2; None where they were not counted.
         coverage: Of the ends that make up the upper half of the target, the share that is sampled at least half as
             often as it should be; None where they were not counted.
-        correlation: Pearson's, of log p with log R; NaN if log R is the same everywhere.
-        slope: Of log p on log R; 1 for a perfect policy.
-        quantiles: Of log R over samples: least, quarter, median, three quarters, greatest.
-        loss: Variance of log P_F - log P_B - log R over samples; 0 for a perfect policy.
-        effective: Effective sample size of importance weights R P_B / P_F, as a share of the samples.
+        correlation: Pearson's, of log p with log R; NaN if log R is the same everywhere, or for an order.
+        slope: Of log p on log R; 1 for a perfect policy; NaN for an order.
+        quantiles: Of log R, or of rewards added up, over samples: least, quarter, median, three quarters, greatest.
+        loss: Variance of log P_F - log P_B - log R over samples; 0 for a perfect policy; NaN for an order.
+        effective: Effective sample size of importance weights R P_B / P_F, as a share of the samples; NaN for an order.
+        kept: For an order, the share of pairs of ends, one better than the other, of which the better one is more
+            probable: 1 for a perfect policy, 0.5 by chance; None for a reward.
+        log_p: Of the ends that were looked at, shape (k,).
+        log_target: log R/Z of these, Z exact or by importance weights, or the rewards of an order added up, shape (k,).
         level: "good", or "look": not to be trusted as it is.
-        reasons: Why, in words, with numbers.
+        reasons: Why, in plain words, with numbers.
     """
 
     distance: float | None
@@ -55,6 +65,9 @@ class Trust:
     quantiles: tuple[float, ...]
     loss: float
     effective: float
+    kept: float | None
+    log_p: Tensor
+    log_target: Tensor
     level: Literal["good", "look"]
     reasons: tuple[str, ...]
 
@@ -82,23 +95,75 @@ def trust(
     weights = (gap - gap.max()).exp()
     effective = float(weights.sum() ** 2 / weights.square().sum() / len(weights))
     distance = coverage = None
+    ends, log_p = _looked_at(policy, generator, graph, condition, held_out, samples)
+    against = log_rewards(ends).double()
+    log_z = float(gap.logsumexp(0)) - math.log(samples)
     if graph is not None:
-        targets = log_rewards(graph.states[graph.ends]).double()
-        p = graph.end_probabilities(policy.tables(graph.states, condition)[0])
-        distance, coverage = l1(p, targets.softmax(0)), _coverage(p, targets.softmax(0))
-        log_p, against = p.clamp(min=1e-300).log(), targets
-    else:
-        ends = held_out
-        if ends is None:
-            ends = torch.unique(policy.sample(samples, generator, condition=given, epsilon=_HALF).ends, dim=0)
-        log_p, against = log_probability(policy, ends, generator, condition), log_rewards(ends).double()
+        log_z, target = float(against.logsumexp(0)), against.softmax(0)
+        distance, coverage = l1(log_p.exp(), target), _coverage(log_p.exp(), target)
     correlation, slope = _line(against, log_p)
     reasons = _reasons(distance, coverage, correlation, effective)
-    quantiles = tuple(torch.quantile(log_reward, torch.tensor(_LEVELS).double()).tolist())
     return Trust(
-        distance, coverage, correlation, slope, quantiles,
-        float(gap.var(unbiased=False)), effective, "look" if reasons else "good", reasons,
+        distance, coverage, correlation, slope, _quantiles(log_reward), float(gap.var(unbiased=False)), effective, None,
+        log_p, against - log_z, "look" if reasons else "good", reasons,
     )  # fmt: skip
+
+
+@torch.no_grad()
+def trust_in_order(
+    policy: Policy, rewards: Rewards, generator: torch.Generator, *, graph: Graph | None = None,
+    samples: int = _SAMPLES,
+) -> Trust:  # fmt: skip
+    """Look at a policy that was trained on the order of one reward, or on dominance among several.
+
+    With several, a pair is an end that none of those looked at dominates, and one that is dominated: the others have no
+    order to keep.
+
+    Args:
+        policy: Trained.
+        rewards: What it was trained on.
+        generator: Source of randomness.
+        graph: Its environment, enumerated, where that is possible.
+        samples: How many are drawn, and as many again where no graph is given.
+    """
+    drawn = rewards(policy.sample(samples, generator).ends).double()
+    ends, log_p = _looked_at(policy, generator, graph, None, None, samples)
+    some = torch.randperm(len(ends), generator=generator)[:_PAIRED]
+    ends, log_p = ends[some], log_p[some]
+    R = rewards(ends).double()
+    if R.shape[1] == 1:
+        better = R[:, 0][:, None] > R[:, 0]  # (k, k)
+    else:
+        front = torch.from_numpy(np.asarray(non_dominated(R.numpy())))
+        better = front[:, None] & ~front
+    gaps = (log_p[:, None] - log_p)[better]
+    kept = float(((gaps > 0).double() + _HALF * (gaps == 0).double()).mean()) if len(gaps) else math.nan
+    reasons = ()
+    if kept < _KEPT:
+        reasons = (f"of two designs it draws the better one more often in {100 * kept:.0f} % of cases only",)
+    return Trust(
+        None, None, math.nan, math.nan, _quantiles(drawn.sum(1)), math.nan, math.nan, kept, log_p, R.sum(1),
+        "look" if reasons else "good", reasons,
+    )  # fmt: skip
+
+
+def _looked_at(
+    policy: Policy, generator: torch.Generator, graph: Graph | None, condition: Tensor | None, held_out: Tensor | None,
+    samples: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Ends (k, D) and their log p (k,): all, those held out, or what is sampled with half of the actions at random."""
+    if graph is not None:
+        p = graph.end_probabilities(policy.tables(graph.states, condition)[0])
+        return graph.states[graph.ends], p.double().clamp(min=1e-300).log()
+    ends = held_out
+    if ends is None:
+        given = None if condition is None else condition.expand(samples, -1)
+        ends = torch.unique(policy.sample(samples, generator, condition=given, epsilon=_HALF).ends, dim=0)
+    return ends, log_probability(policy, ends, generator, condition)
+
+
+def _quantiles(values: Tensor) -> tuple[float, ...]:
+    return tuple(torch.quantile(values, torch.tensor(_LEVELS).double()).tolist())
 
 
 def log_probability(
@@ -136,11 +201,11 @@ def _reasons(
 ) -> tuple[str, ...]:  # fmt: skip
     found = []
     if distance is not None and distance > _FAR:
-        found.append(f"what it samples is {distance:.2g} away from the target, of at most 2")
+        found.append(f"{50 * distance:.0f} % of what it draws is not what it should draw")
     if coverage is not None and coverage < _MISSED:
-        found.append(f"it misses {100 * (1 - coverage):.0f} % of the best ends")
+        found.append(f"{100 * (1 - coverage):.0f} % of the best designs are drawn too seldom, or never")
     if correlation < _LOOSE:
-        found.append(f"log p and log R correlate by {correlation:.2g} only")
+        found.append(f"how often it draws a design hardly follows how good it is (correlation {correlation:.2g})")
     if effective < _FEW:
-        found.append(f"importance weights leave {100 * effective:.0f} % of the samples")
+        found.append(f"corrected for its errors, 100 draws are worth {max(1, round(100 * effective))}")
     return tuple(found)
