@@ -528,6 +528,26 @@ def test_probabilities_of_ends_from_ways_that_lead_there(grid: tuple[Grid, Graph
     np.testing.assert_allclose(estimate.numpy(), exact[near].numpy(), atol=0.1)
 
 
+def test_a_policy_that_is_too_flat_is_not_trusted_though_it_correlates(grid: tuple[Grid, Graph, torch.Tensor]) -> None:
+    """It samples in proportion to R^0.2: the correlation of logarithms is 1, their slope is a fifth."""
+    environment, graph, _ = grid
+
+    def log_rewards(states: torch.Tensor) -> torch.Tensor:
+        return 0.3 * states.sum(1).double()
+
+    class Flat(_ExactFlows):
+        def evaluate(self, trajectories: Trajectories) -> Evaluation:
+            return tabular(graph, trajectories, log_pf, graph.uniform_backward(), F)
+
+        def tables(self, states: torch.Tensor, condition: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
+            return log_pf, None, None
+
+    F, log_pf = graph.flows(0.2 * log_rewards(graph.states[graph.ends]))
+    seen = trust(Flat(environment, hidden=(8,), generator=generator(0)), log_rewards, generator(1), graph=graph)
+    assert (seen.correlation, seen.slope) == pytest.approx((1.0, 0.2))
+    assert any("too little" in reason for reason in seen.reasons)
+
+
 @pytest.mark.parametrize("m", [1, 2])
 def test_an_order_that_is_kept_and_one_that_is_turned_round(grid: tuple[Grid, Graph, torch.Tensor], m: int) -> None:
     """A table of probabilities that rises with the reward keeps all pairs; one that falls keeps none."""

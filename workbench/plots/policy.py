@@ -86,7 +86,7 @@ def policy_trust(trace: Trace) -> Figure:
     figure.update_xaxes(**theme.axis("value" if ordered else "log of what it should be"), row=1, col=1)
     figure.update_yaxes(**theme.axis("log of how probable it is"), row=1, col=1)
     figure.update_xaxes(**theme.axis("samples") | {"ticks": "", "showgrid": False}, row=1, col=2)
-    figure.update_yaxes(**theme.axis("value" if ordered else "log reward"), row=1, col=2)
+    figure.update_yaxes(**theme.axis("value" if ordered else "log reward"), tickformat=".4~g", row=1, col=2)
     exact = "trust.distance" in trace
     caption = f"{len(x):,} designs{', all there are' if exact else ''}. " + (
         "Better designs have to be more probable." if ordered else "A perfect policy lies on the line."

@@ -32,6 +32,7 @@ _WAYS = 16  # trajectories to each end
 _HALF = 0.5
 # What is worth a look. A perfect policy has distance 0, coverage, correlation, slope and effective size 1.
 _FAR, _MISSED, _LOOSE, _FEW = 0.3, 0.9, 0.8, 0.1
+_FLAT, _STEEP = 0.5, 2.0  # slopes
 _KEPT = 0.8  # of pairs whose order is known; chance keeps half of them
 _PAIRED = 1024  # ends, at most, each of which is compared with each other one
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -102,7 +103,7 @@ def trust(
         log_z, target = float(against.logsumexp(0)), against.softmax(0)
         distance, coverage = l1(log_p.exp(), target), _coverage(log_p.exp(), target)
     correlation, slope = _line(against, log_p)
-    reasons = _reasons(distance, coverage, correlation, effective)
+    reasons = _reasons(distance, coverage, correlation, slope, effective)
     return Trust(
         distance, coverage, correlation, slope, _quantiles(log_reward), float(gap.var(unbiased=False)), effective, None,
         log_p, against - log_z, "look" if reasons else "good", reasons,
@@ -197,7 +198,7 @@ def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
 
 
 def _reasons(
-    distance: float | None, coverage: float | None, correlation: float, effective: float
+    distance: float | None, coverage: float | None, correlation: float, slope: float, effective: float
 ) -> tuple[str, ...]:  # fmt: skip
     found = []
     if distance is not None and distance > _FAR:
@@ -206,6 +207,9 @@ def _reasons(
         found.append(f"{100 * (1 - coverage):.0f} % of the best designs are drawn too seldom, or never")
     if correlation < _LOOSE:
         found.append(f"how often it draws a design hardly follows how good it is (correlation {correlation:.2g})")
+    elif not _FLAT <= slope <= _STEEP and not math.isnan(slope):
+        how = "too little" if slope < _FLAT else "too much"
+        found.append(f"what is better is more probable, but {how} ({slope:.2g} of what it should be, in logarithms)")
     if effective < _FEW:
         found.append(f"corrected for its errors, 100 draws are worth {max(1, round(100 * effective))}")
     return tuple(found)
