@@ -233,4 +233,4 @@ def _binned(trace: Trace) -> tuple[Array, Array, tuple[Array, Array, Array]]:
     edges = np.arange(0, n, -(-n // _STEPS))
     sizes = np.diff(np.append(edges, n))
     loss, *rewards = (np.add.reduceat(c, edges) / sizes for c in (trace["loss"], *trace["log_rewards"].T))
-    return edges + sizes, loss, (rewards[0], rewards[1], rewards[2])
+    return (edges + sizes).astype(np.float64), loss, (rewards[0], rewards[1], rewards[2])

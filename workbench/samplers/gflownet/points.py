@@ -155,6 +155,7 @@ class SpaceEdits:
         rows = []
         for p in space:
             count = len(p.alphabet) if isinstance(p, Sequence) else p.cardinality
+            assert count is not None  # `check_finite` has seen to it
             row = torch.arange(self._tokens.moves) < (0 if p.name in held else count)
             rows += [row] * (p.max_length if isinstance(p, Sequence) else 1)
         tokens = self._tokens.states(starts)  # (k, L)

@@ -139,7 +139,7 @@ def trust_in_order(
         better = front[:, None] & ~front
     gaps = (log_p[:, None] - log_p)[better]
     kept = float(((gaps > 0).double() + _HALF * (gaps == 0).double()).mean()) if len(gaps) else math.nan
-    reasons = ()
+    reasons: tuple[str, ...] = ()
     if kept < _KEPT:
         reasons = (f"of two designs it draws the better one more often in {100 * kept:.0f} % of cases only",)
     return Trust(
