@@ -104,7 +104,7 @@ def by_gflownet(
     )  # fmt: skip
 
 
-OURS = Options(reward="values", beta=32.0)
+OURS = Options(reward="values", beta=96.0, learning_rate=3e-3)
 
 
 def by_reinforce(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:

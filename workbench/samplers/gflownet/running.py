@@ -52,6 +52,9 @@ _LOOKED = 0.05  # share of the evaluations, at most, with which the model is loo
 _SAMPLES = 512  # at most, for that
 _DIVISIONS = {2: 10, 3: 4}  # of the simplex of preferences that the model is asked for in the end; 2 for more
 _EACH = 32  # samples of one of them, at most
+# Log rewards are clamped at -100, or -β times these depths where that is lower: z and excess go down to twice the worst
+# of z; a sum of rewards to a hundredth. A floor that chance hardly leaves would teach nothing.
+_LEAST, _DEPTHS = 100.0, {"scaled": -2 * _WORST, "values": 5.0}
 _TINY = 1e-12
 _CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _TRIES = 64  # times n samples, where constraints admit few
@@ -96,8 +99,8 @@ class Options:
         """Those of the training, for m objectives."""
         return Settings(
             objective="op" if self.order else "vargrad", batch=self.batch, learning_rate=self.learning_rate, final=0.1,
-            steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed,
-            bred=self.bred,
+            steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed, bred=self.bred,
+            least=-max(_LEAST, _DEPTHS[self.reward] * self.beta),
         )  # fmt: skip
 
     def conditioning(self, m: int) -> Conditioning:

@@ -346,10 +346,10 @@ class Trainer:
         return self._order(log_reward, torch.cat([part.rewards for part in batch]))
 
     def _order(self, log_reward: Tensor, rewards: Tensor) -> Tensor:
-        if rewards.shape[1] == 1:  # a total order: each against another one
-            shuffled = torch.randperm(len(rewards), generator=self.generator)
-            labels = objectives.pair_labels(rewards[:, 0], rewards[shuffled, 0])
-            return objectives.order_preserving_pairs(log_reward, log_reward[shuffled], labels)
+        if rewards.shape[1] == 1:  # a total order: every pair, of which the paper takes as many as there are members
+            first, second = torch.triu_indices(len(rewards), len(rewards), 1)
+            labels = objectives.pair_labels(rewards[first, 0], rewards[second, 0])
+            return objectives.order_preserving_pairs(log_reward[first], log_reward[second], labels)
         beside = rewards
         if self.archive is not None and self.archive.rewards is not None:
             beside = torch.cat([rewards, self.archive.rewards])
