@@ -122,7 +122,7 @@ def _on_front(p: Array, R: Array) -> Row:
 def totals() -> Cases:
     """An order, and every β of rewards that are scaled or values as they are."""
     betas = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
-    ways = {"order": Options(order=True), "order without children": Options(order=True, bred=0.0)}
+    ways = {"order": Options(order=True), "order with children": Options(order=True, bred=0.25)}
     for beta in betas:
         ways[f"scaled, beta {beta:g}"] = Options(beta=beta)
         ways[f"values, beta {beta:g}"] = Options(beta=beta, reward="values")
@@ -166,7 +166,7 @@ def _trained(
 
 def sparse() -> Cases:
     """Order, and β of 8, after 2,000 to 32,000 evaluations of cells."""
-    ways = {"order": Options(order=True, bred=0.0), "beta 8": Options(bred=0.0)}
+    ways = {"order": Options(order=True), "beta 8": Options(bred=0.0)}
     return {
         f"{name}, {evaluations}": partial(_thinned, evaluations, options)
         for name, options in ways.items()

@@ -56,6 +56,7 @@ _EACH = 32  # samples of one of them, at most
 # of z; a sum of rewards to a hundredth. A floor that chance hardly leaves would teach nothing.
 _LEAST, _DEPTHS = 100.0, {"scaled": -2 * _WORST, "values": 5.0}
 _TINY = 1e-12
+_BRED = 0.25
 _CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _TRIES = 64  # times n samples, where constraints admit few
 _COUNTED = 4096  # ends up to which it is compared with all of them
@@ -73,7 +74,8 @@ class Options:
         learning_rate: Of Adam, falling to a tenth on a cosine.
         epsilon: Share of uniform actions.
         replayed: Share of trajectories that lead to the best seen.
-        bred: Share of trajectories that lead to children of the best seen.
+        bred: Share of trajectories that lead to children of the best seen; None: a quarter, but none for the order of
+            one objective, which finds more of the best without.
         hidden: Units of each hidden layer.
         scalarization: Of several objectives whose values are rewards.
         alpha: Of the Dirichlet distribution that preferences come from.
@@ -88,7 +90,7 @@ class Options:
     learning_rate: float = 1e-2
     epsilon: float = 0.05
     replayed: float = 0.25
-    bred: float = 0.25
+    bred: float | None = None
     hidden: tuple[int, ...] = _HIDDEN
     scalarization: Literal["sum", "log", "chebyshev"] = "sum"
     alpha: float = 1.0
@@ -97,9 +99,11 @@ class Options:
 
     def settings(self, m: int, steps: int) -> Settings:
         """Those of the training, for m objectives."""
+        usual = 0.0 if self.order and m == 1 else _BRED
         return Settings(
             objective="op" if self.order else "vargrad", batch=self.batch, learning_rate=self.learning_rate, final=0.1,
-            steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed, bred=self.bred,
+            steps=max(1, steps), epsilon=self.epsilon, clip=10.0, replayed=self.replayed,
+            bred=usual if self.bred is None else self.bred,
             least=-max(_LEAST, _DEPTHS[self.reward] * self.beta),
         )  # fmt: skip
 
