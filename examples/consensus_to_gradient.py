@@ -3,20 +3,24 @@
 One hop of the consensus is a gradient step on the soft minimum of the function around it, at any temperature; many
 particles that hop find their way where a gradient stays in the first hollow.
 
-python examples/consensus_to_gradient.py
+python examples/consensus_to_gradient.py [canyon.html]
 """
 
 from __future__ import annotations
 
+import argparse
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from workbench.plots import paths, paths_table
 from workbench.samplers.consensus.dynamics import Dynamics, consensus, hopped, implied_gradient, log_weights
 from workbench.samplers.consensus.swarming import Rules, Schedule, Stop, run
 
 RUNS, START = 50, 8.0
+NEAR = 0.5  # of the minimum: its own hollow
 
 
 def canyon(X: Tensor) -> Tensor:
@@ -31,43 +35,64 @@ def canyon(X: Tensor) -> Tensor:
 
 
 def hops(generator: torch.Generator, s: float = 0.7, alpha: float = 100.0, steps: int = 250) -> tuple[Tensor, Tensor]:
-    """Where the consensus ends that hops from the start, (RUNS, 2), and its last implied gradients."""
+    """The way of the consensus that hops from the start, (steps + 1, RUNS, 2), and its last implied gradients."""
     c = torch.full((RUNS, 1, 2), START, dtype=torch.float64)
+    way = [c[:, 0]]
     for _ in range(steps):
         before = c
         X = hopped(c, s, torch.randn(RUNS, 200, 2, generator=generator, dtype=torch.float64))
         c = consensus(X, log_weights(canyon(X), alpha))
-    return c[:, 0], implied_gradient(before, c, alpha * s**2)[:, 0]
+        way.append(c[:, 0])
+    return torch.stack(way), implied_gradient(before, c, alpha * s**2)[:, 0]
 
 
 def swarm(generator: torch.Generator) -> Tensor:
-    """Where the consensus of particles ends, (RUNS, 2)."""
+    """The way of the consensus of particles, (251, RUNS, 2)."""
     noise = torch.randn(RUNS, 200, 2, generator=generator, dtype=torch.float64)
     rules = Rules(Dynamics(noise=1.6, kind="isotropic"), Schedule(100.0, 1.0), Stop(steps=250), allow_unstable=True)
-    for state in run(canyon, START + 0.5 * noise, rules, generator):
-        c = state.c
-    return c[:, 0]
+    return torch.stack([state.c[:, 0] for state in run(canyon, START + 0.5 * noise, rules, generator)])
 
 
 def descent(generator: torch.Generator, noise: float, steps: int = 10_000, dt: float = 0.001) -> Tensor:
-    """Where gradient descent ends, or with noise annealed Langevin dynamics, (RUNS, 2)."""
+    """The way of gradient descent, or with noise of annealed Langevin dynamics, every tenth step, (T, RUNS, 2)."""
     X = torch.full((RUNS, 2), START, dtype=torch.float64)
+    way = [X]
     for k in range(steps):
-        X = X.requires_grad_()
-        (slope,) = torch.autograd.grad(canyon(X).sum(), X)
+        at = X.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(canyon(at).sum(), at)
         kick = noise / math.log(k + 2) * math.sqrt(dt) * torch.randn(X.shape, generator=generator, dtype=X.dtype)
-        X = (X - dt * slope + kick).detach()
-    return X
+        X = X - dt * slope + kick
+        if k % 10 == 9:
+            way.append(X)
+    return torch.stack(way)
+
+
+def ways(seed: int = 0) -> dict[str, Tensor]:
+    """Four ways from the same start, 50 runs each, (T, RUNS, 2)."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "consensus hopping": hops(generator)[0],
+        "consensus-based optimisation": swarm(generator),
+        "gradient descent": descent(generator, 0.0),
+        "annealed Langevin": descent(generator, 10.0),
+    }
 
 
 def main() -> None:
-    """Four ways from the same start, 50 runs each."""
-    generator = torch.Generator().manual_seed(0)
-    ends = {"consensus hopping": hops(generator)[0], "consensus-based optimisation": swarm(generator)}
-    ends |= {"gradient descent": descent(generator, 0.0), "annealed Langevin": descent(generator, 10.0)}
-    for name, X in ends.items():
-        there = (X.norm(dim=-1) < 0.5).double().mean()
-        print(f"{name}: {100 * there:.0f} of 100 runs end at the minimum, median value {canyon(X).median():.2f}")
+    """Say where the runs end, and draw their ways into a file if one is named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", nargs="?", help="where to write the figure, such as canyon.html")
+    chosen = parser.parse_args()
+    drawn = {name: way.numpy() for name, way in ways().items()}
+
+    def surface(points: np.ndarray) -> np.ndarray:
+        return canyon(torch.as_tensor(points)).numpy()
+
+    table = paths_table(surface, drawn, (0.0, 0.0), NEAR)
+    for name, found, median in zip(table["method"], table["found"], table["median value"], strict=True):
+        print(f"{name}: {100 * found:.0f} of 100 runs end at the minimum, median value {median:.2f}")
+    if chosen.file:
+        paths(surface, (-2.0, 9.0), drawn, (0.0, 0.0), NEAR).write_html(chosen.file, include_plotlyjs=True)
 
 
 if __name__ == "__main__":
