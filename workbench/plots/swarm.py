@@ -29,8 +29,9 @@ def swarm_trace(history: History) -> dict[str, NDArray[Any]]:
     """What the record says of a swarm that was asked and told: a frame each time every particle has moved on average.
 
     Returns:
-        As the trace of a vectorised run: "step" (T,), "spread" (T,), "size" (T,), "consensus" (T, k), "particles"
-        (T, n, k) and "columns" (k,); empty where there is no swarm.
+        As the trace of a vectorised run: "step" (T,), "spread" (T,), "size" (T,), "gradient" (T,), NaN where there is
+        none, "consensus" (T, k), "particles" (T, n, k), "columns" (k,) and "contraction" (); empty where there is no
+        swarm.
     """
     notes = [
         (i, history.meta(i)["cbo"]) for i, row in enumerate(history.rows)
@@ -60,7 +61,9 @@ def swarm_trace(history: History) -> dict[str, NDArray[Any]]:
         "step": np.array([step for step, _, _ in frames]),
         "spread": np.array([note["spread"] for _, note, _ in frames]),
         "size": np.array([note["size"] for _, note, _ in frames]),
+        "gradient": np.array([note.get("gradient", np.nan) for _, note, _ in frames]),
         "consensus": np.array([note["c"] for _, note, _ in frames]), "particles": X, "columns": np.array(columns),
+        "contraction": np.array(frames[-1][1].get("contraction", np.nan)),
     }  # fmt: skip
 
 
@@ -120,6 +123,8 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
     last = int(trace["step"][-1])
     found = f"spread {trace['spread'][-1]:.2g} after {last:,} steps, a consensus of {trace['size'][-1]:.0f}"
     caption = "Particles of the step on the slider, and the path of their consensus up to it. Encoded columns."
+    if "contraction" in trace and np.isfinite(trace["contraction"]):
+        caption += f" Contraction of a step, mean of the log of the spread: {float(trace['contraction']):.2g}."
     if "gradient" in trace and np.isfinite(trace["gradient"][-1]):
         caption += f" Implied gradient at the end: {trace['gradient'][-1]:.2g}."
     alt = f"Particles of a swarm over {names[a]} and {names[b]}, with their consensus: {found}. {caption}"
@@ -131,7 +136,7 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
 
 
 def swarm_table(trace: Trace) -> dict[str, list[Any]]:
-    """The numbers behind `swarm`: step, spread, effective size and consensus."""
+    """The numbers behind `swarm`: step, spread, effective size, implied gradient where there is one, and consensus."""
     if not trace or not len(trace["step"]):
         return {"step": [], "spread": [], "effective size": []}
     table = {
@@ -139,6 +144,8 @@ def swarm_table(trace: Trace) -> dict[str, list[Any]]:
         "spread": trace["spread"].tolist(),
         "effective size": trace["size"].tolist(),
     }
+    if "gradient" in trace:
+        table["implied gradient"] = trace["gradient"].tolist()
     for j, name in enumerate(trace["columns"]):
         table[f"consensus of {name}"] = trace["consensus"][:, j].tolist()
     return table

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from workbench.errors import UnsupportedError
+from workbench.errors import UnsupportedError, WorkbenchWarning
 from workbench.samplers.base import KINDS, ROLES, AskRequest, Proposal, Sampler
 
 if TYPE_CHECKING:
@@ -77,8 +78,32 @@ TABLE: tuple[Rule, ...] = (
 )
 
 
-BATCHES = ("cbo", "gflownet")
-"""What a cheap function is run with, the first that serves the study: numbers and choices, then words and orders."""
+@dataclass(frozen=True)
+class BatchRule:
+    """One row of the table for a cheap function in whole batches: the first that serves the study is taken.
+
+    Args:
+        sampler: Registered name.
+        widest: Encoded columns up to which nothing that was measured goes clearly further.
+        warning: What the user has to know beyond.
+    """
+
+    sampler: str
+    widest: float = math.inf
+    warning: str = ""
+
+
+BATCHES: tuple[BatchRule, ...] = (
+    # At equal evaluations (`benchmarks/consensus.py suite`, docs/consensus.md).
+    BatchRule(
+        "cbo",
+        20,
+        "a swarm of cbo is taken, since nothing else here runs whole batches over {columns} columns; beyond 20, CMA-ES "
+        "(package cma) goes further with as many evaluations",
+    ),
+    BatchRule("gflownet"),
+)
+"""Numbers and choices by a swarm, then words and orders."""
 
 
 def _takes(sampler: Sampler, request: AskRequest) -> bool:
@@ -145,14 +170,17 @@ class AutoSampler(Sampler):
         ]
 
     def batched(self, request: AskRequest) -> Sampler:
-        """The sampler for a run of a cheap function in whole batches.
+        """The sampler for a run of a cheap function in whole batches; warns where others would go further.
 
         Raises:
             UnsupportedError: if none can serve the study.
         """
-        for name in BATCHES:
-            sampler = self._factories[name]()
+        for rule in BATCHES:
+            sampler = self._factories[rule.sampler]()
             if _takes(sampler, request):
+                columns = request.history.space.width
+                if columns > rule.widest:
+                    warnings.warn(rule.warning.format(columns=columns), WorkbenchWarning, stacklevel=2)
                 return sampler
         raise UnsupportedError(
             f"no sampler runs whole batches over {', '.join(request.needs.values())} together; call optimize without "

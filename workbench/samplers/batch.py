@@ -30,10 +30,12 @@ class Outcomes:
     Args:
         utility: Larger is better, NaN where the function failed, shape (n, m).
         excess: By how much measured limits are exceeded, summed; 0 where all hold, shape (n,).
+        limited: Are there measured limits?
     """
 
     utility: Array
     excess: Array
+    limited: bool = False
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class _Evaluator:
             for bound in limit.bounds:
                 over = bound.sign * (values[:, at[limit.name]] - bound.offset)
                 excess += np.where(np.isnan(over), np.inf, np.maximum(over, 0.0))
-        return Outcomes(history.utility(Y), excess)
+        return Outcomes(history.utility(Y), excess, bool(history.constraints))
 
     def _keep(self, X: Array, values: Array, new: Outcomes, sample: bool) -> None:
         """Let the best of what is kept and what is new stay; a sample stays whatever it is worth."""

@@ -136,6 +136,13 @@ def polarised(X: Tensor, logits: Tensor, kappa: float, scale: Tensor | float = 1
     return logits[:, None, :] - s * torch.cdist(X, X).square() / (2.0 * kappa**2)
 
 
+def ranks(energies: Tensor) -> Tensor:
+    """Share of the others that are lower, shape (..., N), equal for ties; infinite for what failed."""
+    e = torch.where(torch.isnan(energies), torch.inf, energies).contiguous()
+    lower = torch.searchsorted(e.sort(dim=-1).values, e).to(e.dtype) / e.shape[-1]
+    return torch.where(e == torch.inf, torch.inf, lower)
+
+
 def effective_size(logits: Tensor) -> Tensor:
     """(sum w)^2 / sum w^2, shape (...), from 1 to N: by how many particles a consensus is made."""
     return torch.exp(2.0 * torch.logsumexp(logits, dim=-1) - torch.logsumexp(2.0 * logits, dim=-1))

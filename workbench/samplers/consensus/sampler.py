@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.samplers.batch import Outcomes
+    from workbench.samplers.consensus.dynamics import Dynamics, Noise
     from workbench.space import Space
     from workbench.trial import History
 
@@ -47,16 +48,18 @@ _USUAL = 12  # particles without a budget
 _SHRINK = 0.93  # of the effective size that the consensus is taken of, a step
 _NOTED = 32  # latent columns up to which a consensus is kept with the trial
 _TRIES = 12  # moves of a particle before a point elsewhere is taken
-_HALVINGS = 8  # of a move that leaves what the constraints allow
 _KINDS = ("anisotropic", "isotropic")
 
 
 class CBOSampler(BatchSampler):
-    """Particles that agree on a point: gradient-free, for many evaluations, workers and variables.
+    """Particles that agree on a point: gradient-free, for many evaluations and workers.
+
+    Good where minima are many and variables few; where a valley can be learnt, or beyond some 20 variables, CMA-ES goes
+    further with the same evaluations (docs/consensus.md).
 
     Args:
         particles: N; None for a twelfth of the budget, at least 6, and in a vectorised run 4 for each variable, at
-            least 50.
+            least 50, where the evaluations are enough for 2,000 steps of so many.
         drift: lambda.
         noise: sigma; None for one that makes the swarm draw together by about a fifth a step.
         dt: Length of a step; None for 0.25 where a step costs a trial, and 0.01 in a vectorised run.
@@ -65,6 +68,8 @@ class CBOSampler(BatchSampler):
         memory: Drift to each particle's best point; the consensus is then one of best points.
         share: Of the particles that have been told, the effective number that the first consensus is made of.
         surrogate_steps: Steps on the model's belief between two real evaluations of a particle.
+        sphere: Keep vectors with a normal prior at the length sqrt(k) that almost all of their prior has; a mean of
+            such vectors is far shorter.
     Raises:
         UnsupportedError: for a setting with which the swarm would fly apart, once the space is known.
     """
@@ -75,7 +80,7 @@ class CBOSampler(BatchSampler):
     def __init__(
         self, particles: int | None = None, drift: float = 1.0, noise: float | None = None, dt: float | None = None,
         kind: str = "anisotropic", truncation: float | None = None, memory: float = 0.0, share: float = 0.5,
-        surrogate_steps: int = 0,
+        surrogate_steps: int = 0, sphere: bool = False,
     ) -> None:  # fmt: skip
         for name, count, least in (("particles", particles, 2), ("surrogate_steps", surrogate_steps, 0)):
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
@@ -87,9 +92,11 @@ class CBOSampler(BatchSampler):
             raise UnsupportedError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
         if not 0 < share <= 1 or memory < 0:
             raise UnsupportedError(f"share must be in (0, 1] and memory >= 0, got {share!r} and {memory!r}")
+        if not isinstance(sphere, bool):
+            raise UnsupportedError(f"sphere must be True or False, got {sphere!r}")
         self._options: dict[str, Any] = {
             "particles": particles, "drift": drift, "noise": noise, "dt": dt, "kind": kind, "truncation": truncation,
-            "memory": memory, "share": share, "surrogate_steps": surrogate_steps,
+            "memory": memory, "share": share, "surrogate_steps": surrogate_steps, "sphere": sphere,
         }  # fmt: skip
 
     def options(self) -> dict[str, Any]:
@@ -101,12 +108,17 @@ class CBOSampler(BatchSampler):
         super().check(request)
         if request.prefer and len(request.history.measured) < 2:
             raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
-        latent = Latent(request.history.space, request.fixed)
+        latent = self._latent(request)
         if latent.width == 0:
             raise UnsupportedError("sampler 'cbo' needs a parameter that is not fixed")
         self._motion(latent.width, _SLOW)
 
+    def _latent(self, request: AskRequest) -> Latent:
+        return Latent(request.history.space, request.fixed, sphere=self._options["sphere"])
+
     def _motion(self, width: int, usual: float) -> _Motion:
+        from workbench.samplers.consensus.dynamics import Dynamics
+
         given = self._options
         dt, anisotropic = given["dt"] or usual, given["kind"] == "anisotropic"
         noise = given["noise"]
@@ -117,13 +129,14 @@ class CBOSampler(BatchSampler):
             check_stable(given["drift"], noise, dt, width, anisotropic=anisotropic)
         cut = math.inf if given["truncation"] is None else given["truncation"]
         speed = contraction(given["drift"], noise, dt, width, anisotropic=anisotropic)
-        return _Motion(given["drift"], noise, dt, anisotropic, cut, given["memory"], speed)
+        kind: Noise = "anisotropic" if anisotropic else "isotropic"
+        return _Motion(Dynamics(given["drift"], noise, dt, kind, cut, given["memory"]), speed)
 
     # -- asked and told ---------------------------------------------------------------------------
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """One move of each particle that waits for nothing, those first that have taken the fewest steps."""
-        latent = Latent(request.history.space, request.fixed)
+        latent = self._latent(request)
         swarm = _Swarm(request, latent, self._size(request.history), self._options)
         motion = self._motion(latent.width, _SLOW)
         screen = Screen(request.history)
@@ -141,7 +154,8 @@ class CBOSampler(BatchSampler):
             if made is None:
                 spare = spread_out(request, 1, [p.x for p in found], why=f"cbo, particle {i} begins")[0]
                 note = {"particle": i, "step": swarm.steps(i), "fresh": True}
-                made = Proposal(spare.x, {**spare.meta, "cbo": note}, spare.why)
+                x = latent.settled(_kept(latent, latent.of(spare.x[None])))[0] if self._options["sphere"] else spare.x
+                made = Proposal(x, {**spare.meta, "cbo": note}, spare.why)
             elif surplus:
                 note = {**made.meta["cbo"], "surplus": True}
                 made = Proposal(made.x, {"cbo": note}, f"{made.why}, an extra one while others are awaited")
@@ -173,23 +187,22 @@ class CBOSampler(BatchSampler):
         energies = swarm.energies(i)
         for t in range(_TRIES):
             rng = np.random.default_rng([request.history.seed, i, step, attempt, t])
-            best = swarm.remembered() if motion.memory else Z
-            c, size = _agreed(best, energies, self._share(swarm))
-            z = motion.moved(Z[at], c, best[at], rng)
+            best = swarm.remembered() if motion.dynamics.remembers else Z
+            agreed = _agreed(best, energies, self._share(swarm))
+            c, size = agreed.c, agreed.size
+            z = motion.moved(Z[[at]], c, best[[at]], rng)[0]
             if belief is not None:
                 z = self._believed(request, swarm, motion, belief, rng, at, z)
-            z = _folded(z, latent.walled)
-            for _ in range(_HALVINGS):
-                x = latent.settled(z[None])
-                if space.feasible(x)[0]:
-                    break
-                z = 0.5 * (z + Z[at])
+            z = _stepped(latent, Z[at], z)
+            x = latent.settled(z[None])
             if space.feasible(x)[0] and screen.admits(x)[0]:
                 note: dict[str, Any] = {"particle": i, "step": step, "size": round(size, 2)}
                 if not latent.plain or not np.array_equal(x[0], z):
                     note["z"] = z.tolist()
                 spread = float(np.linalg.norm(Z - c, axis=1).max())
                 note |= {"spread": round(spread, 6), "contraction": round(motion.contraction, 5)}
+                if agreed.gradient is not None:
+                    note["gradient"] = float(f"{agreed.gradient:.6g}")
                 if latent.width <= _NOTED:
                     note |= {"c": np.round(c, 6).tolist()} | ({} if latent.plain else {"columns": latent.columns})
                 why = f"cbo, particle {i}, step {step}: towards the consensus of {size:.0f}, spread {spread:.2g}"
@@ -211,10 +224,10 @@ class CBOSampler(BatchSampler):
         for _ in range(self._options["surrogate_steps"]):
             if request.seconds_left < 0.05:
                 break
-            Z = _folded(Z, swarm.latent.walled)
+            Z = _kept(swarm.latent, Z)
             e = swarm.predicted(belief, Z, rows[at])
-            c, _ = _agreed(Z, e, self._share(swarm))
-            Z = np.stack([motion.moved(one, c, one, rng) for one in Z])
+            c = _agreed(Z, e, self._share(swarm)).c
+            Z = motion.moved(Z, c, Z, rng)
         end: Array = Z[at]
         return end
 
@@ -227,56 +240,80 @@ class CBOSampler(BatchSampler):
         """Swarms one after the other, each twice as large as the one before, until the evaluations are spent."""
         from workbench.samplers.consensus.batches import run_batches
 
-        latent = Latent(space)
+        latent = Latent(space, sphere=self._options["sphere"])
         motion = self._motion(latent.width, _FAST)
-        yield from run_batches(latent, evaluate, evaluations, rng, state, motion, self._options)
+        speed = motion.contraction
+        yield from run_batches(latent, evaluate, evaluations, rng, state, motion.dynamics, speed, self._options)
 
 
 @dataclass(frozen=True)
 class _Motion:
-    """How one particle moves.
+    """How particles move, and the mean change of the logarithm of their spread in one step."""
 
-    Args:
-        drift, noise, dt: lambda, sigma and the length of a step.
-        anisotropic: Does every coordinate get noise of its own distance?
-        cut: Largest distance that noise grows with.
-        memory: Drift to the particle's best point.
-        contraction: Mean change of the logarithm of the spread in one step.
-    """
-
-    drift: float
-    noise: float
-    dt: float
-    anisotropic: bool
-    cut: float
-    memory: float
+    dynamics: Dynamics
     contraction: float
 
-    def moved(self, z: Array, c: Array, best: Array, rng: np.random.Generator) -> Array:
-        """Where a particle at z (k,) goes, given a consensus c (k,) and its own best point (k,)."""
-        D = z - c
-        size = D if self.anisotropic else np.full_like(D, np.linalg.norm(D))
-        size = np.clip(size, -self.cut, self.cut)
-        noise = self.noise * math.sqrt(self.dt) * size * rng.standard_normal(len(z))
-        return z - self.drift * self.dt * D - self.memory * self.dt * (z - best) + noise
+    def moved(self, Z: Array, c: Array, best: Array, rng: np.random.Generator) -> Array:
+        """Where particles at Z (n, k) go, given a consensus c (k,) and their own best points (n, k)."""
+        import torch
+
+        from workbench.samplers.consensus.dynamics import Swarm, moved
+
+        X, Y, normals = (torch.as_tensor(one)[None] for one in (Z, best, rng.standard_normal(Z.shape)))
+        e = X[..., 0]  # a step looks at places alone
+        new, _ = moved(Swarm(X, e, Y, e, torch.zeros_like(X)), torch.as_tensor(c)[None, None], self.dynamics, normals)
+        return np.asarray(new[0].numpy())
 
 
-def _folded(Z: Array, walled: NDArray[np.bool_]) -> Array:
-    """Reflected at the walls of the unit interval, where there are any."""
-    folded = np.abs(np.mod(Z + 1.0, 2.0) - 1.0)
-    return np.asarray(np.where(walled, folded, Z))
-
-
-def _agreed(Z: Array, energies: Array, share: float) -> tuple[Array, float]:
-    """Consensus (k,) of positions Z (N, k), and the effective number of particles that it is made of."""
+def _kept(latent: Latent, Z: Array) -> Array:
+    """Latent points (n, k) where they belong."""
     import torch
 
-    from workbench.samplers.consensus.dynamics import alpha_for, consensus, effective_size, log_weights
+    return np.asarray(latent.kept(torch.as_tensor(Z)).numpy())
 
-    e = torch.as_tensor(energies)[None]
-    known = int(torch.isfinite(e).sum())
-    logits = log_weights(e, alpha_for(e, share * max(known, 1) / len(energies)))
-    return consensus(torch.as_tensor(Z)[None], logits)[0, 0].numpy(), float(effective_size(logits)[0])
+
+def _stepped(latent: Latent, z: Array, new: Array) -> Array:
+    """Where a step from z to new (k,) ends, with the known constraints."""
+    import torch
+
+    before = torch.as_tensor(z)[None]
+    return np.asarray(latent.retracted(before, torch.as_tensor(new)[None] - before)[0].numpy())
+
+
+@dataclass(frozen=True)
+class _Agreement:
+    """A consensus c (k,), the effective number of particles that it is made of, and the gradient that it implies.
+
+    The gradient is the size of that of the hop from the mean of the particles to their consensus, in units of the
+    energies; None where they stand on one point.
+    """
+
+    c: Array
+    size: float
+    gradient: float | None
+
+
+def _agreed(Z: Array, energies: Array, share: float) -> _Agreement:
+    """What particles at Z (N, k) agree on."""
+    import torch
+
+    from workbench.samplers.consensus.dynamics import (
+        alpha_for,
+        consensus,
+        effective_size,
+        implied_gradient,
+        log_weights,
+    )
+
+    X, e = torch.as_tensor(Z)[None], torch.as_tensor(energies)[None]
+    there = torch.isfinite(e)[0]
+    alpha = alpha_for(e, share * max(int(there.sum()), 1) / len(energies))
+    logits = log_weights(e, alpha)
+    c = consensus(X, logits)
+    known = X[0, there] if there.any() else X[0]
+    tau = float(alpha[0] * known.var(dim=0, correction=0).mean())
+    hop = float(implied_gradient(known.mean(dim=0), c[0, 0], tau).norm()) if tau > 0 else None
+    return _Agreement(c[0, 0].numpy(), float(effective_size(logits)[0]), hop)
 
 
 @dataclass(frozen=True)

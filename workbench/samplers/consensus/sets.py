@@ -92,6 +92,22 @@ def simplex_projection() -> Mirror:
     return projection(onto)
 
 
+def bounded_simplex(low: Tensor, high: Tensor) -> Mirror:
+    """low <= x <= high with sum 1, by the nearest point: clip(y - t) for the one t that makes the sum 1."""
+
+    def onto(Y: Tensor) -> Tensor:
+        below, above = low.to(Y), high.to(Y)
+        least = (Y - above).amin(dim=-1, keepdim=True) - 1.0
+        most = (Y - below).amax(dim=-1, keepdim=True) + 1.0
+        for _ in range(60):  # the bracket halves down to the last bit
+            t = 0.5 * (least + most)
+            much = torch.clamp(Y - t, below, above).sum(dim=-1, keepdim=True) > 1.0
+            least, most = torch.where(much, t, least), torch.where(much, most, t)
+        return torch.clamp(Y - 0.5 * (least + most), below, above)
+
+    return projection(onto)
+
+
 def open_box() -> Mirror:
     """-1 < x < 1, by a logarithmic barrier: X = y / (1 + sqrt(1 + y^2))."""
     return Mirror(lambda Y: Y / (1.0 + (1.0 + Y.square()).sqrt()), lambda X: 2.0 * X / (1.0 - X.square()))

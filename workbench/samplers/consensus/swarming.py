@@ -25,6 +25,7 @@ from workbench.samplers.consensus.dynamics import (
     log_weights,
     moved,
     polarised,
+    ranks,
     sampled,
 )
 from workbench.samplers.consensus.sets import Mirror
@@ -32,6 +33,7 @@ from workbench.samplers.consensus.stability import check_stable
 
 _LOOK = 16  # steps after which it is asked whether any run goes on; runs that have stopped stay as they are
 Function = Callable[[Tensor], Tensor]
+Retraction = Callable[[Tensor, Tensor, float], Tensor]
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,10 @@ class Rules:
         batching: Random batches.
         kick: Restarts.
         mirror: A set to stay in.
-        wall: Positions put back where they may be after each step, such as by reflection at the walls of a box.
+        retract: New positions of old ones, what the step adds to them, and dt; such as by reflection at the walls of a
+            box, or `sets.level_set`. None for their sum.
         kappa: Width of a kernel that polarises; infinite for one consensus.
+        ranked: Weigh particles by the ranks of their energies instead of the energies, where those have no one scale.
         allow_unstable: Run a swarm that flies apart, too.
     """
 
@@ -137,8 +141,9 @@ class Rules:
     batching: Batching | None = None
     kick: Kick | None = None
     mirror: Mirror | None = None
-    wall: Callable[[Tensor], Tensor] | None = None
+    retract: Retraction | None = None
     kappa: float = math.inf
+    ranked: bool = False
     allow_unstable: bool = False
 
 
@@ -206,8 +211,9 @@ def begin(f: Function, X: Tensor, rules: Rules) -> State:
     e = f(X)
     least, at = torch.where(torch.isnan(e), torch.inf, e).min(dim=1)
     alpha = rules.schedule.alpha
-    start = alpha_for(e, rules.schedule.share) if alpha is None else torch.full_like(least, alpha)
-    logits = log_weights(e, start)
+    weighed = ranks(e) if rules.ranked else e
+    start = alpha_for(weighed, rules.schedule.share) if alpha is None else torch.full_like(least, alpha)
+    logits = log_weights(weighed, start)
     return State(
         Swarm.at(X, e), dual, start, 1.0, consensus(X, logits), logits,
         _row(X, at), least, torch.zeros_like(at), torch.ones_like(at, dtype=torch.bool), 0, N,
@@ -234,6 +240,8 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
     if batch is not None:
         outside = torch.ones_like(energies, dtype=torch.bool).scatter(1, batch, False)
         energies = torch.where(outside, torch.inf, energies)
+    if rules.ranked:
+        energies = ranks(energies)
     alpha = alpha_for(energies, rules.schedule.share) if rules.schedule.adaptive else state.alpha
     logits = log_weights(energies, alpha)
     around = logits if math.isinf(rules.kappa) else polarised(places, logits, rules.kappa)
@@ -254,9 +262,8 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         stays = (~state.running[:, None]).expand_as(swarm.e)
     if partial and outside is not None:
         stays = outside if stays is None else stays | outside
-    dual = state.dual + (step if stays is None else step.masked_fill(stays[..., None], 0.0))
-    if rules.wall is not None:
-        dual = rules.wall(dual)
+    dual = state.dual + step if rules.retract is None else rules.retract(state.dual, step, dynamics.dt)
+    dual = _kept(stays, state.dual, dual)
     X = dual if rules.mirror is None else rules.mirror.primal(dual)
     X = _kept(stays, swarm.X, X)
     if partial and batch is not None:  # the others have not moved
