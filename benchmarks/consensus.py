@@ -6,7 +6,7 @@ descent.
     python benchmarks/consensus.py phases     # success by sigma and truncation (2310.16610)
     python benchmarks/consensus.py sampling   # variance ratios of consensus-based sampling
     python benchmarks/consensus.py fronts     # several objectives: distances to and from the front, 10 seeds
-    python benchmarks/consensus.py suite      # four functions, d = 20, 100, 1,000, equal evaluations
+    python benchmarks/consensus.py suite      # four functions, d = 20, 100, 1,000 (--variables 20), equal evaluations
     python benchmarks/consensus.py expensive  # few evaluations: steps on the model's belief, the GP sampler, plain
     python benchmarks/consensus.py chain      # the terms between consensus-based optimisation and gradient descent
     python benchmarks/consensus.py device     # milliseconds of a step at (100, 1000, 200), on a GPU where there is one
@@ -21,12 +21,16 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import workbench as wb
@@ -43,6 +47,7 @@ from workbench.samplers.consensus.dynamics import (
 )
 from workbench.samplers.consensus.swarming import Rules, Schedule, State, Stop, run
 
+Array = NDArray[Any]
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
@@ -85,9 +90,9 @@ def ended(f: Callable[[Tensor], Tensor], X: Tensor, rules: Rules, generator: tor
     return found
 
 
-def peer(name: str, d: int, particles: int, runs: int, steps: int, seed: int) -> dict[str, Any]:
-    """A run of cbx in its own environment."""
-    words = [str(PEERS), str(ROOT / "benchmarks/peers/with_cbx.py"), name, *map(str, (d, particles, runs, steps, seed))]
+def peer(name: str, *sizes: float) -> dict[str, Any]:
+    """A run of cbx in its own environment; sizes as `peers/with_cbx.py` takes them."""
+    words = [str(PEERS), str(ROOT / "benchmarks/peers/with_cbx.py"), name, *map(str, sizes)]
     found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     return found
 
@@ -191,44 +196,225 @@ def fronts(seeds: int) -> dict[str, Any]:
     return {name: np.array(rows)[:, i].tolist() for i, name in enumerate(names)}
 
 
-def suite(seeds: int) -> dict[str, Any]:
-    """Success (best value below 1e-2) and median best value at equal evaluations, started U[-3, 3]^d."""
+class _Watch:
+    """A function that notes the least value of its first so many evaluations, for each mark.
+
+    Args:
+        f: Values (n,) of positions (n, d).
+        marks: Evaluations, ascending.
+    """
+
+    def __init__(self, f: Callable[[Tensor], Tensor], marks: Array) -> None:
+        self._f, self._marks = f, marks
+        self._spent, self._least = 0, math.inf
+        self.best = np.full(len(marks), np.nan)
+
+    def __call__(self, X: Any) -> Array:
+        e = self._f(torch.as_tensor(np.asarray(X))).numpy()
+        low = np.minimum(np.minimum.accumulate(e), self._least)
+        inside = (self._marks > self._spent) & (self._marks <= self._spent + len(e))
+        self.best[inside] = low[self._marks[inside] - self._spent - 1]
+        self._spent, self._least = self._spent + len(e), float(low[-1])
+        return e
+
+    def ended(self) -> Array:
+        """Values at the marks; those that were not reached have the last one."""
+        return np.where(np.isnan(self.best), self._least, self.best)
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A function of the suite in a box of its usual width, whose middle lies elsewhere in every run.
+
+    The minimum is at 0 and the box is half [-1, 1]^d + o with o uniform in half [-1/2, 1/2]^d: a method that is drawn
+    to the middle of its start has nothing of it.
+
+    Args:
+        name: Of `FUNCTIONS`.
+        d: Variables.
+        evaluations: Of a run.
+    """
+
+    name: str
+    d: int
+    evaluations: int
+
+    @property
+    def half(self) -> float:
+        """Half the width of the box."""
+        return {"rastrigin": 5.12, "ackley": 32.768, "griewank": 600.0, "salomon": 100.0}[self.name]
+
+    @property
+    def marks(self) -> Array:
+        """Evaluations at which a run is looked at."""
+        return np.unique(np.geomspace(100, self.evaluations, 16).astype(int))
+
+    def middle(self, seed: int) -> Array:
+        """Of the box of a run, shape (d,)."""
+        return np.asarray(np.random.default_rng([7, seed]).uniform(-0.5, 0.5, self.d) * self.half)
+
+    def watch(self) -> _Watch:
+        """The function, watched."""
+        return _Watch(FUNCTIONS[self.name], self.marks)
+
+    def stepped(self, evaluations: Any, least: Any) -> Array:
+        """Least values (runs, marks) of runs that were seen after `evaluations` (steps,) at `least` (steps, runs)."""
+        at = np.searchsorted(np.asarray(evaluations), self.marks, side="right") - 1
+        return np.asarray(least)[np.maximum(at, 0)].T
+
+
+def _by_study(arena: Arena, runs: int) -> Array:
+    """`cbo` as it is, through a study."""
+    found = []
+    for seed in range(runs):
+        middle, seen = arena.middle(seed), arena.watch()
+
+        def fn(columns: Any, middle: Array = middle, seen: _Watch = seen) -> Array:
+            return seen(middle + arena.half * (2.0 * columns["x"] - 1.0))
+
+        space = wb.Space([wb.Vector("x", arena.d, prior="uniform")])
+        study = wb.create_study("s", space, [wb.Objective("y", noise="none")], sampler="cbo", seed=seed)
+        study.optimize(fn, vectorized=True, evaluations=arena.evaluations, keep=1, progress=False)
+        found.append(seen.ended())
+    return np.array(found)
+
+
+def _by_engine(arena: Arena, runs: int) -> Array:
+    """The engine in the setting of cbx's notebook: all runs at once, no walls, no restart."""
+    N = _notebook_size(arena)
+    generator = torch.Generator().manual_seed(1)
+    middles = torch.as_tensor(np.stack([arena.middle(seed) for seed in range(runs)]))[:, None]
+    X = middles + arena.half * (2 * torch.rand(runs, N, arena.d, generator=generator, dtype=torch.float64) - 1)
+    rules = replace(NOTEBOOK, stop=Stop(evaluations=arena.evaluations))
+    seen = [(state.evaluations, state.least.numpy()) for state in run(FUNCTIONS[arena.name], X, rules, generator)]
+    return arena.stepped([row[0] for row in seen], [row[1] for row in seen])
+
+
+def _by_cbx(arena: Arena, runs: int) -> Array:
+    """cbx in the setting of its notebook, all runs at once."""
+    N = _notebook_size(arena)
+    steps = arena.evaluations // N
+    found = peer(arena.name, arena.d, N, runs, steps, 1, arena.half)
+    return arena.stepped(N * np.arange(1, steps + 1), found["least"])
+
+
+def _notebook_size(arena: Arena) -> int:
+    return 40 if arena.d == 20 else 100
+
+
+def _by_cma(arena: Arena, runs: int) -> Array:
+    """pycma with BIPOP restarts; beyond 100 variables its covariance is kept diagonal, as one would at that size."""
     import cma
+
+    found = []
+    for seed in range(runs):
+        seen = arena.watch()
+        start = arena.middle(seed) + arena.half * np.random.default_rng(seed).uniform(-1, 1, arena.d)
+        options = {
+            "verbose": -9, "verb_log": 0, "maxfevals": arena.evaluations, "seed": seed + 1,
+            "CMA_diagonal": arena.d > 100,
+        }  # fmt: skip
+        with warnings.catch_warnings():  # of variances that have grown far, once a generation
+            warnings.simplefilter("ignore", UserWarning)
+            cma.fmin2(
+                None, start, 0.5 * arena.half, options, restarts=9, bipop=True,
+                parallel_objective=lambda X, f=seen: f(X).tolist(),
+            )  # fmt: skip
+        found.append(seen.ended())
+    return np.array(found)
+
+
+def _by_evolution(arena: Arena, runs: int) -> Array:
+    """scipy's differential evolution, 100 members in the box, a generation at a time."""
     from scipy.optimize import differential_evolution
 
-    out: dict[str, Any] = {"seeds": seeds}
-    for d, evaluations in ((20, 40_000), (100, 100_000), (1000, 200_000)):
-        for name, f in FUNCTIONS.items():
-            ends: dict[str, list[float]] = {"cbo": [], "cbx": [], "BIPOP-CMA-ES": [], "differential evolution": []}
+    found, members = [], 100
+    for seed in range(runs):
+        seen, middle, rng = arena.watch(), arena.middle(seed), np.random.default_rng(seed)
+        bounds = [(m - arena.half, m + arena.half) for m in middle.tolist()]
+        differential_evolution(
+            lambda X, f=seen: f(X.T), bounds, init=middle + arena.half * rng.uniform(-1, 1, (members, arena.d)),
+            maxiter=arena.evaluations // members - 1, rng=rng, polish=False, tol=0.0, atol=-1.0, vectorized=True,
+            updating="deferred",
+        )  # fmt: skip
+        found.append(seen.ended())
+    return np.array(found)
 
-            def single(x: Any, f: Callable[[Tensor], Tensor] = f) -> float:
-                return float(f(torch.as_tensor(np.asarray(x))))
 
-            N = 40 if d == 20 else 100
-            steps = evaluations // N
-            generator = torch.Generator().manual_seed(1)
-            X = torch.rand(seeds, N, d, generator=generator, dtype=torch.float64) * 6 - 3
-            rules = Rules(Dynamics(noise=10.1), Schedule(30.0, 1.05, 1e5), Stop(steps=steps))
-            ends["cbo"] = ended(f, X, rules, generator).least.tolist()
-            ends["cbx"] = peer(name, d, N, seeds, steps, 1)["best"]
-            for seed in range(seeds if d < 1000 else min(seeds, 2)):
-                rng = np.random.default_rng(seed)
-                options = {"verbose": -9, "maxfevals": evaluations, "seed": seed + 1, "CMA_diagonal": d > 100}
-                found = cma.fmin2(single, rng.uniform(-3, 3, d), 2.0, options, restarts=9, bipop=True)
-                ends["BIPOP-CMA-ES"].append(float(found[1].result.fbest))
-                population = 5
-                de = differential_evolution(
-                    single, [(-3.0, 3.0)] * d, maxiter=max(1, evaluations // (population * d) - 1), popsize=population,
-                    seed=seed, polish=False, tol=0.0, init="random",
-                )  # fmt: skip
-                ends["differential evolution"].append(float(de.fun))
-            out[f"{name}, d = {d}"] = {
-                who: {"success": float(np.mean(np.array(v) < 1e-2)), "median": float(np.median(v)), "runs": len(v)}
-                for who, v in ends.items()
-            }
-            print(f"{name}, d = {d}", out[f"{name}, d = {d}"], flush=True)
-            _keep("suite", out)
-    return out
+METHODS: dict[str, Callable[[Arena, int], Array]] = {
+    "cbo": _by_study, "cbo, cbx's setting": _by_engine, "cbx": _by_cbx, "BIPOP-CMA-ES": _by_cma,
+    "differential evolution": _by_evolution,
+}  # fmt: skip
+TARGETS = 10.0 ** np.linspace(2, -8, 51)
+SIZES = {20: 100_000, 100: 100_000, 1000: 20_000}  # d -> evaluations
+
+
+def suite(seeds: int, variables: Sequence[int] = tuple(SIZES)) -> dict[str, Any]:
+    """Four functions at equal evaluations: success (below 1e-2), median, and the share of targets reached at marks.
+
+    Targets are 51 from 1e2 to 1e-8 (ECDF over targets and runs). What the record has is not run again: delete
+    the record to begin anew.
+    """
+    settings = {"seeds": seeds, "evaluations": {str(d): n for d, n in SIZES.items()}}
+    before = RESULTS / "consensus_suite.json"
+    out = json.loads(before.read_text()) if before.exists() else {}
+    if any(out.get(name) != value for name, value in settings.items()):
+        out = dict(settings)
+    for d in variables:
+        for name in FUNCTIONS:
+            arena = Arena(name, d, SIZES[d])
+            cell = out.setdefault(f"{name}, d = {d}", {})
+            for who, method in METHODS.items():
+                if who in cell:
+                    continue
+                best = method(arena, seeds)
+                cell[who] = {
+                    "success": float((best[:, -1] < 1e-2).mean()),
+                    "median": float(np.median(best[:, -1])),
+                    "reached": np.round((best[..., None] <= TARGETS).mean(axis=(0, 2)), 4).tolist(),
+                }
+                print(f"{name}, d = {d}, {who}: {cell[who]}", flush=True)
+                _keep("suite", out)
+    return out | {"share of targets": _shares(out)}
+
+
+def _shares(out: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Of targets reached at the end, by d and method, over the four functions."""
+    return {
+        f"d = {d}": {
+            who: round(float(np.mean([out[f"{name}, d = {d}"][who]["reached"][-1] for name in FUNCTIONS])), 4)
+            for who in METHODS
+        }
+        for d in _whole(out)
+    }
+
+
+def _whole(out: Mapping[str, Any]) -> list[int]:
+    """Numbers of variables for which a record has every function and method."""
+    return [d for d in SIZES if all(METHODS.keys() <= out.get(f"{name}, d = {d}", {}).keys() for name in FUNCTIONS)]
+
+
+def suite_table(found: Mapping[str, Any]) -> str:
+    """The record of `suite` as two tables in Markdown: successes with medians, and the share of targets at marks.
+
+    What is not whole yet is left out.
+    """
+    seeds = found["seeds"]
+    rows = [f"| | {' | '.join(METHODS)} |", f"|---|{'---|' * len(METHODS)}"]
+    for d in SIZES:
+        for name in FUNCTIONS:
+            cell = found.get(f"{name}, d = {d}", {})
+            if not METHODS.keys() <= cell.keys():
+                continue
+            said = [f"{cell[who]['success'] * seeds:.0f} ({cell[who]['median']:.3g})" for who in METHODS]
+            rows.append(f"| {name}, d = {d} | {' | '.join(said)} |")
+    rows += ["", f"| | {' | '.join(METHODS)} |", f"|---|{'---|' * len(METHODS)}"]
+    for d in _whole(found):
+        marks = Arena("rastrigin", d, SIZES[d]).marks
+        for at in (len(marks) // 2, -4, -1):
+            shares = [np.mean([found[f"{name}, d = {d}"][who]["reached"][at] for name in FUNCTIONS]) for who in METHODS]
+            rows.append(f"| d = {d}, {marks[at]:,} evaluations | {' | '.join(f'{share:.2f}' for share in shares)} |")
+    return "\n".join(rows)
 
 
 def expensive(seeds: int) -> dict[str, Any]:
@@ -340,7 +526,7 @@ def device(seeds: int) -> dict[str, Any]:
 
 PARTS: dict[str, tuple[Callable[[int], dict[str, Any]], int]] = {
     "rastrigin": (against_cbx, 3), "phases": (phases, 1), "sampling": (sampling, 1), "fronts": (fronts, 10),
-    "suite": (suite, 10), "expensive": (expensive, 5), "chain": (chain, 1), "device": (device, 1),
+    "suite": (suite, 6), "expensive": (expensive, 5), "chain": (chain, 1), "device": (device, 1),
 }  # fmt: skip
 
 
@@ -355,10 +541,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--variables", type=int, nargs="+", choices=SIZES, help="of the suite; all of them if not said")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for part in chosen.parts:
         measure, usual = PARTS[part]
+        if part == "suite" and chosen.variables:
+            measure = partial(suite, variables=chosen.variables)
         print(json.dumps(_keep(part, measure(chosen.seeds or usual))))
 
 

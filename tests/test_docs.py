@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shlex
@@ -75,6 +76,18 @@ def test_shell_of_the_readme_runs() -> None:
         assert program == "workbench"
         done = CliRunner().invoke(app, words)
         assert done.exit_code == 0, done.output
+
+
+def test_what_is_said_of_swarms_and_others_is_what_the_record_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT))
+    benchmark = importlib.import_module("benchmarks.consensus")
+    record = json.loads((ROOT / "benchmarks" / "results" / "consensus_suite.json").read_text())
+    page = (ROOT / "docs" / "consensus.md").read_text()
+    assert benchmark.suite_table(record) in page
+    at_20 = {name: record[f"{name}, d = 20"] for name in benchmark.FUNCTIONS}
+    best = {name: min(cell, key=lambda who: cell[who]["median"]) for name, cell in at_20.items()}
+    assert best["rastrigin"] == "cbo"
+    assert {best["ackley"], best["griewank"]} <= {"BIPOP-CMA-ES", "differential evolution"}
 
 
 def test_make_targets_of_the_readme_exist() -> None:

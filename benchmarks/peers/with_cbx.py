@@ -1,6 +1,9 @@
 """Runs of cbx 1.0.4 by themselves, in the peers' environment: seconds and successes as one line of JSON.
 
-    .venv-peers/bin/python benchmarks/peers/with_cbx.py FUNCTION D PARTICLES RUNS STEPS SEED
+    .venv-peers/bin/python benchmarks/peers/with_cbx.py FUNCTION D PARTICLES RUNS STEPS SEED [HALF]
+
+All runs begin in [-3, 3]^d; with HALF in a box half [-1, 1]^d + o, with o of each run as in `benchmarks/consensus.py`;
+then the least values after each step are given too, shape (STEPS, RUNS).
 
 The setting of its own notebook `success_evaluation`: anisotropic noise, sigma 10.1, alpha 30 growing by 1.05 a step up
 to 1e5, dt 0.01, all runs at once, the objective vectorised (f_dim="3D").
@@ -40,9 +43,13 @@ FUNCTIONS = {"rastrigin": rastrigin, "ackley": ackley, "griewank": griewank, "sa
 
 
 def main() -> None:
-    name, (d, particles, runs, steps, seed) = sys.argv[1], map(int, sys.argv[2:])
+    name, (d, particles, runs, steps, seed) = sys.argv[1], map(int, sys.argv[2:7])
     f = FUNCTIONS[name]
-    X = np.random.default_rng(seed).uniform(-3, 3, (runs, particles, d))
+    half = float(sys.argv[7]) if len(sys.argv) > 7 else None
+    X = np.random.default_rng(seed).uniform(-1, 1, (runs, particles, d)) * (half or 3.0)
+    if half is not None:
+        X += np.array([np.random.default_rng([7, run]).uniform(-0.5, 0.5, (1, d)) * half for run in range(runs)])
+    least = []
     np.random.seed(seed)  # noqa: NPY002 - the generator that cbx draws from
     began = time.perf_counter()
     dynamics = CBO(
@@ -52,12 +59,14 @@ def main() -> None:
     schedule = cbx.scheduler.multiply(factor=1.05, maximum=1e5)
     for _ in range(steps):
         dynamics.step()
+        if half is not None:
+            least.append(np.array(dynamics.best_energy).reshape(runs).tolist())
         schedule.update(dynamics)
     seconds = time.perf_counter() - began
     best = np.asarray(dynamics.best_particle).reshape(runs, d)
     energy = np.asarray(dynamics.best_energy).reshape(runs)
     success = float((np.abs(best).max(axis=1) < 0.25).mean())
-    print(json.dumps({"seconds": seconds, "success": success, "best": energy.tolist()}))
+    print(json.dumps({"seconds": seconds, "success": success, "best": energy.tolist(), "least": least}))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ BATCHES: tuple[BatchRule, ...] = (
         "cbo",
         20,
         "a swarm of cbo is taken, since nothing else here runs whole batches over {columns} columns; beyond 20, CMA-ES "
-        "(package cma) goes further with as many evaluations",
+        "(package cma) was seen to go further with as many evaluations",
     ),
     BatchRule("gflownet"),
 )

@@ -54,8 +54,8 @@ _KINDS = ("anisotropic", "isotropic")
 class CBOSampler(BatchSampler):
     """Particles that agree on a point: gradient-free, for many evaluations and workers.
 
-    Good where minima are many and variables few; where a valley can be learnt, or beyond some 20 variables, CMA-ES goes
-    further with the same evaluations (docs/consensus.md).
+    Good where minima are many and regular, and variables few; elsewhere CMA-ES was seen to go further with the same
+    evaluations (docs/consensus.md).
 
     Args:
         particles: N; None for a twelfth of the budget, at least 6, and in a vectorised run 4 for each variable, at
