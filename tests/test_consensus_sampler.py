@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-import signal
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -19,6 +17,7 @@ from workbench.samplers.auto import BATCHES
 from workbench.samplers.consensus.batches import pushed_apart
 from workbench.samplers.consensus.latent import Latent
 from workbench.samplers.consensus.stability import contraction
+from workbench.study import vectorized
 
 MIXED = wb.Space(
     [
@@ -396,48 +395,32 @@ def test_a_run_in_batches_that_is_stopped_goes_on_as_if_nothing_had_happened(tmp
     assert whole[2][-1] == stopped[2][-1]
 
 
-KILLED = """
-import os, signal, sys
-import numpy as np
-import workbench as wb
-from workbench.study import vectorized
-
-vectorized.CHECKPOINT = 0.0  # at every milestone
-path, deadly, goals, spent = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), 0
-
-
-def fn(columns):
-    global spent
-    x, y = columns["x0"], columns["x1"]
-    spent += len(x)
-    if spent > deadly:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {f"y{i}": (x - i) ** 2 + 10 * (1 - np.cos(6 * (y + i))) for i in range(goals)}
-
-
-objectives = [wb.Objective(f"y{i}", noise="none") for i in range(goals)]
-space = wb.Space([wb.Float("x0", -3, 4), wb.Float("x1", -3, 4)], constraints=["x0 * x1 <= 4"])
-s = wb.create_study("s", space, objectives, sampler="cbo", seed=1, storage=path, load_if_exists=True)
-s.optimize(fn, vectorized=True, evaluations=4_000, keep=3, progress=False)
-"""
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("goals", [1, 2])
-def test_a_killed_run_in_batches_goes_on_as_if_nothing_had_happened(tmp_path, goals):
-    script = tmp_path / "run.py"
-    script.write_text(KILLED)
+def test_a_run_in_batches_that_dies_goes_on_from_its_last_checkpoint(tmp_path, monkeypatch, goals):
+    """What came after the checkpoint is lost, and done again to the last bit."""
+    monkeypatch.setattr(vectorized, "CHECKPOINT", 0.0)  # at every milestone
+    objectives = [wb.Objective(f"y{i}", noise="none") for i in range(goals)]
+    space = wb.Space([wb.Float("x0", -3, 4), wb.Float("x1", -3, 4)], constraints=["x0 * x1 <= 4"])
 
     def ended(name, *deaths):
-        path = tmp_path / name
+        study(space, objectives, storage=tmp_path / name)
         for deadly in (*deaths, 10**9):
-            done = subprocess.run([sys.executable, str(script), str(path), str(deadly), str(goals)], check=False)
-            assert done.returncode == (0 if deadly == 10**9 else -signal.SIGKILL)
-        s = wb.load_study("s", storage=path)
+            s, spent = wb.load_study("s", storage=tmp_path / name), 0
+
+            def fn(columns, deadly=deadly):
+                nonlocal spent
+                x, y = columns["x0"], columns["x1"]
+                spent += len(x)
+                if spent > deadly:
+                    raise MemoryError
+                return {f"y{i}": (x - i) ** 2 + 10 * (1 - np.cos(6 * (y + i))) for i in range(goals)}
+
+            with pytest.raises(MemoryError) if deadly < 10**9 else contextlib.nullcontext():
+                s.optimize(fn, vectorized=True, evaluations=2_000, keep=3, progress=False)
         with np.load(io.BytesIO(s.files.get("run-cbo.npz")), allow_pickle=False) as held:
             return dict(held), [(t.params, t.values) for t in s.trials]
 
-    (whole, trials), (killed, again) = ended("a.db"), ended("b.db", 700, 1_500)
+    (whole, trials), (killed, again) = ended("a.db"), ended("b.db", 700, 900)
     assert set(whole) == set(killed)
     assert all(np.array_equal(whole[name], killed[name], equal_nan=True) for name in whole)
     assert trials == again
