@@ -125,8 +125,7 @@ def test_two_raters_at_once(server: Server, browser: Browser, browse, storage: S
     shown = numbers(browser)
     assert numbers(other) == shown
     answer(browser, "1", ENTER)
-    other.press("2")
-    other.press(ENTER)
+    other.press("2", ENTER)  # at once: before the page hears of the answer
     other.until(lambda: "answered already" in str(board(other, "return r.querySelector('.trouble')?.textContent")))
     other.until(lambda: numbers(other) == numbers(browser))
     ready(other)
