@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from problems.generative import emoji
 from ui import state, widgets
 from ui.gallery import Source, gallery
 from ui.presenters import examples, words
@@ -88,12 +89,12 @@ def create(name: str, *, folder: str = "", prompt: str = "", seed_picture: bytes
     """
     source = Source.pipeline(folder, prompt) if folder else Source.bundled()
     pictures = gallery(source)
+    space = pictures.space() if folder else emoji().space  # the bundled model need not be loaded for it
     options = {} if seed_picture is None else {"start": {"z": pictures.latent_of(seed_picture).tolist()}}
     made = examples.free_name(name, state.storage())
     study = create_study(
-        made, pictures.space(), [Preference("picture")], sampler={"name": "rank_sgd", "options": options},
-        storage=state.storage(),
-    )  # fmt: skip
+        made, space, [Preference("picture")], sampler={"name": "rank_sgd", "options": options}, storage=state.storage()
+    )
     study.annotate(attrs={"pictures": asdict(source)})
     if seed_picture is not None:
         study.files.put("seed picture", seed_picture, "application/octet-stream")
