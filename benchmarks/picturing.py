@@ -98,9 +98,11 @@ def picture_cma(problem: Any, judge: Judge, start: Array, seed: int) -> list[flo
     return path
 
 
-def sheet(problem: Any, count: int) -> bytes:
+def sheet(count: int) -> bytes:
     """A PNG of targets above the best pictures of the first round and of all ten, ranked by whole latents."""
-    rows = []
+    from problems.generative import emoji
+
+    problem, rows = emoji(), []
     for seed in range(count):
         rng = np.random.default_rng(50_000 + seed)
         target = problem.pixels([{"z": rng.standard_normal(problem.space.width)}])[0]

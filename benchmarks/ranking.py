@@ -10,7 +10,8 @@
 
 Each writes benchmarks/results/ranking_<name>.json and prints it as its last line. With `--into FOLDER` every run of
 `descent`, `orders`, `regret`, `pictures` and `methods` is on the disk as soon as it is finished, and is not run again:
-interrupted, they go on. `orders` draws into `--page FILE.html`. `regret` asks optuna-dashboard too (`make peers` first,
+interrupted, they go on. `orders` draws into `--page FILE.html`, `pictures` targets beside the best of
+the first round and of all into `--page FILE.png`. `regret` asks optuna-dashboard too (`make peers` first,
 or PEERS=<python that has it>). Seconds are CPU seconds of one thread.
 """
 
@@ -440,10 +441,7 @@ def dashboard_play(
 
 
 def pictures(seeds: int, finished: Finished) -> dict[str, Any]:
-    """Worth of the best picture by round, for a rater with a target that the model can draw and one who likes green.
-
-    The first targets with the best pictures of the first and of the last round are drawn into ranking_pictures.png.
-    """
+    """Worth of the best picture by round, for a rater with a target that the model can draw and one who likes green."""
     from problems.generative import emoji
 
     whole, small = emoji(), emoji(24)
@@ -466,7 +464,6 @@ def pictures(seeds: int, finished: Finished) -> dict[str, Any]:
             found.setdefault(name, []).append(finished.get(name, seed, run_cma))
         means = {name: [round(float(v), 4) for v in np.mean(p, axis=0)[[0, 4, 9]]] for name, p in found.items()}
         print(seed, means, flush=True)
-    (RESULTS / "ranking_pictures.png").write_bytes(sheet(whole, min(seeds, SHEET)))
     return {"rounds": ROUNDS, "of": SHOWN, **_gains(found)}
 
 
@@ -560,6 +557,8 @@ def main() -> None:
         (RESULTS / f"ranking_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
         if part == "orders" and chosen.page is not None:
             orders_page(whole, chosen.page)
+        if part == "pictures" and chosen.page is not None:
+            chosen.page.write_bytes(sheet(min(seeds, SHEET)))
         print(json.dumps(whole))
 
 
