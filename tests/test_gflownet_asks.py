@@ -211,6 +211,26 @@ GRIDS = {
 }
 
 
+def test_children_on_a_grid_are_ends_with_levels_of_their_parents_or_drawn_anew() -> None:
+    space = wb.Space([wb.Int("a", 0, 5), wb.Int("b", 0, 5), wb.Int("c", 0, 5)], constraints=["a + b + c <= 9"])
+    grid, generator = SpaceGrid(space), torch.Generator().manual_seed(0)
+    n = 4000
+    first, second = torch.tensor([[0, 1, 2]]).expand(n, 3), torch.tensor([[5, 3, 1]]).expand(n, 3)
+    plain = grid.children(first, second, generator, 0.0)
+    assert bool(((plain == first) | (plain == second)).all())
+    assert bool((plain.sum(1) <= 9).all())
+    # 5 + 3 + 2 alone is no end, and its child is the first parent: 1/8 of them more
+    share = float((plain == first).all(1).double().mean())
+    assert abs(share - 2 / 8) < 4 * (0.25 * 0.75 / n) ** 0.5
+    changed = grid.children(first, first, generator, 1.0)
+    # a level is drawn anew with probability 1/3, and is another one in 5 of 6 cases; all these points are ends but few
+    admitted = [(a, b, c) for a in range(6) for b in range(6) for c in range(6) if a + b + c <= 9]
+    chance = {True: 2 / 3 + 1 / 18, False: 1 / 18}
+    kept = sum(chance[a == 0] * chance[b == 1] * chance[c == 2] for a, b, c in admitted if (a, b, c) != (0, 1, 2))
+    share = float((changed != first).any(1).double().mean())
+    assert abs(share - kept) < 4 * (kept * (1 - kept) / n) ** 0.5
+
+
 @pytest.mark.parametrize("name", GRIDS)
 def test_a_grid_ends_at_every_point_of_the_space_and_nowhere_else(name: str) -> None:
     space = GRIDS[name]

@@ -56,7 +56,9 @@ class Points(Environment, Protocol):
         ...
 
 
-def environment_of(kind: Literal["tokens", "grid"], space: Space, fixed: Mapping[str, Any] | None = None) -> Points:
+def environment_of(
+    kind: Literal["tokens", "grid"], space: Space, fixed: Mapping[str, Any] | None = None
+) -> SpaceGrid | SpaceEnvironment:
     """The environment of that kind for a space."""
     return SpaceGrid(space, fixed) if kind == "grid" else SpaceEnvironment(space, fixed)
 
@@ -87,12 +89,28 @@ class SpaceGrid:
         self._values = [p.encode(list(p.values()))[:, 0] for p in space]
         sizes = [len(values) for values in self._values]
         held = space.complete_fixed(fixed or {}) | {p.name: p.target for p in space if p.target is not None}
-        admitted = self._admitted(sizes, held) if space.constrained or held else None
-        self._grid = Grid(sizes, admitted=admitted)
+        self._admissible = self._admitted(sizes, held) if space.constrained or held else None
+        self._grid = Grid(sizes, admitted=self._admissible)
         self.sizes, self.moves, self.undos = self._grid.sizes, self._grid.moves, self._grid.undos
         self.steps = self._grid.steps
         self.source, self.allowed, self.after = self._grid.source, self._grid.allowed, self._grid.after
         self.undo_of, self.undoable, self.before = self._grid.undo_of, self._grid.undoable, self._grid.before
+
+    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float) -> Tensor:
+        """States with the level of one of two parents in each place, or any; one that is no end is its first parent.
+
+        Args:
+            first, second: Parents that are ends, shape (n, D).
+            generator: Source of randomness.
+            changed: Mean number of levels of a child that are drawn anew.
+        """
+        coins = torch.rand(3, *first.shape, generator=generator)
+        levels = torch.tensor([len(values) for values in self._values])
+        child = torch.where(coins[0] < 0.5, first, second)
+        child = torch.where(coins[1] < changed / len(levels), (coins[2] * levels).long(), child)
+        if self._admissible is None:
+            return child
+        return torch.where(self._admissible[tuple(child.T)][:, None], child, first)
 
     def encoded(self, states: Tensor) -> Array:
         """States (n, D) as encoded points, shape (n, d)."""
