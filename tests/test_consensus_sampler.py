@@ -495,7 +495,7 @@ def test_auto_runs_what_serves_the_space():
 
 @pytest.mark.parametrize("d", [20, 21])
 def test_auto_says_where_a_swarm_is_behind(d):
-    """The row of the table says up to how many columns; `benchmarks/consensus.py suite` measured it at 20 and 100."""
+    """The row of the table says up to how many columns; docs/consensus.md, on what measurements."""
     assert [(rule.sampler, rule.widest) for rule in BATCHES] == [("cbo", 20), ("gflownet", math.inf)]
     s = study(wb.Space([wb.Vector("x", d, prior="uniform")]), sampler="auto")
 
