@@ -96,6 +96,7 @@ def test_on_a_sphere_a_linear_function_is_least_against_its_slope_in_batches():
     assert all(np.linalg.norm(trial["z"]) == pytest.approx(2.0, abs=1e-9) for trial in s.trials)
 
 
+@pytest.mark.slow
 def test_on_a_sphere_a_linear_function_is_least_against_its_slope_by_ask_and_tell():
     """In 8 variables, within 5 % of -5 sqrt(8) after 200 trials (0.96 to 0.99 of it over four seeds)."""
     space = wb.Space([wb.Vector("z", 8, prior="normal")])
@@ -138,6 +139,7 @@ def test_measured_limits_hold_in_batches_and_the_best_lies_on_them(limit, measur
     assert s.best_value >= 2.0 - 1e-9
 
 
+@pytest.mark.slow
 def test_several_objectives_inside_a_known_constraint():
     """(a - 3)^2 + b^2 and a^2 + (b - 3)^2 where a + b <= 2: the front is the line a + b = 2."""
     space = wb.Space(PLANE, constraints=["a + b <= 2"])
@@ -168,6 +170,7 @@ def test_choices_and_whole_numbers_under_a_constraint_stay_where_no_way_leads_ba
     assert torch.equal(after[:, 1:], before[:, 1:])
 
 
+@pytest.mark.slow
 def test_a_constrained_run_that_is_stopped_goes_on_as_if_nothing_had_happened():
     space, fn, _ = CASES["mixture inside a constraint"]
 

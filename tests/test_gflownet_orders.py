@@ -88,6 +88,7 @@ def test_a_partial_order_puts_the_mass_on_the_front(graph: Graph, objective: Obj
     assert p[front].min() > 0.25 / front.sum()  # no point of the front is lost
 
 
+@pytest.mark.slow
 def test_an_order_on_top_of_a_balance_adds_its_weight(graph: Graph) -> None:
     """The loss is the sum, by hand from what the step reports; and the mass moves from R / Z towards the front."""
     plain, topped = made("tb", 2), made("tb", 2, order=0.5)

@@ -71,7 +71,8 @@ def learn_preferences(
         archive.add(states, rewards(states))
         settings = model.options.settings(model.m, steps)
         trainer = Trainer(
-            model.policy, rewards, settings, generator, conditioning=model.conditioning, archive=archive
+            model.policy, rewards, settings, generator, conditioning=model.conditioning, archive=archive,
+            breed=model.breed,
         )  # fmt: skip
         for _ in range(steps):
             if over():

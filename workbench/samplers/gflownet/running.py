@@ -203,6 +203,10 @@ class Model:
                 break
         return self.environment.encoded(torch.cat(found)[:n])
 
+    def breed(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
+        """Children of whole states (n, D) and (n, D), one a pair."""
+        return self.environment.children(first, second, generator, _CHANGED)
+
     def rewards(self, Y: Array, excess: Array | None = None) -> Tensor:
         """Utilities (n, m), and excess over limits (n,), as what the training takes for rewards."""
         over = np.zeros(len(Y)) if excess is None else excess
@@ -264,7 +268,7 @@ class Run:
         self.archive = Archive()
         self.trainer = Trainer(
             self.model.policy, self._rewards, settings, self._generator, conditioning=self.model.conditioning,
-            archive=self.archive, breed=self._breed,
+            archive=self.archive, breed=self.model.breed,
         )  # fmt: skip
         self.loss: list[float] = []
         self.log_rewards: list[tuple[float, float, float]] = []
@@ -374,9 +378,6 @@ class Run:
         self.trainer.load_state_dict(
             {k: _part(state, k) for k in state if k not in own and k not in ("options", "space")}
         )
-
-    def _breed(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
-        return self.model.environment.children(first, second, generator, _CHANGED)
 
     def _rewards(self, states: Tensor) -> Tensor:
         outcomes = self._outcomes(states)
