@@ -115,9 +115,11 @@ def test_going_round_and_round_leaks_nothing(example: str, server: Server, brows
     browser.see("Up to date", 60)  # what the model says is kept, once for a study
     browser.open(address(server, "run", example))
 
+    css = '[data-testid="stSidebar"] a:not([disabled])'
+
     def rounds(times: int) -> float:
         for i in range(times):
-            links = browser.driver.find_elements("css selector", '[data-testid="stSidebar"] a:not([disabled])')
+            links = browser.until(lambda: browser.driver.find_elements("css selector", css))  # drawn anew each time
             browser.driver.execute_script("arguments[0].click()", links[i % len(links)])
             browser.settle()
         status = Path(f"/proc/{server.process.pid}/status").read_text()

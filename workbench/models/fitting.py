@@ -19,7 +19,6 @@ _WARM = 15  # and from the last hyperparameters: 0.2 nats are left there
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior: 0.01 nats a unit of log theta
 _GAIN = 1e7  # of machine precision: a relative gain of the log posterior below it ends a search
 _PLANE = 5.0  # nats that a plane has to gain: with none to gain it left 1.4 decades more regret on Branin (4 seeds)
-_SMOOTH = 0.5  # nats that the smooth kernel has to gain: with none 0.2 decades more on Michalewicz, with 2 on Ackley
 _STEP = 1e-3  # of theta between slopes, where curvatures are wanted
 _CANDIDATES = 4  # a draw
 
@@ -42,9 +41,8 @@ class Fit:
 
     @property
     def worth(self) -> float:
-        """By what fits of different models compare: the density, less what a plane and a smooth kernel have to gain."""
-        smooth = self.settings.kind == "rbf"
-        return self.value - (_PLANE if self.settings.trend else 0.0) - (_SMOOTH if smooth else 0.0)
+        """By what fits of different models compare: the density, less what a plane has to gain."""
+        return self.value - (_PLANE if self.settings.trend else 0.0)
 
 
 def fit(
