@@ -19,7 +19,8 @@ from workbench.samplers.bayesian import GPSampler
 
 Array = NDArray[np.float64]
 
-DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+_GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
+DEVICES = ["cpu", pytest.param("cuda", marks=_GPU)]
 
 
 def known(where: str, *, infer: bool = True, bent: tuple[int, ...] = (), n: int = 40, seed: int = 0) -> Data:

@@ -224,13 +224,13 @@ def test_a_target_among_several_objectives():
 def test_six_objectives_are_scalarised_and_the_plan_says_why():
     problem = multiobjective.dtlz2(9, 6)
     s = wb.create_study("s", problem.space, problem.objectives, sampler="gp", seed=0)
-    for params in problem.space.decode(problem.space.sobol(40, 0)):
+    for params in problem.space.decode(problem.space.sobol(80, 0)):
         s.attach(params, problem.evaluate(params))
     trial = s.ask()
     assert trial.meta["acquisition"] == "parego"
     assert "any number of objectives" in trial.meta["reason"]
     again = wb.create_study("t", problem.space, problem.objectives, sampler="gp", seed=0)
-    for t in s.trials[:40]:
+    for t in s.trials[:80]:
         again.attach(t.params, t.values)
     assert again.ask().params == trial.params
 

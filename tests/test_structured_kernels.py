@@ -696,11 +696,12 @@ def shares(problem: Any, budget: int, seeds: range, sampler: Any) -> Array:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("problem", "budget"), [(assignment, 40), (team, 25), (motif, 20)])
+@pytest.mark.parametrize(("problem", "budget"), [(team, 25), (motif, 20)])
 def test_the_model_beats_random_search(problem: Any, budget: int) -> None:
-    """The mean of three exponential variables is below 1/3 with probability 0.08, here three times: 5e-4.
+    """The mean of three exponential variables is below 1/3 with probability 0.08, here twice: 7e-3.
 
-    Beside numbers 40 trials are too few to say so: one of six seeds ends at a local optimum. See the next test.
+    For orders, and beside numbers, 40 trials are too few to say so by three seeds: one of six or eight ends at a local
+    optimum. See the next test, which is stricter.
     """
     assert shares(problem, budget, range(3), wb.GPSampler(restarts=2, raw_samples=64)).mean() < 1 / 3
 

@@ -16,7 +16,10 @@ import os
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[2]))  # last: for workbench.bench.wire alone
 
 import optuna
 from common import versions
