@@ -64,9 +64,8 @@ def draw() -> None:
 
 def _policy(study: Study, trace: dict[str, Any]) -> None:
     st.markdown("### The policy")
-    fine, _ = plots.policy_verdict(trace)
-    trusted = ":green[:material/check_circle:] It may be trusted."
-    st.markdown(trusted if fine else ":red[:material/error:] Do not trust it yet: the figure says why.")
+    if not plots.policy_verdict(trace)[0]:
+        st.markdown(":red[:material/error:] Do not trust it yet: the figure says why.")
     goals = study.history().measured
     widgets.figure(plots.policy_trust(trace), lambda: plots.policy_trust_table(trace), key="figure_policy_trust")
     if trace["answers"].size:

@@ -196,7 +196,7 @@ def _figure(
         without=set(PARTS) - set(st.session_state.get("parts", PARTS)),
     )  # fmt: skip
     if figure.data:
-        figure.update_layout(title=None, margin_t=12, margin_b=64, clickmode="event+select", dragmode="select")
+        figure.update_layout(title=None, margin_t=36, margin_b=64, clickmode="event+select", dragmode="select")
     return figure, lambda: plots.tradeoffs_table(history, front=belief.front)
 
 
