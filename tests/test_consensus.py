@@ -28,8 +28,18 @@ from workbench.samplers.consensus.dynamics import (
     sampled,
 )
 from workbench.samplers.consensus.saddle import saddle
-from workbench.samplers.consensus.stability import check_stable, contraction, largest_noise, mean_square
-from workbench.samplers.consensus.swarming import Batching, Kick, Rules, Schedule, Stop, run
+from workbench.samplers.consensus.stability import check_stable, contraction, largest_noise, mean_square, noise_for
+from workbench.samplers.consensus.swarming import (
+    Batching,
+    Kick,
+    Rules,
+    Schedule,
+    Stop,
+    advance,
+    begin,
+    measures,
+    run,
+)
 
 FLOATS = [torch.float32, torch.float64]
 
@@ -235,6 +245,63 @@ def test_contraction_is_what_a_million_steps_do():
     assert contraction(1.0, 3.0, 1.0, 1, anisotropic=True) == pytest.approx(
         math.log(3.0) - 0.5 * (np.euler_gamma + math.log(2.0)), abs=1e-9
     )  # no drift left: E log |xi|
+
+
+@pytest.mark.parametrize(
+    ("drift", "noise", "dt", "m"), [(1.0, 11.0, 0.01, 10**-2.5), (1.4, 5.0, 0.01, 0.2), (1.0, 2.0, 0.25, 0.5)]
+)
+def test_contraction_with_inertia_is_what_steps_do(drift, noise, dt, m):
+    """Of 4,000 distances with their velocities over 1,000 steps; within five standard errors of both samples."""
+    generator = torch.Generator().manual_seed(1)
+    X = torch.ones(1, 4000, 1, dtype=torch.float64)
+    V, still, logs = torch.zeros_like(X), torch.zeros(1, 4000, dtype=X.dtype), torch.zeros(4000, dtype=X.dtype)
+    for k in range(1200):
+        xi = torch.randn(X.shape, generator=generator, dtype=X.dtype)
+        X, V = moved(
+            Swarm(X, still, X, still, V), torch.zeros(1, 1, 1).to(X), Dynamics(drift, noise, dt, inertia=m), xi
+        )
+        size = torch.hypot(X, dt * V)
+        X, V = X / size, V / size
+        if k >= 200:
+            logs += size[0, :, 0].log()
+    one = logs.std().item() / 1000  # of a path over 1,000 steps; the fixed sample has 256 over 400
+    error = one * math.sqrt(1 / 4000 + 2.5 / 256)
+    assert contraction(drift, noise, dt, 7, anisotropic=True, inertia=m) == pytest.approx(
+        logs.mean().item() / 1000, abs=5 * error
+    )
+
+
+def test_contraction_with_inertia_in_its_limits():
+    """Without noise the larger root of z^2 - (1 + a - b dt) z + a; without inertia the closed form."""
+    for m, dt in ((0.9, 0.25), (0.5, 0.25), (0.003, 0.01)):
+        n = m + (1 - m) * dt
+        roots = np.roots([1.0, -(1 + m / n - dt * dt / n), m / n])
+        assert contraction(1.0, 1e-9, dt, 1, anisotropic=True, inertia=m) == pytest.approx(
+            math.log(max(abs(roots))), rel=0.01
+        )
+    plain = contraction(1.0, 5.0, 0.01, 1, anisotropic=True)
+    assert contraction(1.0, 5.0, 0.01, 1, anisotropic=True, inertia=1e-9) == pytest.approx(plain, abs=0.01)
+    with pytest.raises(UnsupportedError, match=r"inertia 0\.5 and dt 0\.25 .* grows by .* Take a noise below 1\.7"):
+        check_stable(1.0, 3.0, 0.25, 4, anisotropic=True, inertia=0.5)
+    with pytest.raises(UnsupportedError, match="inertia needs anisotropic noise"):
+        contraction(1.0, 0.1, 0.25, 4, anisotropic=False, inertia=0.5)
+    for wanted, m, dt in ((-0.2, 0.1, 0.25), (-0.2, 0.5, 0.01)):  # the second is slower than that whatever its noise
+        noise = noise_for(wanted, 1.0, dt, 4, anisotropic=True, inertia=m)
+        found = contraction(1.0, noise, dt, 4, anisotropic=True, inertia=m)
+        assert found == pytest.approx(wanted, abs=1e-6) if m == 0.1 else -0.0025 < found < -0.002
+        assert 0.3 < noise < largest_noise(1.0, dt, 4, anisotropic=True, inertia=m)
+
+
+def test_a_step_that_goes_too_far_is_refused_without_looking_for_a_noise():
+    """|1 - lambda dt| = 2: no noise helps."""
+    for inertia in (0.0, 0.001):
+        assert largest_noise(12.0, 0.25, 3, anisotropic=True, inertia=inertia) == 0.0
+        for attempt in (
+            lambda m=inertia: check_stable(12.0, 1.0, 0.25, 3, anisotropic=True, inertia=m),
+            lambda m=inertia: noise_for(-0.2, 12.0, 0.25, 3, anisotropic=True, inertia=m),
+        ):
+            with pytest.raises(UnsupportedError, match=r"without any noise\. Take a smaller dt or a smaller drift"):
+                attempt()
 
 
 def test_an_unstable_setting_is_refused_with_the_number_and_the_remedy():
@@ -517,7 +584,8 @@ def test_runs_side_by_side_are_the_runs_alone():
     "dynamics",
     [
         Dynamics(), Dynamics(noise=0.3, kind="isotropic"), Dynamics(noise=9.0, kind="isotropic", truncation=0.5),
-        Dynamics(memory=0.4, memory_noise=2.0), Dynamics(memory=0.4, inertia=0.2), Dynamics(kind="covariance", dt=0.1),
+        Dynamics(memory=0.4, memory_noise=2.0), Dynamics(noise=3.0, memory=0.4, inertia=0.2),
+        Dynamics(kind="covariance", dt=0.1),
     ],
 )  # fmt: skip
 def test_runs_that_stop_at_different_times_stay_where_they_are(dynamics, batching, kappa):
@@ -624,6 +692,96 @@ def test_every_rule_ends_a_run_when_it_says():
     assert ends(Stop(steps=2000, movement=1e-6)).step < 2000
     still = ends(Stop(steps=2000, drift=1e-9))
     assert 20 < still.step < 2000
+    assert ((still.c - still.trail[0]).norm(dim=-1) < 1e-9).all()
+    flat = ends(Stop(steps=2000, level=1e-9, window=7))
+    assert (np.std(torch.stack(flat.lows).numpy(), axis=0) < 1e-9).all()
+    assert len(flat.lows) == 7
+
+
+@pytest.mark.parametrize("stop", [Stop(drift=1e-4, window=6), Stop(level=1e-3, window=6), Stop(movement=1e-3)])
+def test_a_run_that_goes_on_ends_where_it_would_have_ended(stop):
+    """What a rule over several steps has seen goes with the state."""
+
+    def f(X):
+        return X.square().sum(-1)
+
+    whole = last(run(f, points(1, 10, 2), Rules(stop=stop), torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(0)
+    for half in run(f, points(1, 10, 2), Rules(stop=stop), generator):
+        if half.step == whole.step - 3:
+            break
+    rest = last(run(f, points(1, 10, 2), Rules(stop=stop), generator, state=half))
+    assert rest.step == whole.step
+    assert torch.equal(rest.swarm.X, whole.swarm.X)
+
+
+def test_a_wall_turns_the_velocity():
+    """What a particle swarm has as its velocity is how far it went, at a wall too."""
+
+    def wall(X, step, dt):
+        return sets.reflected(X + step, -0.5, 0.5)
+
+    rules = Rules(Dynamics(noise=2.0, inertia=0.3), stop=Stop(steps=60), retract=wall)
+    start = points().clamp(-0.5, 0.5)
+    states = list(run(lambda X: (X - 0.5).square().sum(-1), start, rules, torch.Generator().manual_seed(0)))
+    turned = 0
+    for before, after in itertools.pairwise(states):
+        went = (after.swarm.X - before.swarm.X) / 0.01
+        assert torch.allclose(after.swarm.V, went, atol=1e-9)
+        turned += int((before.swarm.V * after.swarm.V < 0).sum())
+    assert turned > 0
+
+
+@pytest.mark.parametrize("kappa", [0.5, math.inf])
+def test_a_growing_alpha_leaves_a_kernel_its_wells(kappa):
+    """Two wells, one a little less deep: with a kernel both hold a fifth of the particles at the end, else one all.
+
+    alpha times the 0.05 between them is 5e7 at the end, so a kernel that did not keep up would be of no account.
+    """
+    generator = torch.Generator().manual_seed(0)
+    X = torch.rand(4, 100, 2, generator=generator, dtype=torch.float64) * 6 - 3
+
+    def f(X):
+        return torch.minimum((X - 1.5).square().sum(-1), 0.05 + (X + 1.5).square().sum(-1))
+
+    end = last(run(f, X, Rules(Dynamics(noise=5.0), Schedule(10.0), Stop(steps=400), kappa=kappa), generator))
+    assert (end.alpha > 1e9).all()
+    held = torch.stack([((end.swarm.X - at).norm(dim=-1) < 0.5).sum(dim=1) for at in (1.5, -1.5)])
+    if math.isinf(kappa):
+        assert (held.amax(dim=0) == 100).all()
+    else:
+        assert (held >= 20).all()
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Rules(), Rules(Dynamics(noise=0.3, kind="isotropic", truncation=0.5)), Rules(kappa=1.0, kick=Kick(3)),
+        Rules(Dynamics(noise=1.0, memory=0.4, memory_noise=0.5, inertia=0.1), batching=Batching(5)),
+        Rules(Dynamics(kind="covariance", dt=0.1, sampling=True)), Rules(schedule=Schedule(adaptive=True), ranked=True),
+        Rules(stop=Stop(value=0.0, movement=0.0, drift=0.0, spread=0.0, stagnation=99, level=0.0, steps=50)),
+        Rules(mirror=sets.simplex()),
+    ],
+)  # fmt: skip
+def test_a_step_asks_the_device_for_nothing(rules):
+    """No number comes back to the host, which would have to wait for it: no `item`, no truth of a tensor."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            assert "_local_scalar_dense" not in str(function), "the host asked for a number"
+            return function(*args, **(kwargs or {}))
+
+    generator = torch.Generator().manual_seed(0)
+    state = begin(rastrigin, points(), rules)
+    batch = None if rules.batching is None else torch.arange(5).repeat(3, 1)
+    with Watch():
+        for _ in range(3):
+            state = advance(
+                rastrigin, state, rules, lambda: torch.randn(3, 20, 4, generator=generator, dtype=torch.float64), batch
+            )
+            measures(state, rules.stop)
+    assert state.step == 3
 
 
 def test_a_kick_wakes_a_swarm_that_has_collapsed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import random
@@ -16,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from crash import tasks
 from crash.client import PATIENCE, Server, limit
@@ -287,6 +289,72 @@ def test_a_loop_of_ones_own_resumes_exactly_when_it_first_tells_the_running_tria
 def test_a_loop_of_ones_own_resumes_exactly_under_the_gp(tmp_path: Path) -> None:
     with Server("gp") as server:
         _loops(server, tmp_path, "gp", 12, kills=5)
+
+
+@pytest.mark.slow
+def test_a_swarm_that_is_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """`cbo` under `optimize`, and in a loop of one's own."""
+    with Server("cbo") as server:
+        folder = tmp_path / "runs"
+        folder.mkdir()
+        runs = Runs(server, folder, "cbo", 30)
+        points = [
+            "ask:before_commit",
+            "ask:after_commit",
+            "takeover:after_commit",
+            "objective:end",
+            "tell:after_commit",
+        ]
+        runs.at_points(8, rounds(random.Random(3), points))
+        runs.at_random(3, 0.4, random.Random(4))
+        runs.finish()
+        assert runs.kills == 11
+        _loops(server, tmp_path, "cbo", 20, kills=5)
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    """What a vectorised run has left: its state, the way that its swarm went, and the trials."""
+    s = wb.load_study(NAME, storage=path)
+    found: dict[str, Any] = {}
+    for name in ("run-cbo.npz", "trace-cbo.npz"):
+        with np.load(io.BytesIO(s.files.get(name)), allow_pickle=False) as held:
+            found |= {f"{name}/{part}": held[part] for part in held.files}
+    return found | {"trials": [(s.space.key(t.params), t.values, t.attrs) for t in s.trials]}
+
+
+@pytest.mark.slow
+def test_a_vectorised_run_that_is_killed_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """SIGKILL in the function, around the commit of a checkpoint and at its beginning, and from outside."""
+    with Server("cbo") as server:
+        _vectorised(server, tmp_path)
+
+
+def _vectorised(server: Server, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.db"
+    tasks.study(whole, "cbo")
+    server.start("vectorized", path=str(whole), sampler="cbo", until=2_500, log=str(tmp_path / "whole.log")).result()
+    path, log = tmp_path / "killed.db", tmp_path / "killed.log"
+    args = {"path": str(path), "sampler": "cbo", "until": 2_500, "log": str(log)}
+    for point, count in (
+        ("objective:begin", 9), ("attach:before_commit", 2), ("attach:after_commit", 2), ("objective:end", 14),
+        ("attach:begin", 1),
+    ):  # fmt: skip
+        assert server.start("vectorized", **args, point=point, count=count).wait() == -signal.SIGKILL
+    child = server.start("vectorized", **args)
+    deadline, seen = time.monotonic() + PATIENCE, len(Log.read(log))
+    while len(Log.read(log)) < seen + 5 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert child.kill() in (0, -signal.SIGKILL)
+    server.start("vectorized", **args).result()
+    expected, found = _arrays(whole), _arrays(path)
+    assert found.keys() == expected.keys()
+    assert found.pop("trials") == expected.pop("trials")
+    for name, array in expected.items():
+        assert np.array_equal(found[name], array, equal_nan=array.dtype.kind == "f"), name
+    # what came after a checkpoint was done again: the same batches, and more of them in all
+    once, again = ([line[1:] for line in Log.read(one)] for one in (tmp_path / "whole.log", log))
+    assert len(again) > len(once)
+    assert {tuple(line) for line in again} == {tuple(line) for line in once}
 
 
 # -- what is left running ---------------------------------------------------------------------

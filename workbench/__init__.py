@@ -34,7 +34,7 @@ _HOMES = {
     "workbench.errors": (
         "AlreadyTold BundleError ConstraintError CorruptStorageError DeadlineReached ExecutorError "
         "ExhaustedSpaceError FeedbackError FrozenStudyError InfeasibleSpaceError InvalidValueError LeaseLostError "
-        "NewerSchemaError ProblemError ReadOnlyStorageError SamplerError SpaceError StorageError "
+        "NewerSchemaError ProblemError ReadOnlyStorageError SamplerError SearchEnded SpaceError StorageError "
         "StorageFullError StudyExistsError StudyNotFoundError TableError TrialPruned TrialStateError "
         "UnknownTrialError UnsupportedError WorkbenchError WorkbenchWarning"
     ),

@@ -37,6 +37,10 @@ class ExhaustedSpaceError(WorkbenchError):
     """Every point of a finite space or of a grid has been proposed already."""
 
 
+class SearchEnded(WorkbenchError):
+    """A rule that the sampler was given says that the search is over."""
+
+
 class ProblemError(WorkbenchError, ValueError):
     """An objective, a constraint, a preference or a problem is declared wrongly."""
 

@@ -11,9 +11,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import workbench as wb
 from workbench.storage import Storage
 from workbench.study import asking, optimizing
+from workbench.study import vectorized as batches
 from workbench.trial import Owner
 
 NAME = "demo"
@@ -32,7 +35,7 @@ def spaces() -> dict[str, wb.Space]:
     ]
     long = wb.Space([*mixed, wb.Vector("z", 3)], constraints=["x + k <= 5.5"])
     plane = wb.Space([wb.Float("x", 0, 1), wb.Float("k", 0, 1)])
-    return {"random": long, "sobol": long, "grid": wb.Space(mixed), "gp": plane, "auto": plane}
+    return {"random": long, "sobol": long, "grid": wb.Space(mixed), "gp": plane, "auto": plane, "cbo": long}
 
 
 def study(storage: Storage | str | Path, sampler: str, budget: int | None = None) -> wb.Study:
@@ -161,6 +164,30 @@ def ask_and_tell(path: str, sampler: str, until: int, log: str, *, point: str | 
             tell(trial)
     while len(made.trials) < until:
         tell(made.ask())
+    storage.close()
+
+
+def vectorized(
+    path: str, sampler: str, until: int, log: str, *, point: str | None = None, count: int = 1
+) -> None:  # fmt: skip
+    """A run in whole batches of so many evaluations, with a checkpoint at every milestone.
+
+    Each checkpoint is an attachment, so the points are those of its write, and those of the function.
+    """
+    fuse, notes = Fuse(point, count), Log(log)
+    storage = Storage(path)
+    storage.on_point = fuse.reach
+    batches.CHECKPOINT = 0.0
+    made = study(storage, sampler)
+
+    def fn(columns: Any) -> Any:
+        fuse.reach("objective:begin")
+        spread = np.sin(9 * columns["x"]) + (columns["k"] - 0.4) ** 2 + columns["z"].sum(axis=1) ** 2
+        notes.add("evaluate", len(spread), float(spread.min()))
+        fuse.reach("objective:end")
+        return spread
+
+    made.optimize(fn, vectorized=True, evaluations=until, keep=5, progress=False)
     storage.close()
 
 

@@ -162,6 +162,7 @@ class Sampler(ABC):
         Raises:
             DeadlineReached: if the time is over and there is no candidate.
             ExhaustedSpaceError: if every point has been proposed already.
+            SearchEnded: if a rule that it was given says so.
         """
 
     def options(self) -> dict[str, Any]:

@@ -31,11 +31,14 @@ class Outcomes:
         utility: Larger is better, NaN where the function failed, shape (n, m).
         excess: By how much measured limits are exceeded, summed; 0 where all hold, shape (n,).
         limited: Are there measured limits?
+        sense: 1 where the utility of one objective is its value, -1 where it is minus that, or minus the miss of a
+            target.
     """
 
     utility: Array
     excess: Array
     limited: bool = False
+    sense: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Milestone:
         trace: What was seen on the way, for figures; it is kept when the run ends.
         sample: Encoded points that stay as trials beside the best ones when the run ends, shape (k, d).
         asks: What later asks of the sampler get as their state when the run ends; of a stateful sampler alone.
+        ended: Why the run is over before the evaluations are spent, by a rule of the sampler; "" where it is not.
     """
 
     evaluations: int
@@ -57,6 +61,7 @@ class Milestone:
     trace: Mapping[str, NDArray[np.generic]] | None = None
     sample: Array | None = None
     asks: Mapping[str, NDArray[np.generic]] | None = None
+    ended: str = ""
 
 
 @runtime_checkable

@@ -86,7 +86,7 @@ def ask(record: Record, sampler: Sampler, wish: Wish, turn: threading.Lock) -> l
     Args:
         turn: Lock that orders the threads of this process.
     Raises:
-        UnsupportedError, ExhaustedSpaceError, SamplerError: from the sampler; nothing is written.
+        UnsupportedError, ExhaustedSpaceError, SearchEnded, SamplerError: from the sampler; nothing is written.
     """
     history = record.history()
     if missing := wish.n - len(_waiting(history, wish)):

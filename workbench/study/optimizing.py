@@ -19,6 +19,7 @@ from workbench.errors import (
     ExecutorError,
     ExhaustedSpaceError,
     InvalidValueError,
+    SearchEnded,
     StorageError,
     TrialPruned,
     TrialStateError,
@@ -57,7 +58,7 @@ class Plan:
     callbacks: Sequence[Callable[[Study, Trial], None]] = ()
     started: float = field(default_factory=time.monotonic)
     new: int = 0  # trials asked for so far
-    exhausted: bool = False  # nothing is left to ask for
+    exhausted: bool = False  # nothing is left to ask for, or the sampler has ended the search
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -149,7 +150,7 @@ def _fresh(study: Study, record: Record, plan: Plan) -> TrialRow | None:
         return None
     try:
         rows = study._ask(1, expires=EXPIRY, until=plan.until)
-    except ExhaustedSpaceError as error:
+    except (ExhaustedSpaceError, SearchEnded) as error:
         warnings.warn(f"stopped early: {error}", WorkbenchWarning, stacklevel=4)
         plan.exhausted = True
         return None

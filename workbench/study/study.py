@@ -192,6 +192,7 @@ class Study:
             InvalidValueError: for a wrong argument.
             UnsupportedError: if the sampler cannot serve the study or the request.
             ExhaustedSpaceError: if every point has been proposed already.
+            SearchEnded: if a rule that the sampler was given says so.
             StorageError: if another program keeps the database locked, past the timeout and for five seconds.
         """
         count = 1 if n is None else n

@@ -12,13 +12,14 @@ import io
 import logging
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import InvalidValueError, UnsupportedError
+from workbench.errors import InvalidValueError, UnsupportedError, WorkbenchWarning
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
 from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
@@ -124,7 +125,9 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
         study.files.put(f"trace-{sampler.name}.npz", _packed(milestone.trace), _MIME)
     if milestone.sample is not None and len(milestone.sample):
         evaluator(milestone.sample, sample=True)
-    evaluator.attach(sampler.name)
+    evaluator.attach(sampler.name, milestone.ended)
+    if milestone.ended:
+        warnings.warn(f"stopped early: {milestone.ended}", WorkbenchWarning, stacklevel=4)
     if milestone.asks is not None:
         asking.keep_state(record, sampler, milestone.asks)
     log.info("study %r: %s evaluations by %s", record.name, f"{evaluator.spent:,}", sampler.name)
@@ -196,7 +199,10 @@ class _Evaluator:
             for bound in limit.bounds:
                 over = bound.sign * (values[:, at[limit.name]] - bound.offset)
                 excess += np.where(np.isnan(over), np.inf, np.maximum(over, 0.0))
-        return Outcomes(history.utility(Y), excess, bool(history.constraints))
+        goal = history.measured[0]
+        return Outcomes(
+            history.utility(Y), excess, bool(history.constraints), -1.0 if goal.target is not None else goal.sign
+        )
 
     def _keep(self, X: Array, values: Array, new: Outcomes, sample: bool) -> None:
         """Let the best of what is kept and what is new stay; a sample stays whatever it is worth."""
@@ -233,7 +239,7 @@ class _Evaluator:
         self.spent = int(stored["kept.spent"])
         return {name.removeprefix("sampler."): part for name, part in stored.items() if name.startswith("sampler.")}
 
-    def attach(self, by: str) -> None:
+    def attach(self, by: str, ended: str) -> None:
         """Make trials of what is kept and has values, except of what is in the record already."""
         space, history = self._record.space, self._record.history()
         known = {space.key(params) for i in range(len(history)) if (params := history.spaces.placed(history.rows[i]))}
@@ -244,6 +250,7 @@ class _Evaluator:
             known.add(space.key(params))
             told = dict(zip(self._names, map(float, values), strict=True))
             note = {"sampler": by, "evaluations": self.spent} | ({"sample": True} if sampled else {})
+            note |= {"ended": ended} if ended else {}
             runs.append(telling.Run(params, Observation(told), attrs={"vectorized": note}))
         telling.attach_all(self._record, runs)
 

@@ -60,6 +60,11 @@ class Dynamics:
         """Is the consensus one of best points?"""
         return self.memory > 0.0 or self.memory_noise > 0.0 or self.inertia > 0.0
 
+    @property
+    def pull(self) -> tuple[float, float]:
+        """Drift and noise of a particle whose best point is the consensus, as those of the spread are."""
+        return self.drift + self.memory, math.hypot(self.noise, self.memory_noise)
+
 
 @dataclass(frozen=True)
 class Swarm:

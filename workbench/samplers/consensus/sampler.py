@@ -6,6 +6,9 @@ have, whatever the others still wait for; so results may come late, in any order
 say in the consensus. A particle's noise is seeded by the study, the particle and its step, so every process moves it
 alike. While all particles wait, extra moves of them are proposed.
 
+A velocity is noted with the trial that it led to. Steps without a better value, and other things that rules look at,
+are means over the particles, as these take their steps one by one.
+
 With several objectives every particle has weights of its own and goes to the best point for those (2208.01362). With
 `surrogate_steps` the swarm takes further steps on the model's belief between two real evaluations.
 
@@ -16,16 +19,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import UnsupportedError
+from workbench.errors import SearchEnded, UnsupportedError
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone
+from workbench.samplers.consensus.ending import Ending
 from workbench.samplers.consensus.latent import KINDS, Latent
 from workbench.samplers.consensus.stability import check_stable, contraction, noise_for
 
@@ -61,15 +65,30 @@ class CBOSampler(BatchSampler):
         particles: N; None for a twelfth of the budget, at least 6, and in a vectorised run 4 for each variable, at
             least 50, where the evaluations are enough for 2,000 steps of so many.
         drift: lambda.
-        noise: sigma; None for one that makes the swarm draw together by about a fifth a step.
+        noise: sigma; None for one that makes the swarm draw together by about a fifth a step, as far as it can.
         dt: Length of a step; None for 0.25 where a step costs a trial, and 0.01 in a vectorised run.
         kind: "anisotropic" or "isotropic" noise.
         truncation: Largest distance that noise grows with, in the unit cube; None for no limit.
         memory: Drift to each particle's best point; the consensus is then one of best points.
+        memory_noise: Noise that grows with the distance to it.
+        inertia: m of a velocity, from 0 (none) to below 1, with friction 1 - m: a particle swarm.
         share: Of the particles that have been told, the effective number that the first consensus is made of.
+        kernel: Width, in the unit cube, of a kernel by which particles see near ones more, so that several minima are
+            found; None for one consensus.
+        batch: Particles that agree with one another in a step, drawn anew each time, and in a vectorised run are the
+            ones that move; None for all.
+        cooling: Factor of the noise a step.
+        patience: Steps without a better value after which particles are kicked; None for never.
+        kick: Noise of a kick, in the unit cube, times the root of dt.
         surrogate_steps: Steps on the model's belief between two real evaluations of a particle.
         sphere: Keep vectors with a normal prior at the length sqrt(k) that almost all of their prior has; a mean of
             such vectors is far shorter.
+        stop: Rules by name, with their bounds, of which the first that holds ends the run and is named: "value" (of the
+            one objective, or the miss of its target), "steps", "horizon" (steps times dt), "spread" (largest distance
+            from the consensus), "movement" (mean length of a step), "stagnation" (steps without a better value), and in
+            a vectorised run "drift" (of the consensus in "window" steps, 20 if not said) and "level" (standard
+            deviation of the least values of so many). Of a vectorised run those that look at a swarm hold instead of
+            beginning one twice as large. None: until the trials or evaluations are spent.
     Raises:
         UnsupportedError: for a setting with which the swarm would fly apart, once the space is known.
     """
@@ -80,38 +99,68 @@ class CBOSampler(BatchSampler):
     def __init__(
         self, particles: int | None = None, drift: float = 1.0, noise: float | None = None, dt: float | None = None,
         kind: str = "anisotropic", truncation: float | None = None, memory: float = 0.0, share: float = 0.5,
-        surrogate_steps: int = 0, sphere: bool = False,
+        surrogate_steps: int = 0, sphere: bool = False, *, memory_noise: float = 0.0, inertia: float = 0.0,
+        kernel: float | None = None, batch: int | None = None, cooling: float = 1.0, patience: int | None = None,
+        kick: float = 0.1, stop: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
-        for name, count, least in (("particles", particles, 2), ("surrogate_steps", surrogate_steps, 0)):
+        for name, count, least in (
+            ("particles", particles, 2), ("surrogate_steps", surrogate_steps, 0), ("batch", batch, 2),
+            ("patience", patience, 1),
+        ):  # fmt: skip
             if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
                 raise UnsupportedError(f"{name} must be a whole number from {least} on, got {count!r}")
-        for name, value in (("drift", drift), ("noise", noise), ("dt", dt), ("truncation", truncation)):
+        for name, value in (
+            ("drift", drift), ("noise", noise), ("dt", dt), ("truncation", truncation), ("kernel", kernel),
+            ("kick", kick),
+        ):  # fmt: skip
             if value is not None and not value > 0:
                 raise UnsupportedError(f"{name} must be > 0, got {value!r}")
         if kind not in _KINDS:
             raise UnsupportedError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
         if not 0 < share <= 1 or memory < 0:
             raise UnsupportedError(f"share must be in (0, 1] and memory >= 0, got {share!r} and {memory!r}")
+        if not 0 < cooling <= 1 or memory_noise < 0:
+            raise UnsupportedError(
+                f"cooling must be in (0, 1] and memory_noise >= 0, got {cooling!r} and {memory_noise!r}"
+            )
+        if not 0 <= inertia < 1:
+            raise UnsupportedError(f"inertia must be from 0 to below 1, got {inertia!r}")
+        if inertia and kind != "anisotropic":
+            raise UnsupportedError(
+                "a swarm with inertia needs kind='anisotropic': only of that is the contraction known"
+            )
+        if particles is not None and batch is not None and batch > particles:
+            raise UnsupportedError(f"batch must be at most the {particles} particles, got {batch}")
         if not isinstance(sphere, bool):
             raise UnsupportedError(f"sphere must be True or False, got {sphere!r}")
+        self._ending = Ending.of(stop)
         self._options: dict[str, Any] = {
             "particles": particles, "drift": drift, "noise": noise, "dt": dt, "kind": kind, "truncation": truncation,
             "memory": memory, "share": share, "surrogate_steps": surrogate_steps, "sphere": sphere,
+            "memory_noise": memory_noise, "inertia": inertia, "kernel": kernel, "batch": batch, "cooling": cooling,
+            "patience": patience, "kick": kick, "stop": None if stop is None else dict(stop),
         }  # fmt: skip
 
     def options(self) -> dict[str, Any]:
-        """Sizes, speeds and noise."""
+        """Sizes, speeds, noise and rules."""
         return dict(self._options)
 
     def check(self, request: AskRequest) -> None:
-        """Refuse a space without columns, and a setting with which the swarm would fly apart."""
+        """Refuse a space without columns, and options that are for one objective where there are several."""
         super().check(request)
         if request.prefer and len(request.history.measured) < 2:
             raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
+        goals = len(request.history.measured)
+        self._ending.check(goals)
+        for name in ("kernel", "patience"):
+            if goals > 1 and self._options[name] is not None:
+                raise UnsupportedError(
+                    f"{name} is for one objective: with {goals} every particle has a consensus and a best value of its "
+                    "own; leave it out"
+                )
         latent = self._latent(request)
         if latent.width == 0:
             raise UnsupportedError("sampler 'cbo' needs a parameter that is not fixed")
-        self._motion(latent.width, _SLOW)
 
     def _latent(self, request: AskRequest) -> Latent:
         return Latent(request.history.space, request.fixed, sphere=self._options["sphere"])
@@ -121,16 +170,25 @@ class CBOSampler(BatchSampler):
 
         given = self._options
         dt, anisotropic = given["dt"] or usual, given["kind"] == "anisotropic"
+        pull, more = given["drift"] + given["memory"], given["memory_noise"]
         noise = given["noise"]
         if noise is None:
-            wanted = _CONTRACTION[usual]
-            noise = noise_for(wanted, given["drift"], dt, width, anisotropic=anisotropic)
-        elif given["truncation"] is None:
-            check_stable(given["drift"], noise, dt, width, anisotropic=anisotropic)
+            whole = noise_for(
+                _CONTRACTION[usual], pull, dt, width, anisotropic=anisotropic, inertia=given["inertia"]
+            )  # fmt: skip
+            if more >= whole:
+                raise UnsupportedError(
+                    f"memory_noise {more:g} leaves nothing of the noise {whole:.3g} that the swarm can do with; take "
+                    "less of it, or name noise too"
+                )
+            noise = math.sqrt(whole**2 - more**2)
         cut = math.inf if given["truncation"] is None else given["truncation"]
-        speed = contraction(given["drift"], noise, dt, width, anisotropic=anisotropic)
         kind: Noise = "anisotropic" if anisotropic else "isotropic"
-        return _Motion(Dynamics(given["drift"], noise, dt, kind, cut, given["memory"]), speed)
+        dynamics = Dynamics(given["drift"], noise, dt, kind, cut, given["memory"], more, given["inertia"])
+        said = {"anisotropic": anisotropic, "inertia": given["inertia"]}
+        if given["noise"] is not None and given["truncation"] is None:
+            check_stable(*dynamics.pull, dt, width, **said)
+        return _Motion(dynamics, contraction(*dynamics.pull, dt, width, **said))
 
     # -- asked and told ---------------------------------------------------------------------------
 
@@ -139,6 +197,7 @@ class CBOSampler(BatchSampler):
         latent = self._latent(request)
         swarm = _Swarm(request, latent, self._size(request.history), self._options)
         motion = self._motion(latent.width, _SLOW)
+        self._check_ended(swarm, motion)
         screen = Screen(request.history)
         belief = self._belief(request, swarm)
         found: list[Proposal] = []
@@ -163,6 +222,29 @@ class CBOSampler(BatchSampler):
             found.append(made)
         return found
 
+    def _check_ended(self, swarm: _Swarm, motion: _Motion) -> None:
+        """Raise `SearchEnded` once a rule holds for the swarm as it has been told."""
+        rules = self._ending.rules
+        if wrong := sorted({"drift", "level"} & rules.keys()):
+            raise UnsupportedError(
+                f"the rule {wrong[0]!r} of stop looks at whole steps of a swarm, and particles that are asked and told "
+                "take theirs one by one; take spread or stagnation, or a vectorised run"
+            )
+        if not rules or not swarm.told:
+            return
+        seen: dict[str, float] = {"steps": swarm.mean_steps, "horizon": swarm.mean_steps * motion.dynamics.dt}
+        if len(swarm.told) == swarm.size:
+            Z = np.stack([swarm.told[i].z for i in sorted(swarm.told)])
+            if "spread" in rules:
+                c = _agreed(Z, swarm.energies(0), self._share(swarm)).c
+                seen["spread"] = float(np.linalg.norm(Z - c, axis=1).max())
+            if "movement" in rules:
+                seen["movement"] = swarm.movement
+        if len(swarm.history.measured) == 1:
+            seen |= {"value": swarm.best_value, "stagnation": swarm.idle}
+        if why := self._ending.reason(seen, swarm.sense):
+            raise SearchEnded(f"{why}; give another sampler= to go on, or leave the rule out")
+
     def _size(self, history: History) -> int:
         if self._options["particles"] is not None:
             return int(self._options["particles"])
@@ -183,26 +265,40 @@ class CBOSampler(BatchSampler):
         space, latent = request.history.space, swarm.latent
         rows = sorted(swarm.told)
         Z = np.stack([swarm.told[row].z for row in rows])
+        V = np.stack([swarm.told[row].v for row in rows])
         at, step = rows.index(i), swarm.steps(i)
-        energies = swarm.energies(i)
+        given, energies = self._options, swarm.energies(i)
+        best = swarm.remembered() if motion.dynamics.remembers else Z
+        sigma = given["cooling"] ** step
+        kick = 0.0
+        if given["patience"] is not None and swarm.idle and swarm.idle % given["patience"] == 0:
+            kick = given["kick"] * math.sqrt(motion.dynamics.dt)
         for t in range(_TRIES):
             rng = np.random.default_rng([request.history.seed, i, step, attempt, t])
-            best = swarm.remembered() if motion.dynamics.remembers else Z
-            agreed = _agreed(best, energies, self._share(swarm))
+            some = _batch(len(Z), at, given["batch"], rng)
+            kernel = None if given["kernel"] is None else (best[at], given["kernel"])
+            agreed = _agreed(best[some], energies[some], self._share(swarm), kernel)
             c, size = agreed.c, agreed.size
-            z = motion.moved(Z[[at]], c, best[[at]], rng)[0]
+            new, v = motion.moved(Z[[at]], c, best[[at]], V[[at]], rng, sigma)
+            z, v = new[0], v[0]
             if belief is not None:
-                z = self._believed(request, swarm, motion, belief, rng, at, z)
-            z = _stepped(latent, Z[at], z)
+                z, v = self._believed(request, swarm, motion, belief, rng, at, z, v, sigma)
+            if kick:
+                z = z + kick * rng.standard_normal(z.shape)
+            z, free = _stepped(latent, Z[at], z), z
             x = latent.settled(z[None])
             if space.feasible(x)[0] and screen.admits(x)[0]:
                 note: dict[str, Any] = {"particle": i, "step": step, "size": round(size, 2)}
                 if not latent.plain or not np.array_equal(x[0], z):
                     note["z"] = z.tolist()
+                if motion.dynamics.inertia:
+                    note["v"] = (v + (z - free) / motion.dynamics.dt).tolist()  # a wall turns the velocity too
                 spread = float(np.linalg.norm(Z - c, axis=1).max())
                 note |= {"spread": round(spread, 6), "contraction": round(motion.contraction, 5)}
                 if agreed.gradient is not None:
                     note["gradient"] = float(f"{agreed.gradient:.6g}")
+                if kick:
+                    note["kick"] = True
                 if latent.width <= _NOTED:
                     note |= {"c": np.round(c, 6).tolist()} | ({} if latent.plain else {"columns": latent.columns})
                 why = f"cbo, particle {i}, step {step}: towards the consensus of {size:.0f}, spread {spread:.2g}"
@@ -215,21 +311,23 @@ class CBOSampler(BatchSampler):
 
     def _believed(
         self, request: AskRequest, swarm: _Swarm, motion: _Motion, belief: Any, rng: np.random.Generator, at: int,
-        z: Array,
-    ) -> Array:  # fmt: skip
-        """Where the particle stands after further steps of the swarm on the model's belief."""
+        z: Array, v: Array, sigma: float,
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Where the particle stands after further steps of the swarm on the model's belief, and its velocity."""
         rows = sorted(swarm.told)
         Z = np.stack([swarm.told[row].z for row in rows])
-        Z[at] = z
+        V = np.stack([swarm.told[row].v for row in rows])
+        Z[at], V[at] = z, v
+        kernel = self._options["kernel"]
         for _ in range(self._options["surrogate_steps"]):
             if request.seconds_left < 0.05:
                 break
             Z = _kept(swarm.latent, Z)
             e = swarm.predicted(belief, Z, rows[at])
-            c = _agreed(Z, e, self._share(swarm)).c
-            Z = motion.moved(Z, c, Z, rng)
-        end: Array = Z[at]
-        return end
+            seen = None if kernel is None else (Z[at], kernel)
+            c = _agreed(Z, e, self._share(swarm), seen).c
+            Z, V = motion.moved(Z, c, Z, V, rng, sigma)
+        return Z[at], V[at]
 
     # -- whole batches ----------------------------------------------------------------------------
 
@@ -253,16 +351,37 @@ class _Motion:
     dynamics: Dynamics
     contraction: float
 
-    def moved(self, Z: Array, c: Array, best: Array, rng: np.random.Generator) -> Array:
-        """Where particles at Z (n, k) go, given a consensus c (k,) and their own best points (n, k)."""
+    def moved(
+        self, Z: Array, c: Array, best: Array, V: Array, rng: np.random.Generator, sigma: float
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """Where particles go, and their velocities.
+
+        Args:
+            Z: Where they are, shape (n, k).
+            c: Their consensus, shape (k,).
+            best: Their own best points, shape (n, k).
+            V: Velocities (n, k) before.
+            rng: Of the noise.
+            sigma: Factor of the noise.
+        """
         import torch
 
         from workbench.samplers.consensus.dynamics import Swarm, moved
 
-        X, Y, normals = (torch.as_tensor(one)[None] for one in (Z, best, rng.standard_normal(Z.shape)))
+        dynamics = replace(self.dynamics, noise=self.dynamics.noise * sigma)
+        normals = [rng.standard_normal(Z.shape) for _ in range(2 if dynamics.memory_noise else 1)]
+        X, Y, W, *xi = (torch.as_tensor(one)[None] for one in (Z, best, V, *normals))
         e = X[..., 0]  # a step looks at places alone
-        new, _ = moved(Swarm(X, e, Y, e, torch.zeros_like(X)), torch.as_tensor(c)[None, None], self.dynamics, normals)
-        return np.asarray(new[0].numpy())
+        new, velocity = moved(Swarm(X, e, Y, e, W), torch.as_tensor(c)[None, None], dynamics, *xi)
+        return np.asarray(new[0].numpy()), np.asarray(velocity[0].numpy())
+
+
+def _batch(n: int, at: int, size: int | None, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of a random batch of n particles, with one of them in it."""
+    if size is None or size >= n:
+        return np.arange(n)
+    others = np.delete(np.arange(n), at)
+    return np.sort(np.append(rng.choice(others, size - 1, replace=False), at))
 
 
 def _kept(latent: Latent, Z: Array) -> Array:
@@ -285,7 +404,7 @@ class _Agreement:
     """A consensus c (k,), the effective number of particles that it is made of, and the gradient that it implies.
 
     The gradient is the size of that of the hop from the mean of the particles to their consensus, in units of the
-    energies; None where they stand on one point.
+    energies; None where they stand on one point, or each sees a consensus of its own.
     """
 
     c: Array
@@ -293,8 +412,8 @@ class _Agreement:
     gradient: float | None
 
 
-def _agreed(Z: Array, energies: Array, share: float) -> _Agreement:
-    """What particles at Z (N, k) agree on."""
+def _agreed(Z: Array, energies: Array, share: float, kernel: tuple[Array, float] | None = None) -> _Agreement:
+    """What particles at Z (N, k) agree on; with a kernel, as one sees them from a place (k,) by its width."""
     import torch
 
     from workbench.samplers.consensus.dynamics import (
@@ -303,13 +422,20 @@ def _agreed(Z: Array, energies: Array, share: float) -> _Agreement:
         effective_size,
         implied_gradient,
         log_weights,
+        polarised,
     )
 
     X, e = torch.as_tensor(Z)[None], torch.as_tensor(energies)[None]
     there = torch.isfinite(e)[0]
     alpha = alpha_for(e, share * max(int(there.sum()), 1) / len(energies))
     logits = log_weights(e, alpha)
+    if kernel is not None:
+        seen = torch.cat([X, torch.as_tensor(kernel[0])[None, None]], dim=1)
+        lost = torch.full((1, 1), -math.inf, dtype=X.dtype)
+        logits = polarised(seen, torch.cat([logits, lost], dim=1), kernel[1])[:, -1, :-1]
     c = consensus(X, logits)
+    if kernel is not None:  # of many consensus points there is no one gradient
+        return _Agreement(c[0, 0].numpy(), float(effective_size(logits)[0]), None)
     known = X[0, there] if there.any() else X[0]
     tau = float(alpha[0] * known.var(dim=0, correction=0).mean())
     hop = float(implied_gradient(known.mean(dim=0), c[0, 0], tau).norm()) if tau > 0 else None
@@ -318,9 +444,10 @@ def _agreed(Z: Array, energies: Array, share: float) -> _Agreement:
 
 @dataclass(frozen=True)
 class _Told:
-    """A particle after its latest result: position, row of the record, best position and its row."""
+    """A particle after its latest result: position, velocity, row of the record, best position and its row."""
 
     z: Array
+    v: Array
     row: int
     best: Array
     best_row: int
@@ -335,6 +462,7 @@ class _Swarm:
         self.waiting: dict[int, int] = {}  # particle -> trials in flight
         self._steps: dict[int, int] = {}
         self._rows: dict[int, list[tuple[int, Array]]] = {}
+        self._velocities: dict[int, Array] = {}  # by row
         self._read()
 
     def _read(self) -> None:
@@ -357,6 +485,8 @@ class _Swarm:
                 if len(z) == self.latent.width:
                     self._rows.setdefault(i, []).append((row, z))
                     self._steps[i] = self._steps.get(i, 0) + 1
+                    if "v" in note:
+                        self._velocities[row] = np.array(note["v"])
         self._adopt(own)
 
     def _adopt(self, own: set[int]) -> None:
@@ -433,8 +563,40 @@ class _Swarm:
         for i, rows in self._rows.items():
             row, z = rows[-1]
             best_row, best = min(rows, key=lambda one: self._worths[one[0]])
-            found[i] = _Told(z, row, best, best_row)
+            found[i] = _Told(z, self._velocities.get(row, np.zeros_like(z)), row, best, best_row)
         return found
+
+    @property
+    def mean_steps(self) -> float:
+        """Steps of the particles in the mean."""
+        return sum(self._steps.values()) / self.size
+
+    @cached_property
+    def idle(self) -> int:
+        """Steps without a better value: results since the best one, for each particle in the mean."""
+        own = sorted(row for rows in self._rows.values() for row, _ in rows)
+        worths = self._worths[own]
+        return (len(own) - 1 - int(worths.argmin())) // self.size
+
+    @property
+    def movement(self) -> float:
+        """Mean length of the last step of the particles; infinite before every one has taken a step."""
+        if any(len(rows) < 2 for rows in self._rows.values()):
+            return math.inf
+        return float(np.mean([np.linalg.norm(rows[-1][1] - rows[-2][1]) for rows in self._rows.values()]))
+
+    @property
+    def sense(self) -> float:
+        """1 where large values of the first objective are good, -1 where small ones, or small misses, are."""
+        goal = self.history.measured[0]
+        return -1.0 if goal.target is not None else goal.sign
+
+    @property
+    def best_value(self) -> float:
+        """Of the one objective, or the miss of its target, among what holds every limit; NaN where there is none."""
+        held = self.history.complete & self.history.placed & (self._excess == 0)
+        losses = self._losses[held, 0]
+        return -self.sense * float(losses.min()) if np.isfinite(losses).any() else math.nan
 
     def remembered(self) -> Array:
         """Best positions (N, k) of the particles with a result, in order of their numbers."""
@@ -442,7 +604,7 @@ class _Swarm:
 
     def energies(self, i: int) -> Array:
         """Of the particles with a result, in order of their numbers, as a particle sees them, shape (N,)."""
-        memory = self._options["memory"] > 0
+        memory = any(self._options[name] for name in ("memory", "memory_noise", "inertia"))
         rows = [self.told[j].best_row if memory else self.told[j].row for j in sorted(self.told)]
         return self._scalar(self._losses, self._excess, self.weights(i))[rows]
 

@@ -71,6 +71,7 @@ class Stop:
         drift: The consensus moved less than this over `window` steps.
         spread: No particle is further than this from the consensus.
         stagnation: Steps without a better best value.
+        level: The least energies of the last `window` steps have a standard deviation below this.
         window: Steps.
     """
 
@@ -83,12 +84,14 @@ class Stop:
     drift: float | None = None
     spread: float | None = None
     stagnation: int | None = None
+    level: float | None = None
     window: int = 20
 
     @property
     def each(self) -> bool:
         """Can runs stop at different times?"""
-        return any(rule is not None for rule in (self.value, self.movement, self.drift, self.spread, self.stagnation))
+        rules = (self.value, self.movement, self.drift, self.spread, self.stagnation, self.level)
+        return any(rule is not None for rule in rules)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ class Rules:
         mirror: A set to stay in.
         retract: New positions of old ones, what the step adds to them, and dt; such as by reflection at the walls of a
             box, or `sets.level_set`. None for their sum.
-        kappa: Width of a kernel that polarises; infinite for one consensus.
+        kappa: Width of a kernel that polarises, at the first step; infinite for one consensus. Its square shrinks as
+            alpha grows, so that a growing alpha sharpens each consensus and does not make them one.
         ranked: Weigh particles by the ranks of their energies instead of the energies, where those have no one scale.
         allow_unstable: Run a swarm that flies apart, too.
     """
@@ -164,6 +168,10 @@ class State:
         running: Runs that go on, shape (M,).
         step: Steps taken.
         evaluations: Of a run, so far.
+        first: alpha at the start, shape (M,).
+        movement: Mean length of the particles' last step, shape (M,); infinite where no rule asks for it.
+        trail: Consensus of the last steps, oldest first, as far as a rule asks for it.
+        lows: Their least energies, shape (M,) each, the same.
     """
 
     swarm: Swarm
@@ -176,8 +184,12 @@ class State:
     least: Tensor
     since: Tensor
     running: Tensor
-    step: int = 0
-    evaluations: int = 0
+    step: int
+    evaluations: int
+    first: Tensor
+    movement: Tensor
+    trail: tuple[Tensor, ...] = ()
+    lows: tuple[Tensor, ...] = ()
 
     @property
     def size(self) -> Tensor:
@@ -200,8 +212,9 @@ def begin(f: Function, X: Tensor, rules: Rules) -> State:
     dynamics, N = rules.dynamics, X.shape[1]
     if dynamics.kind != "covariance" and math.isinf(dynamics.truncation) and not rules.allow_unstable:
         check_stable(
-            dynamics.drift, dynamics.noise, dynamics.dt, X.shape[2], anisotropic=dynamics.kind == "anisotropic"
-        )
+            *dynamics.pull, dynamics.dt, X.shape[2], anisotropic=dynamics.kind == "anisotropic",
+            inertia=dynamics.inertia,
+        )  # fmt: skip
     if rules.batching is not None and not 2 <= rules.batching.size <= N:
         raise UnsupportedError(f"a batch has from 2 to {N} particles, got {rules.batching.size}")
     dual = X
@@ -214,14 +227,40 @@ def begin(f: Function, X: Tensor, rules: Rules) -> State:
     weighed = ranks(e) if rules.ranked else e
     start = alpha_for(weighed, rules.schedule.share) if alpha is None else torch.full_like(least, alpha)
     logits = log_weights(weighed, start)
+    c = consensus(X, logits)
     return State(
-        Swarm.at(X, e), dual, start, 1.0, consensus(X, logits), logits,
+        Swarm.at(X, e), dual, start, 1.0, c, logits,
         _row(X, at), least, torch.zeros_like(at), torch.ones_like(at, dtype=torch.bool), 0, N,
+        start, torch.full_like(least, math.inf), *_remembered(rules.stop, (), (), c, least),
     )  # fmt: skip
+
+
+def _remembered(
+    stop: Stop, trail: tuple[Tensor, ...], lows: tuple[Tensor, ...], c: Tensor, low: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """What rules over several steps look at, with a new consensus and least energy; nothing where there is no rule."""
+    return (
+        () if stop.drift is None else (*trail, c)[-stop.window - 1 :],
+        () if stop.level is None else (*lows, low)[-stop.window :],
+    )
 
 
 def _row(X: Tensor, at: Tensor) -> Tensor:
     return X.gather(1, at[:, None, None].expand(-1, 1, X.shape[2]))[:, 0]
+
+
+def _agreed(state: State, rules: Rules, outside: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Consensus, log-weights (M, N) and alpha (M,) of a step; who is outside a batch (M, N) has no say."""
+    swarm = state.swarm
+    energies, places = (swarm.f, swarm.Y) if rules.dynamics.remembers else (swarm.e, swarm.X)
+    if outside is not None:
+        energies = torch.where(outside, torch.inf, energies)
+    if rules.ranked:
+        energies = ranks(energies)
+    alpha = alpha_for(energies, rules.schedule.share) if rules.schedule.adaptive else state.alpha
+    logits = log_weights(energies, alpha)
+    around = logits if math.isinf(rules.kappa) else polarised(places, logits, rules.kappa, alpha / state.first)
+    return consensus(places, around), logits, alpha
 
 
 def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tensor], batch: Tensor | None) -> State:
@@ -235,17 +274,10 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         batch: Particles of a random batch, shape (M, b).
     """
     swarm, dynamics = state.swarm, replace(rules.dynamics, noise=rules.dynamics.noise * state.sigma)
-    energies, places = (swarm.f, swarm.Y) if dynamics.remembers else (swarm.e, swarm.X)
     outside = None
     if batch is not None:
-        outside = torch.ones_like(energies, dtype=torch.bool).scatter(1, batch, False)
-        energies = torch.where(outside, torch.inf, energies)
-    if rules.ranked:
-        energies = ranks(energies)
-    alpha = alpha_for(energies, rules.schedule.share) if rules.schedule.adaptive else state.alpha
-    logits = log_weights(energies, alpha)
-    around = logits if math.isinf(rules.kappa) else polarised(places, logits, rules.kappa)
-    c = consensus(places, around)
+        outside = torch.ones_like(swarm.e, dtype=torch.bool).scatter(1, batch, False)
+    c, logits, alpha = _agreed(state, rules, outside)
     if dynamics.kind == "covariance":
         new, V = sampled(swarm.X, logits, alpha, dynamics, normals()), swarm.V
     else:
@@ -262,22 +294,24 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         stays = (~state.running[:, None]).expand_as(swarm.e)
     if partial and outside is not None:
         stays = outside if stays is None else stays | outside
-    dual = state.dual + step if rules.retract is None else rules.retract(state.dual, step, dynamics.dt)
+    dual = state.dual + step
+    if rules.retract is not None:
+        free, dual = dual, rules.retract(state.dual, step, dynamics.dt)
+        if dynamics.inertia:  # a wall turns the velocity too
+            V = V + (dual - free) / dynamics.dt
     dual = _kept(stays, state.dual, dual)
     X = dual if rules.mirror is None else rules.mirror.primal(dual)
     X = _kept(stays, swarm.X, X)
-    if partial and batch is not None:  # the others have not moved
-        some = f(X.gather(1, batch[..., None].expand(-1, -1, X.shape[2])))
-        e = swarm.e.scatter(1, batch, some)
-    else:
-        e = f(X)
+    e = _evaluated(f, X, swarm.e, batch if partial else None)
     e = _kept(stays, swarm.e, e)
     V = _kept(stays, swarm.V, V)
     swarm = replace(swarm, V=V).seen(X, e, remember=dynamics.remembers)
     low, at = torch.where(torch.isnan(e), torch.inf, e).min(dim=1)
     better = (low < state.least) & state.running
     alpha = (alpha * rules.schedule.growth).clamp_max(rules.schedule.largest)
-    running = state.running
+    running, movement = state.running, state.movement
+    if rules.stop.movement is not None:
+        movement = torch.where(running, (X - state.swarm.X).norm(dim=-1).mean(dim=-1), movement)
     if rules.stop.each:
         alpha = torch.where(running, alpha, state.alpha)
         c = torch.where(running[:, None, None], c, state.c)
@@ -287,7 +321,41 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
         torch.where(better[:, None], _row(X, at), state.best), torch.where(better, low, state.least),
         torch.where(better, 0, state.since + running.long()), running,
         state.step + 1, state.evaluations + _cost(rules, X.shape[1], batch),
+        state.first, movement, *_remembered(rules.stop, state.trail, state.lows, c, low),
     )  # fmt: skip
+
+
+def measures(state: State, stop: Stop) -> dict[str, Tensor]:
+    """What the rules that look at each run alone have to look at, by their names in `Stop`, shape (M,) each."""
+    seen: dict[str, Tensor] = {}
+    if stop.value is not None:
+        seen["value"] = state.least
+    if stop.spread is not None:
+        seen["spread"] = state.spread
+    if stop.stagnation is not None:
+        seen["stagnation"] = state.since
+    if stop.movement is not None:
+        seen["movement"] = state.movement
+    if stop.drift is not None and len(state.trail) > stop.window:
+        seen["drift"] = (state.c - state.trail[0]).norm(dim=-1).amax(dim=-1)
+    if stop.level is not None and len(state.lows) >= stop.window:
+        seen["level"] = torch.stack(state.lows).std(dim=0, correction=0)
+    return seen
+
+
+def _due(name: str, seen: Tensor, stop: Stop) -> Tensor:
+    """For which runs a rule holds, shape (M,)."""
+    bound: float = getattr(stop, name)
+    if name == "stagnation":
+        return seen >= bound
+    return seen <= bound if name == "value" else seen < bound
+
+
+def _evaluated(f: Function, X: Tensor, e: Tensor, batch: Tensor | None) -> Tensor:
+    """Energies at X (M, N, d); with a batch (M, b) of that alone, as the others have not moved and keep theirs."""
+    if batch is None:
+        return f(X)
+    return e.scatter(1, batch, f(X.gather(1, batch[..., None].expand(-1, -1, X.shape[2]))))
 
 
 def _kept(stays: Tensor | None, old: Tensor, new: Tensor) -> Tensor:
@@ -330,20 +398,10 @@ def run(
     if state is None:
         state = begin(f, X, rules)
         yield state
-    stop, before, window = rules.stop, state.c, []
     while True:
         running = state.running
-        if stop.value is not None:
-            running = running & (state.least > stop.value)
-        if stop.spread is not None:
-            running = running & (state.spread >= stop.spread)
-        if stop.stagnation is not None:
-            running = running & (state.since < stop.stagnation)
-        if stop.drift is not None:
-            window.append(state.c)
-            if len(window) > stop.window:
-                before = window.pop(0)
-                running = running & ((state.c - before).norm(dim=-1).amax(dim=-1) >= stop.drift)
+        for name, seen in measures(state, rules.stop).items():
+            running = running & ~_due(name, seen, rules.stop)
         state = replace(state, running=running)
         looks = state.step % _LOOK == 0 and rules.stop.each  # the host asks the device now and then
         if _over(state, rules, size, began) or (looks and not bool(running.any())):
@@ -351,12 +409,8 @@ def run(
         if rules.batching is not None:
             order = torch.rand(X.shape[:2], generator=generator, dtype=X.dtype, device=X.device).argsort(dim=1)
             batch = order[:, :size]
-        last = state.swarm.X
         with _flushed(flushes):
             state = advance(f, state, rules, draw, batch)
-        if stop.movement is not None:
-            length = (state.swarm.X - last).norm(dim=-1).mean(dim=-1)
-            state = replace(state, running=state.running & (length >= stop.movement))
         yield state
 
 
