@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from workbench.errors import UnsupportedError
 from workbench.samplers.consensus import sets
+from workbench.samplers.consensus.batches import pushed_apart
 from workbench.samplers.consensus.dynamics import (
     Dynamics,
     Swarm,
@@ -133,8 +135,6 @@ def test_memory_and_inertia_are_the_formulas_and_never_forget():
     wanted = X - 1.1 * (X - c) * 0.01 - 0.4 * (X - Y) * 0.01 + 2.0 * (X - c) * 0.1 * xi + 0.8 * (X - Y) * 0.1 * zeta
     assert torch.allclose(moved(swarm, c, dynamics, xi, zeta)[0], wanted, rtol=1e-12)
     m = 0.3
-    from dataclasses import replace
-
     found, velocity = moved(swarm, c, replace(dynamics, inertia=m), xi, zeta)
     V1 = (m * V + wanted - X) / (m + (1 - m) * 0.01)
     assert torch.allclose(velocity, V1, rtol=1e-9)
@@ -238,9 +238,12 @@ def test_contraction_is_that_of_quadrature(noise, d, anisotropic, wanted):
 
 
 def test_contraction_is_what_a_million_steps_do():
-    xi = np.random.default_rng(0).standard_normal(1_000_000)
-    seen = np.log(np.abs(0.99 + 0.51 * xi))
-    assert contraction(1.0, 5.1, 0.01, 1, anisotropic=True) == pytest.approx(seen.mean(), abs=4 * seen.std() / 1e3)
+    """Of one particle against a fixed consensus, a million times; 2 % are five standard errors."""
+    X = torch.ones(1, 1_000_000, 1, dtype=torch.float64)
+    xi = torch.randn(X.shape, generator=torch.Generator().manual_seed(0), dtype=X.dtype)
+    new, _ = moved(Swarm.at(X, X[..., 0]), torch.zeros(1, 1, 1, dtype=X.dtype), Dynamics(noise=5.1), xi)
+    assert new.abs().log().mean().item() == pytest.approx(-0.19112, rel=0.02)
+    assert contraction(1.0, 5.1, 0.01, 1, anisotropic=True) == pytest.approx(-0.19112, abs=6e-6)
     assert contraction(1.0, 0.0, 0.01, 5, anisotropic=False) == pytest.approx(math.log(0.99))
     assert contraction(1.0, 3.0, 1.0, 1, anisotropic=True) == pytest.approx(
         math.log(3.0) - 0.5 * (np.euler_gamma + math.log(2.0)), abs=1e-9
@@ -484,6 +487,24 @@ def test_every_particle_goes_to_the_point_of_its_own_weights():
     gaps = np.linalg.norm(F[:, None] - front[None], axis=-1)
     assert gaps.min(axis=1).mean() <= 2e-3
     assert gaps.min(axis=0).mean() <= 0.04
+
+
+def test_weights_that_push_apart_spread_the_values():
+    """Of x^2 and (x - 1)^2, by particles whose weights all begin within 0.02 of a half: four times as far at least."""
+    spreads = []
+    for rate in (0.0, 1e-3):
+        generator = torch.Generator().manual_seed(0)
+        X = torch.rand(1, 40, 1, generator=generator, dtype=torch.float64) * 2 - 0.5
+        w1 = 0.5 + 0.02 * (2 * torch.rand(1, 40, generator=generator, dtype=X.dtype) - 1)
+        w, ideal = torch.stack([w1, 1 - w1], dim=-1), torch.zeros(1, 2, dtype=X.dtype)
+        for _ in range(400):
+            c = consensus(X, log_weights(chebyshev(torch.cat([X**2, (X - 1) ** 2], dim=-1), w, ideal), 1e5))
+            xi = torch.randn(X.shape, generator=generator, dtype=X.dtype)
+            X, _ = moved(Swarm.at(X, X[..., 0]), c, Dynamics(noise=4.0), xi)
+            w = pushed_apart(w, torch.cat([X**2, (X - 1) ** 2], dim=-1), rate)
+        assert torch.allclose(w.sum(-1), torch.ones(1, 40, dtype=X.dtype), atol=1e-3)
+        spreads.append((X**2).std().item())
+    assert spreads[1] > 4 * spreads[0]
 
 
 def test_increment_without_memory_noise_needs_no_second_normals():
@@ -753,16 +774,27 @@ def test_a_growing_alpha_leaves_a_kernel_its_wells(kappa):
         assert (held >= 20).all()
 
 
-@pytest.mark.parametrize(
-    "rules",
-    [
-        Rules(), Rules(Dynamics(noise=0.3, kind="isotropic", truncation=0.5)), Rules(kappa=1.0, kick=Kick(3)),
-        Rules(Dynamics(noise=1.0, memory=0.4, memory_noise=0.5, inertia=0.1), batching=Batching(5)),
-        Rules(Dynamics(kind="covariance", dt=0.1, sampling=True)), Rules(schedule=Schedule(adaptive=True), ranked=True),
-        Rules(stop=Stop(value=0.0, movement=0.0, drift=0.0, spread=0.0, stagnation=99, level=0.0, steps=50)),
-        Rules(mirror=sets.simplex()),
-    ],
-)  # fmt: skip
+EVERY = [
+    Rules(), Rules(Dynamics(noise=0.3, kind="isotropic", truncation=0.5)), Rules(kappa=1.0, kick=Kick(3)),
+    Rules(Dynamics(noise=1.0, memory=0.4, memory_noise=0.5, inertia=0.1), batching=Batching(5)),
+    Rules(Dynamics(kind="covariance", dt=0.1, sampling=True)), Rules(schedule=Schedule(adaptive=True), ranked=True),
+    Rules(stop=Stop(value=0.0, movement=0.0, drift=0.0, spread=0.0, stagnation=99, level=0.0, steps=50)),
+    Rules(mirror=sets.simplex()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", EVERY)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_run_keeps_its_kind_of_numbers_and_stays_finite(rules, dtype):
+    rules = replace(rules, stop=replace(rules.stop, steps=30))
+    end = last(run(rastrigin, points(dtype=dtype), rules, torch.Generator().manual_seed(0)))
+    assert end.step > 0
+    for part in (end.swarm.X, end.swarm.e, end.swarm.Y, end.swarm.V, end.dual, end.alpha, end.c, end.best, end.least):
+        assert part.dtype == dtype
+        assert torch.isfinite(part).all()
+
+
+@pytest.mark.parametrize("rules", EVERY)
 def test_a_step_asks_the_device_for_nothing(rules):
     """No number comes back to the host, which would have to wait for it: no `item`, no truth of a tensor."""
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -856,7 +888,7 @@ def test_the_peers_own_case():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_finds_as_often_as_the_cpu():
-    """Ackley, d = 20, N = 50, alpha 30, T = 10: the same statistics, within 4 standard errors of 400 runs each."""
+    """Ackley, d = 20, N = 50, alpha 30, T = 10: within 5 points, 4 standard errors of 1,600 runs each."""
 
     def ackley(X):
         root = X.square().mean(-1).sqrt()
@@ -865,9 +897,9 @@ def test_a_gpu_finds_as_often_as_the_cpu():
     rates = []
     for device in ("cpu", "cuda"):
         generator = torch.Generator(device).manual_seed(0)
-        start = torch.rand(400, 50, 20, generator=generator, device=device) * 6 - 3
+        start = torch.rand(1600, 50, 20, generator=generator, device=device) * 6 - 3
         rules = Rules(Dynamics(noise=5.1), Schedule(30.0, 1.0), Stop(steps=1000))
         end = last(run(ackley, start, rules, generator))
         rates.append((end.c[:, 0].abs().amax(dim=1) < 0.25).double().mean().item())
     assert rates[0] == pytest.approx(0.86, abs=0.1)
-    assert abs(rates[0] - rates[1]) < 4 * math.sqrt(2 * 0.86 * 0.14 / 400)
+    assert abs(rates[0] - rates[1]) < 0.05

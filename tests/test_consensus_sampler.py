@@ -536,10 +536,16 @@ def test_the_figure_of_a_swarm_shows_what_the_record_says():
     X = s.space.encode([newest[i].params for i in sorted(newest, key=lambda i: newest[i].number)])
     assert np.allclose(np.sort(trace["particles"][-1], axis=0), np.sort(X, axis=0))
     figure = s.plot.swarm("x1", "x0")
-    frames = [one for one in figure.data if one.name == "particles"]
-    assert len(frames) == len(trace["step"]) == len(figure.layout.sliders[0].steps)
-    assert np.allclose(np.sort(frames[-1].x), np.sort(X[:, 1]))
-    assert [one.visible for one in frames] == [False] * (len(frames) - 1) + [True]
+    assert [one.name for one in figure.data] == ["particles", "consensus", "spread", "effective size"]
+    assert np.allclose(np.sort(figure.data[0].x), np.sort(X[:, 1]))
+    stops = figure.layout.sliders[0].steps
+    assert [stop.args[0] for stop in stops] == [(frame.name,) for frame in figure.frames]
+    assert [frame.name for frame in figure.frames] == [str(step) for step in trace["step"]]
+    for t, frame in enumerate(figure.frames):
+        assert frame.traces == (0, 1)
+        assert np.array_equal(frame.data[0].x, trace["particles"][t, :, 1], equal_nan=True)
+        assert np.array_equal(frame.data[1].y, trace["consensus"][: t + 1, 0])
+    assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["Play", "Pause"]
     assert figure.layout.meta["alt"].startswith("Particles of a swarm over x1 and x0")
     with pytest.raises(InvalidValueError, match="columns x0, x1; got 'z'"):
         s.plot.swarm("z")

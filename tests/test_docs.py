@@ -88,6 +88,13 @@ def test_what_is_said_of_swarms_and_others_is_what_the_record_says(monkeypatch: 
     best = {name: min(cell, key=lambda who: cell[who]["median"]) for name, cell in at_20.items()}
     assert best["rastrigin"] == "cbo"
     assert {best["ackley"], best["griewank"]} <= {"BIPOP-CMA-ES", "differential evolution"}
+    for d in (100, 1000):  # what the warning of auto says, and the page of the peers
+        for name in benchmark.FUNCTIONS:
+            ends = {who: cell["median"] for who, cell in record[f"{name}, d = {d}"].items()}
+            assert ends["BIPOP-CMA-ES"] < ends["cbo"] < ends["cbx"]
+            assert (ends["differential evolution"] < ends["cbo"]) == (name != "rastrigin")
+    shares = {d: record["share of targets"][f"d = {d}"] for d in (20, 100)}
+    assert [round(shares[d][who], 2) for d in (20, 100) for who in ("cbo", "BIPOP-CMA-ES")] == [0.53, 0.6, 0.09, 0.43]
 
 
 def test_make_targets_of_the_readme_exist() -> None:

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from workbench.trial import History
 
-    Trace = Mapping[str, NDArray[Any]]
+    Array = NDArray[Any]
+    Trace = Mapping[str, Array]
 
 _TITLE = "Swarm"
 _FRAMES = 40  # stops of the slider
+_MOMENT = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+_PLAYED = _MOMENT | {"frame": {"duration": 150, "redraw": True}}  # milliseconds of a stop
 
 
 def swarm_trace(history: History) -> dict[str, NDArray[Any]]:
@@ -68,7 +71,9 @@ def swarm_trace(history: History) -> dict[str, NDArray[Any]]:
 
 
 def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
-    """Draw the particles of one moment, chosen by a slider, over the path of their consensus; below it spread and size.
+    """Draw the particles of one moment over the path of their consensus; a slider chooses it, a button plays all.
+
+    Below are the spread and the effective size, step by step.
 
     Args:
         trace: Of a vectorised run (its attachment "trace-cbo.npz"), or of `swarm_trace`.
@@ -78,6 +83,7 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
     Raises:
         InvalidValueError: for an unknown column.
     """
+    import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
     if not trace or not len(trace["step"]):
@@ -89,18 +95,8 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
     P, C = trace["particles"][shown], trace["consensus"][shown]
     panels: list[list[dict[str, bool]]] = [[{}], [{"secondary_y": True}]]
     figure = make_subplots(rows=2, cols=1, row_heights=[0.68, 0.32], vertical_spacing=0.16, specs=panels)
-    for t, step in enumerate(steps):
-        figure.add_scatter(
-            x=P[t, :, a], y=P[t, :, b], mode="markers", marker=theme.BEATEN.marker(), name="particles",
-            visible=t == len(steps) - 1, showlegend=t == len(steps) - 1,
-            hovertemplate=f"step {step}<br>%{{x:.3g}}, %{{y:.3g}}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
-        figure.add_scatter(
-            x=C[: t + 1, a], y=C[: t + 1, b], mode="lines+markers", name="consensus", visible=t == len(steps) - 1,
-            showlegend=t == len(steps) - 1, line={"color": theme.BEST_LINE.color, "width": theme.BEST_LINE.width},
-            marker={"size": [5] * t + [12], "color": theme.BEST_LINE.color},
-            hovertemplate="consensus<br>%{x:.3g}, %{y:.3g}<extra></extra>", row=1, col=1,
-        )  # fmt: skip
+    figure.add_trace(_cloud(P, C, len(steps) - 1, (a, b), steps), row=1, col=1)
+    figure.add_trace(_path(P, C, len(steps) - 1, (a, b), steps), row=1, col=1)
     spread = np.where(trace["spread"] > 0, trace["spread"], np.nan)
     figure.add_scatter(
         x=trace["step"], y=spread, mode="lines", name="spread", row=2, col=1, line={"color": theme.SERIES[0]},
@@ -110,19 +106,22 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
         x=trace["step"], y=trace["size"], mode="lines", name="effective size", row=2, col=1, secondary_y=True,
         line={"color": theme.SERIES[1], "dash": "dot"}, hovertemplate="step %{x}: made of %{y:.1f}<extra></extra>",
     )  # fmt: skip
-    figure.update_xaxes(**theme.axis(theme.literal(names[a])), range=_reach(P, C, a), row=1, col=1)
-    figure.update_yaxes(**theme.axis(theme.literal(names[b])), range=_reach(P, C, b), row=1, col=1)
+    figure.update_xaxes(**theme.axis(f"{theme.literal(names[a])}, encoded"), range=_reach(P, C, a), row=1, col=1)
+    figure.update_yaxes(**theme.axis(f"{theme.literal(names[b])}, encoded"), range=_reach(P, C, b), row=1, col=1)
     figure.update_xaxes(**theme.axis("step"), tickformat=",d", row=2, col=1)
     figure.update_yaxes(**theme.axis("spread"), type="log", row=2, col=1, secondary_y=False)
-    figure.update_yaxes(**(theme.axis("effective size") | {"showgrid": False}), row=2, col=1, secondary_y=True)
-    stops = [
-        {"method": "update", "label": f"{step:,}",
-         "args": [{"visible": [t == i // 2 for i in range(2 * len(steps))] + [True, True]}]}
+    beside = theme.axis("effective size") | {"showgrid": False, "tickmode": "auto", "nticks": 4, "rangemode": "tozero"}
+    figure.update_yaxes(**beside, row=2, col=1, secondary_y=True)
+    figure.frames = [
+        go.Frame(name=str(step), data=[made(P, C, t, (a, b), steps) for made in (_cloud, _path)], traces=[0, 1])
         for t, step in enumerate(steps)
+    ]
+    stops = [
+        {"method": "animate", "label": f"{step:,}", "args": [[str(step)], _MOMENT]} for step in steps
     ]  # fmt: skip
     last = int(trace["step"][-1])
     found = f"spread {trace['spread'][-1]:.2g} after {last:,} steps, a consensus of {trace['size'][-1]:.0f}"
-    caption = "Particles of the step on the slider, and the path of their consensus up to it. Encoded columns."
+    caption = "Particles of the step on the slider, and the path of their consensus up to it."
     if "contraction" in trace and np.isfinite(trace["contraction"]):
         caption += f" Contraction of a step, mean of the log of the spread: {float(trace['contraction']):.2g}."
     if "gradient" in trace and np.isfinite(trace["gradient"][-1]):
@@ -130,9 +129,39 @@ def swarm(trace: Trace, x: str | None = None, y: str | None = None) -> Figure:
     alt = f"Particles of a swarm over {names[a]} and {names[b]}, with their consensus: {found}. {caption}"
     drawn = theme.layout(figure, f"Swarm: {found}", alt, caption)
     shown_step = {"prefix": "step ", "font": {"color": theme.MUTED}}
-    slider = {"active": len(steps) - 1, "steps": stops, "currentvalue": shown_step, "pad": {"t": 60},
-              "font": {"color": theme.MUTED}}  # fmt: skip
-    return drawn.update_layout(height=760, margin_b=150, sliders=[slider])
+    slider = {
+        "active": len(steps) - 1, "steps": stops, "currentvalue": shown_step, "font": {"color": theme.MUTED}, "x": 0.1,
+        "len": 0.9, "pad": {"t": 60}, "bgcolor": theme.HAIRLINE, "bordercolor": theme.STRONG,
+        "activebgcolor": theme.STRONG, "tickcolor": theme.STRONG,
+    }  # fmt: skip
+    buttons = [
+        {"method": "animate", "label": "Play", "args": [None, _PLAYED]},
+        {"method": "animate", "label": "Pause", "args": [[None], _MOMENT]},
+    ]
+    play = {
+        "type": "buttons", "direction": "down", "showactive": False, "buttons": buttons, "x": 0, "xanchor": "left",
+        "y": 0, "yanchor": "top", "pad": {"t": 60}, "font": {"color": theme.TEXT}, "bgcolor": theme.GROUND,
+        "bordercolor": theme.STRONG,
+    }  # fmt: skip
+    return drawn.update_layout(height=760, margin_b=150, sliders=[slider], updatemenus=[play])
+
+
+def _cloud(P: Array, C: Array, t: int, at: tuple[int, int], steps: Array) -> dict[str, Any]:
+    """Particles of a stop."""
+    return {
+        "type": "scatter", "x": P[t, :, at[0]], "y": P[t, :, at[1]], "mode": "markers", "name": "particles",
+        "marker": theme.BEATEN.marker(), "hovertemplate": f"step {steps[t]}<br>%{{x:.3g}}, %{{y:.3g}}<extra></extra>",
+    }  # fmt: skip
+
+
+def _path(P: Array, C: Array, t: int, at: tuple[int, int], steps: Array) -> dict[str, Any]:
+    """Consensus up to a stop."""
+    return {
+        "type": "scatter", "x": C[: t + 1, at[0]], "y": C[: t + 1, at[1]], "mode": "lines+markers", "name": "consensus",
+        "line": {"color": theme.BEST_LINE.color, "width": theme.BEST_LINE.width},
+        "marker": {"size": [5] * t + [12], "color": theme.BEST_LINE.color},
+        "hovertemplate": "consensus<br>%{x:.3g}, %{y:.3g}<extra></extra>",
+    }  # fmt: skip
 
 
 def swarm_table(trace: Trace) -> dict[str, list[Any]]:

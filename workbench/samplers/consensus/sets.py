@@ -48,7 +48,9 @@ def reflected(X: Tensor, low: float, high: float) -> Tensor:
 
 def ball(radius: float = 1.0) -> Mirror:
     """|x| <= radius."""
-    return projection(lambda Y: Y * (radius / Y.norm(dim=-1, keepdim=True).clamp_min(1e-300)).clamp_max(1.0))
+    return projection(
+        lambda Y: Y * (radius / Y.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(Y.dtype).tiny)).clamp_max(1.0)
+    )
 
 
 def sphere(radius: float = 1.0) -> Mirror:
@@ -76,7 +78,7 @@ def hyperplane(normal: Tensor, offset: float) -> Mirror:
 
 def simplex() -> Mirror:
     """x >= 0 with sum 1, by entropy: X = softmax(Y)."""
-    return Mirror(lambda Y: torch.softmax(Y, dim=-1), lambda X: X.clamp_min(1e-300).log())
+    return Mirror(lambda Y: torch.softmax(Y, dim=-1), lambda X: X.clamp_min(torch.finfo(X.dtype).tiny).log())
 
 
 def simplex_projection() -> Mirror:
