@@ -1,13 +1,16 @@
 """The browser side in a real browser: a huge study, two browsers on one, and the way from a spreadsheet to suggestions.
 
     python benchmarks/ui_pages.py [--runs 10000] [--repeats 3] [--out benchmarks/results/ui.json]
+    python benchmarks/ui_pages.py --only tradeoffs [--repeats 3] [--out benchmarks/results/ui_tradeoffs.json]
 
 Needs Debian's chromium and chromium-driver. For a study with so many runs it times, from the address to the screen:
 the text of the run sheet and of the overview, the overview's chart, and the script on the server alone; beside it a
 bare Streamlit page that shows the same chart, since that much is Streamlit's and plotly's. Then how soon a second
 browser sees a run that was recorded, how long the way from a spreadsheet to the first suggestions takes, and how soon
 slices and contours of a model of 40 runs follow a slider, and how soon new pictures follow an answer on the Rank
-page (`--only ranking` for these alone).
+page (`--only ranking` for these alone). `--only tradeoffs` times the trade-offs of studies with 20,000 runs of two and
+of three goals: the text, the chart, and how soon the chart follows a limit, once the model has said how sure the front
+is; and text and chart at the first visit, while the model is still learning beside the page.
 Every time is a median over `repeats`, on a warm server. Last a line of JSON.
 """
 
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,7 @@ from browser.test_new_study import SHEET
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
+Part = Callable[[dict[str, Any], Browser, Server], None]
 _BARE = """
 import streamlit as st
 import workbench as wb
@@ -82,23 +87,35 @@ window.addEventListener('keydown', () => {
 }, {once: true, capture: true})
 """
 """Notes the milliseconds from a key until the first new picture is there, and until every one is whole."""
+_FRONT_RUNS = 20_000
+_DRAWN = """
+const plot = document.querySelector('.st-key-front_Pairs .js-plotly-plot')
+return Boolean(plot && plot._fullLayout && plot.calcdata && plot.calcdata.length > 1 && plot.querySelector('.main-svg'))
+"""
+"""Has the chart of the trade-offs its points?"""
 _HISTORY = ".st-key-figure_history .main-svg, .st-key-figure_history .gl-canvas"
 """The chart of the overview that the bare page shows too; the hypervolume stands above it."""
 
 
-def huge(path: Path, runs: int) -> wb.Study:
-    """A study of two goals with so many finished runs."""
+def huge(path: Path, runs: int, name: str = "huge", goals: int = 2) -> wb.Study:
+    """A study of two or three goals with so many finished runs."""
     space = wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(4)])
-    goals = [wb.Objective("yield", "maximize", unit="%"), wb.Objective("cost", "minimize")]
-    study = wb.create_study("huge", space, goals, storage=path, sampler="sobol", seed=0, budget=2 * runs)
+    wanted = [wb.Objective("yield", "maximize", unit="%"), wb.Objective("cost", "minimize"),
+              wb.Objective("purity", "maximize", unit="%")][:goals]  # fmt: skip
+    study = wb.create_study(name, space, wanted, storage=path, sampler="sobol", seed=0, budget=2 * runs)
     rng = np.random.default_rng(0)
     X = rng.random((runs, 4))  # (runs, 4)
+    values = {
+        "yield": 100 - 50 * ((X - 0.6) ** 2).sum(axis=1) + rng.normal(0, 1, runs),
+        "cost": X.sum(axis=1),
+        "purity": 99 - 6 * ((X - 0.2) ** 2).sum(axis=1) + rng.normal(0, 0.1, runs),
+    }
     told = [
         Run(
             {f"x{i}": float(x[i]) for i in range(4)},
-            Observation({"yield": float(100 - 50 * ((x - 0.6) ** 2).sum() + noise), "cost": float(x.sum())}),
+            Observation({goal.name: float(values[goal.name][row]) for goal in wanted}),
         )
-        for x, noise in zip(X, rng.normal(0, 1, runs), strict=True)
+        for row, x in enumerate(X)
     ]
     telling.attach_all(study._record, told)
     return study
@@ -144,11 +161,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=["ranking"])
+    parser.add_argument("--only", choices=["ranking", "tradeoffs"])
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     if given.only:
-        _finish(_ranking_alone(), given.out)
+        part: Part = _ranking if given.only == "ranking" else partial(_tradeoffs, repeats=given.repeats)
+        _finish(_alone(part), given.out)
         return
     found: dict[str, Any] = {"runs": given.runs, "repeats": given.repeats}
     with tempfile.TemporaryDirectory() as name:
@@ -182,13 +200,14 @@ def _finish(found: dict[str, Any], out: Path | None) -> None:
     print(text)
 
 
-def _ranking_alone() -> dict[str, Any]:
+def _alone(part: Part) -> dict[str, Any]:
+    """What one part finds on a server of its own."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server, browser = Server(folder, folder / "lab.db"), Browser(folder / "profile")
         try:
-            _ranking(found, browser, server)
+            part(found, browser, server)
         finally:
             browser.close()
             server.stop()
@@ -212,6 +231,35 @@ def _pages(found: dict[str, Any], browser: Browser, server: Server, repeats: int
     found["overview_chart_s"] = statistics.median(charts)
     whole = str(browser.driver.execute_script("return document.body.textContent"))
     found["sampling_said"] = "everybestsofar" in "".join(whole.split())  # lines of a figure have no spaces between
+
+
+def _tradeoffs(found: dict[str, Any], browser: Browser, server: Server, repeats: int) -> None:
+    """Seconds to the text and the chart of the trade-offs, and until both follow a limit, by the page's own clock."""
+    found |= {"front_runs": _FRONT_RUNS, "repeats": repeats}
+    for goals in (2, 3):
+        name = f"front{goals}"
+        huge(server.storage, _FRONT_RUNS, name, goals)
+        address, key = f"{server.url}/pareto?study={name}", f"tradeoffs_{goals}_goals"
+        waits = (lambda: "No run beats these" in browser.text(), lambda: browser.driver.execute_script(_DRAWN))
+        found[f"{key}_text_first_s"], found[f"{key}_chart_first_s"] = timed(browser, address, *waits)
+        began = time.perf_counter()
+        browser.see("certainty", 120)
+        found[f"{key}_model_after_s"] = time.perf_counter() - began
+        browser.settle()
+        texts, charts, follows = [], [], []
+        for _ in range(repeats):
+            text, chart = timed(browser, address, *waits)
+            texts.append(text)
+            charts.append(chart)
+        browser.settle()
+        for _ in range(7):
+            held = browser.until(lambda: browser.find('[data-testid="stSlider"] input[type="range"]'))
+            browser.driver.execute_script(_FOLLOW, held, ".st-key-front_Pairs")
+            ActionChains(browser.driver).send_keys(Keys.ARROW_RIGHT).perform()
+            follows.append(browser.until(lambda: browser.driver.execute_script("return window.followed")) / 1e3)
+            browser.settle()
+        found |= {f"{key}_text_s": statistics.median(texts), f"{key}_chart_s": statistics.median(charts),
+                  f"{key}_limit_follow_s": statistics.median(follows)}  # fmt: skip
 
 
 def _journey(found: dict[str, Any], browser: Browser, server: Server) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from workbench.acquisition.search import Region, maximize
 from workbench.models.exact import NOISELESS
 from workbench.models.gp import GaussianProcesses, Memory
 from workbench.models.inputs import Inputs
+from workbench.pareto import spaced
 from workbench.samplers.bayesian import start_size
 
 
@@ -100,6 +103,24 @@ def test_predictions_come_in_user_units_and_signs():
         at_data, sd_at_data = s.model().predict(s.trials[3].params)["y"]
         assert at_data[0] == pytest.approx(s.trials[3].value, abs=5e-4)  # 1e-8 of variance is 1e-4 of the scale
         assert sd_at_data[0] < 5e-4
+
+
+def test_many_points_are_predicted_in_parts_that_say_the_same():
+    space, n, many = plane(), 100, 20_000
+    model = told(space, wb.Objective("y", "minimize", noise=0.1), n).model()
+    X = space.sobol(many, 1)
+    model.surrogate.posterior(X[:1])
+    tracemalloc.start()
+    mean, sd = model.surrogate.posterior(X)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < many * n * 8  # bytes of all covariances at once
+    for i in (0, 4_090, 4_096, 19_000):
+        part = model.surrogate.posterior(X[i : i + 900])
+        assert mean[i : i + 900] == pytest.approx(part[0], rel=1e-9, abs=1e-9)
+        assert sd[i : i + 900] == pytest.approx(part[1], rel=1e-6)
+    assert mean.shape == sd.shape == (many, 1)
+    assert [part.shape for part in model.surrogate.posterior(X[:0])] == [(0, 1)] * 2
 
 
 def test_a_model_needs_two_trials_and_says_so():
@@ -341,6 +362,34 @@ def test_a_large_record_is_modelled_and_searched_around_one_of_its_best(monkeypa
     apart = ((s.history().X - X[best[0]]) ** 2).sum(axis=1)
     expected = s.history().X[np.sort(np.argsort(apart, kind="stable")[:60])]
     np.testing.assert_array_equal(model.outputs[0].data.X, expected)
+
+
+def test_a_large_record_of_several_objectives_is_learnt_along_its_front(monkeypatch):
+    """Around the best of the first objective alone, a model knows nothing of the other end."""
+    from workbench.models import gp as module
+
+    monkeypatch.setattr(module, "LARGEST", 100)
+    monkeypatch.setattr(module, "LOCAL", 60)
+    space, rng = plane(), np.random.default_rng(0)
+    s = wb.create_study("s", space, [wb.Objective(name, noise=0.02) for name in "fg"], sampler="gp", seed=0)
+    for p in space.decode(space.sobol(400, 0)):
+        off = (p["b"] - 0.5) ** 2
+        f, g = p["a"] ** 2 + off, (1 - p["a"]) ** 2 + off  # the front is at b = 1/2
+        s.attach(p, {"f": f + 0.02 * rng.normal(), "g": g + 0.02 * rng.normal()})
+    history, model = s.history(), s.model()
+    ahead = np.flatnonzero(history.front)
+    centres = history.X[ahead[spaced(history.Y[ahead], 16)]]
+    apart = ((history.X[:, None] - centres) ** 2).sum(axis=2).min(axis=1)  # (n,)
+    learnt = model.surrogate.outputs[0].data.X
+    np.testing.assert_array_equal(learnt, history.X[np.sort(np.argsort(apart, kind="stable")[:60])])
+    a = np.linspace(0, 1, 21)
+    front = space.encode([{"a": x, "b": 0.5} for x in a])
+    truth = -np.stack([a**2, (1 - a) ** 2], axis=1)
+    assert np.abs(model.surrogate.posterior(front)[0] - truth).max() < 0.04  # two sd of one measurement
+    one_end = GaussianProcesses.fit(history, centre=history.X[history.Y[:, 0].argmax()])
+    assert np.abs(one_end.posterior(front)[0] - truth).max() > 0.2
+    monkeypatch.setattr(sys.modules["workbench.analysis.diagnose"], "LARGEST", 100)
+    assert "The model looks at 60 of 400 runs: those nearest to the front." in [v.claim for v in model.verdicts()]
 
 
 # -- what travels in the record -------------------------------------------------------------------------

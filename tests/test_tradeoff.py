@@ -11,7 +11,7 @@ from workbench.analysis import ModelFront, front
 from workbench.pareto import attainment, non_dominated
 from workbench.plots import theme
 from workbench.plots.pareto import staircase
-from workbench.plots.tradeoffs import probabilities
+from workbench.plots.tradeoffs import _staircase, probabilities
 
 SPACE = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
 MANY = tuple(wb.Objective(name, "maximize") for name in "pqrs")
@@ -222,6 +222,18 @@ def test_the_band_runs_through_the_corners_of_the_models_front():
     assert len(band.x) == 10
     assert np.isnan(probabilities(history, None)).all()
     assert pareto.non_dominated(history.utility(history.Y)).tolist() == history.front.tolist()
+
+
+def test_a_band_with_more_corners_than_pixels_is_drawn_with_fewer_and_hardly_moves():
+    t = np.sort(np.random.default_rng(0).uniform(size=4_000))
+    arc = np.stack([np.sin(t * np.pi / 2), np.cos(t * np.pi / 2)], axis=1)
+    drawn = _staircase(arc)
+    assert len(staircase(arc)) == 2 * 4_000 - 1
+    assert 100 < len(drawn) < 2 * 300
+    half = np.ptp(arc, axis=0) / 600 + 1e-12  # places are rounded to the nearest of 300 steps
+    for reached, by in ((arc, drawn), (drawn, arc)):
+        assert (by[:, None] >= reached - half).all(axis=2).any(axis=0).all()
+    assert (_staircase(arc[::100]) == staircase(arc[::100])).all()  # few stay as they are
 
 
 def test_parts_are_left_out_of_the_pairs_by_name():

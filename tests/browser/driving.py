@@ -53,6 +53,7 @@ class Server:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
+        self.storage = storage
         self._command = [sys.executable, "-P", "-m", "ui", "--headless", "--storage", str(storage),
                          "--port", str(self.port), *words]  # fmt: skip
         self._folder = folder

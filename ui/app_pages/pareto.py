@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ui.presenters.modelling import Findings
     from workbench.trial import History
 
-MOST, SOME = 5_000, 1_500  # points of a chart, and of one that is drawn anew at every move of a limit
+MOST = 5_000  # points of a chart
+MARKS = 1_800  # of one that is drawn anew at every move of a limit, in all its views together; the front comes on top
 ROWS = 5_000  # of the table
 NEXT = 3  # suggestions
 PAIRS, CUBE, MATRIX, LINES, HEAT, TABLE = "Pairs", "3-D", "Matrix", "Parallel", "Heat map", "Table"
@@ -187,12 +188,13 @@ def _figure(
         return plots.heat_map(history), lambda: plots.heat_map_table(history)
     if view in (CUBE, MATRIX):
         return plots.pareto(history, most=MOST), lambda: plots.pareto_table(history)
-    names = st.session_state.get(f"goals {study.name}") or None
+    names = st.session_state.get(f"goals {study.name}") or []
+    pairs = 1 if len(names if len(names) > 1 else history.measured) == 2 else 3
     marked = dict.fromkeys(state.get(state.PICKED, []), "")
     marked |= dict(zip(_tray(), tradeoffs.LETTERS, strict=False))
     figure = plots.tradeoffs(
-        history, names if names and len(names) > 1 else None, front=belief.front, limits=_stated(), marked=marked,
-        noise=belief.noise, across=not state.narrow(), most=SOME,
+        history, names if len(names) > 1 else None, front=belief.front, limits=_stated(), marked=marked,
+        noise=belief.noise, across=not state.narrow(), most=MARKS // pairs,
         without=set(PARTS) - set(st.session_state.get("parts", PARTS)),
     )  # fmt: skip
     if figure.data:

@@ -111,8 +111,10 @@ def _partial(history: History, belief: Belief) -> list[Verdict]:
     seen, complete = max(len(one.process.rows) for one in belief.quantities), int(history.complete.sum())
     if complete <= LARGEST or seen >= complete:
         return []
-    claim = f"The model looks at {seen:,} of {complete:,} runs: those nearest to the best one."
-    return [Verdict("model", "know", claim, "What it says holds around that run, and less and less further away.")]
+    several = len(history.measured) > 1 and bool(history.front.any())
+    what, where = ("front", "along the front") if several else ("best one", "around that run")
+    claim = f"The model looks at {seen:,} of {complete:,} runs: those nearest to the {what}."
+    return [Verdict("model", "know", claim, f"What it says holds {where}, and less and less further away.")]
 
 
 def _predicts(seen: Calibration) -> Verdict:

@@ -62,6 +62,7 @@ _ROUGH = 100  # trials by which bends are compared
 _BENDING = 0.5  # nats a trial that a bend of the bad end has to gain: with none 1 decade more regret on Branin
 _ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
 _RICH = 200  # trials by which it is judged whether a plane or bent axes are worth it
+_AT_ONCE = 4_096  # points whose covariances with the trials are in memory together
 _LABELS = 100  # failures, and successes, that the process of failure looks at
 
 
@@ -114,7 +115,10 @@ class GaussianProcess:
 
     def moments(self, Z: Array) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free quantity at model inputs, each of shape (n,)."""
-        return self.outcome.moments(*self.posterior.mean_sd(Z))
+        blocks = np.split(Z, range(_AT_ONCE, len(Z), _AT_ONCE))  # each (b, d)
+        found = [self.outcome.moments(*self.posterior.mean_sd(block)) for block in blocks]
+        mean, sd = (np.concatenate(part) for part in zip(*found, strict=True))
+        return mean, sd
 
     def drawn(self, count: int, rng: np.random.Generator) -> list[ExactPosterior]:
         """The process at hyperparameters drawn from their posterior, for few trials, which leave these open."""
@@ -205,7 +209,7 @@ class GaussianProcesses(Surrogate):
 
         Args:
             history: The record.
-            centre: Encoded point (d,): learn from the `LOCAL` trials nearest to it.
+            centre: Encoded point (d,), or several (k, d): learn from the `LOCAL` trials nearest to one of them.
             deadline: `time.monotonic()` at which the search for hyperparameters stops.
             device: In torch, for the matrices of many trials; None computes in LAPACK.
         Raises:
@@ -217,7 +221,8 @@ class GaussianProcesses(Surrogate):
             goals, limits = observed.objectives(history), observed.limits(history)
             n = max((len(seen.y) for seen in [*goals, *limits]), default=0)
             if centre is not None:
-                goals, limits = ([seen.nearest(inputs, centre, LOCAL) for seen in part] for part in (goals, limits))
+                centres = np.atleast_2d(centre)
+                goals, limits = ([seen.nearest(inputs, centres, LOCAL) for seen in part] for part in (goals, limits))
             pace = _pace(memory, n)
             before = {} if memory is None else memory.outputs
             outputs, limited = (

@@ -105,6 +105,13 @@ class Inputs:
             squares.append((features**2).sum(axis=1))
         return np.concatenate(gaps), np.concatenate(squares)
 
+    def off(self, X: Array, centres: Array) -> Array:
+        """Squared distance of points (n, d) from the nearest of k others (k, d), in model inputs, shape (n,)."""
+        from scipy.spatial.distance import cdist
+
+        M, blocks = self.model_points(centres), np.split(X, range(_AT_ONCE, len(X), _AT_ONCE))
+        return np.concatenate([cdist(self.model_points(block), M, "sqeuclidean").min(axis=1) for block in blocks])
+
     def model_points(self, X: Array) -> Array:
         """Imputed and scaled model inputs.
 

@@ -56,12 +56,11 @@ class Observed:
         """Are all values said to be free of noise?"""
         return len(self.y) > 0 and not (self.variance.any() or self.doubt.any())
 
-    def nearest(self, inputs: Inputs, centre: Array, most: int) -> Observed:
-        """The same of those trials only whose model inputs are nearest to those of an encoded point (d,)."""
+    def nearest(self, inputs: Inputs, centres: Array, most: int) -> Observed:
+        """The same of those trials only whose model inputs are nearest to those of one of the encoded points (k, d)."""
         if len(self.y) <= most:
             return self
-        gaps, features = inputs.apart(self.X, centre)
-        near = np.sort(np.argsort((gaps**2).sum(axis=1) + features, kind="stable")[:most])
+        near = np.sort(np.argsort(inputs.off(self.X, centres), kind="stable")[:most])
         kept = {name: getattr(self, name)[near] for name in ("rows", "X", "y", "variance", "doubt")}
         return replace(self, **kept)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from workbench.errors import UnsupportedError
 from workbench.models.embeddings import blocks
+from workbench.pareto import spaced
 from workbench.space import Structure
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MODELLED = frozenset(
 )  # fmt: skip
 WIDEST = 64  # lengthscales; beyond it a dense kernel on so few trials is a promise not kept
 HEAVIEST = 8192  # features of structured parameters; at 200 trials an ask then takes about 10 s on one core
+_ALONG = 16  # trials of a front around which a large record is learnt
 
 
 def dimension(space: Space) -> int:
@@ -91,7 +93,8 @@ class Surrogate(ABC):
 def fit(history: History, *, deadline: float | None = None, device: str | None = None) -> Surrogate:
     """Fit the default model of a record: a Gaussian process for each measured quantity.
 
-    Of a record with more trials than one process takes, those nearest to the best are learnt from.
+    Of a record with more trials than one process takes, those nearest to the best are learnt from, or with several
+    objectives those nearest to some that cover the front.
 
     Args:
         history: The record, with at least two complete trials.
@@ -111,9 +114,16 @@ def fit(history: History, *, deadline: float | None = None, device: str | None =
 
 
 def _best(history: History) -> Array:
-    """The encoded point of the best trial in the first objective, (d,): one that counts, else any."""
+    """Encoded points that cover the front of several objectives, else that of the best trial, (k, d).
+
+    The best in the first objective: one that counts, else any.
+    """
+    if len(history.measured) > 1 and history.front.any():
+        ahead = np.flatnonzero(history.front)
+        some: Array = history.X[ahead[spaced(history.utility(history.Y[ahead]), _ALONG)]]
+        return some
     told = history.complete & history.placed & ~np.isnan(history.Y[:, 0])
     rows = np.flatnonzero(history.counted & told)
     rows = rows if rows.size else np.flatnonzero(told)
     best: Array = history.X[rows[np.argmax(history.utility(history.Y[rows])[:, 0])]]
-    return best
+    return best[None]

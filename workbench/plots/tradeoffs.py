@@ -38,6 +38,7 @@ _PALEST = 0.25  # opacity of a front trial that is surely not on the true front
 _ROOM = 0.06  # of the range of values, beside them
 _SURE = 0.8
 _WIDE, _TALL = 400, 300  # px
+_CORNERS, _FINE = 100, 300  # of the model's front, up to which it is drawn exactly; then in steps of one part of a view
 _LABELLED = 300  # trials of a kind up to which each has a label of its own
 PARTS = ("beaten", "over a limit", "next", "front the model expects", "reference point")
 """What can be left out of `tradeoffs`."""
@@ -233,9 +234,9 @@ def _add_band(figure: Figure, view: View, front: BelievedFront | None) -> None:
     for level in (levels[0], levels[len(levels) // 2], levels[-1]):
         points = front.bands[level][:, columns]
         # Attained in two objectives is what is attained in all with the others as bad as can be: the same corners.
-        corners = staircase(points * signs) * signs if len(points) else np.empty((0, 2))
-        if not len(corners):
+        if not len(points):
             return
+        corners = _staircase(points * signs) * signs
         paths.append(np.vstack([[worst[0], corners[0, 1]], corners, [corners[-1, 0], worst[1]]]))
     outer, middle, inner = paths
     ring = np.vstack([outer, inner[::-1]])
@@ -249,6 +250,15 @@ def _add_band(figure: Figure, view: View, front: BelievedFront | None) -> None:
     )  # fmt: skip
     figure.add_trace(band, **view.place)
     figure.add_trace(line, **view.place)
+
+
+def _staircase(U: Array) -> Array:
+    """Corners of what points (n, 2) attain, as `pareto.staircase`; of more than can be seen, moved by half a pixel."""
+    corners = staircase(U)
+    if len(corners) <= _CORNERS:
+        return corners
+    low, span = corners.min(axis=0), np.maximum(np.ptp(corners, axis=0), 1e-300)
+    return staircase(low + np.round((corners - low) / span * _FINE) / _FINE * span)
 
 
 _WORDS = {"front": "on the front (paler: less certain)", "running, as predicted": "next, as expected"}
