@@ -224,6 +224,91 @@ def test_the_band_runs_through_the_corners_of_the_models_front():
     assert pareto.non_dominated(history.utility(history.Y)).tolist() == history.front.tolist()
 
 
+# Of trials 0 to 2, the front, f runs from 1 to 3 (minimised), g from 1 to 2.5, and h is off its band by 0 to 0.2.
+NORMALISED = np.array([[1.0, 0.0, 1.0], [0.5, 2 / 3, 1.0], [0.0, 1.0, 0.0], [-0.25, -1 / 3, -3.5]])
+UNSCALED = np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 1.0], [3.0, 2.5, 1.3], [3.5, 0.5, 2.0]])
+
+
+def test_normalised_pairs_run_from_the_worst_to_the_best_of_the_front():
+    study = record(UNSCALED)
+    study.set_reference({"f": 3.2, "g": 0.7})
+    history = study.history()
+    figure = plots.tradeoffs(
+        history, limits={"f": 2.5, "h": 1.4}, marked={1: "A"}, noise={"f": 0.2, "g": 0.3, "h": 0.1}, normalise=True
+    )
+    ahead = [trace for trace in figure.data if trace.name.startswith("on the front")]
+    for trace, (x, y) in zip(ahead, ((0, 1), (0, 2), (1, 2)), strict=True):
+        assert trace.x == pytest.approx(NORMALISED[:3, x])
+        assert trace.y == pytest.approx(NORMALISED[:3, y])
+        sds = [0.2 / 2.0, 0.3 / 1.5, 0.1 / 0.2]
+        assert trace.error_x.array == pytest.approx([sds[x]] * 3)
+        assert trace.error_y.array == pytest.approx([sds[y]] * 3)
+        assert "f: 1" in trace.hovertext[0]  # labels keep the units
+    beaten = [trace for trace in figure.data if trace.name == "beaten"]
+    assert [(trace.x[0], trace.y[0]) for trace in beaten] == [
+        pytest.approx(NORMALISED[3, list(pair)]) for pair in ((0, 1), (0, 2), (1, 2))
+    ]
+    edges = {round(v, 9) for s in figure.layout.shapes if s.type == "line" for v in (s.x0, s.y0)} - {0.0, 1.0}
+    assert edges == {0.25, -0.5}  # f at most 2.5, and h at most 0.4 off its target, 0.3 off its band
+    shaded = [s for s in figure.layout.shapes if s.type == "rect" and s.yref.endswith("domain")]
+    assert {round(s.x1, 9) for s in shaded} == {0.25}  # what is worse is left of it, although f is minimised
+    crosses = [trace for trace in figure.data if trace.name == "reference point"]
+    assert (crosses[0].x[0], crosses[0].y[0]) == pytest.approx((-0.1, -0.2))
+    assert figure.layout.xaxis.title.text == "f [0 to 1] ↑"
+    assert "From 0, the worst on the front, to 1, the best." in figure.layout.meta["caption"]
+    rings = [trace for trace in figure.data if trace.name == "picked"]
+    assert (rings[0].x[0], rings[0].y[0]) == pytest.approx((0.5, 2 / 3))
+
+
+def test_normalised_figures_of_two_three_and_four_objectives_have_the_same_places():
+    history = record(UNSCALED).history()
+    cube = plots.pareto(history, normalise=True)
+    places = {
+        number: place
+        for trace in cube.data
+        for number, *place in zip(trace.customdata.tolist(), trace.x, trace.y, trace.z, strict=True)
+    }
+    assert [places[i] for i in range(4)] == [pytest.approx(line) for line in NORMALISED]
+    assert cube.layout.scene.zaxis.title.text == "h [0 to 1] ↑"
+    plane = plots.pareto(history, ["f", "g"], normalise=True)
+    line = next(trace for trace in plane.data if trace.name == "attained so far")
+    # from the worst f on the figure at the best g, down in steps to the best f at the worst g
+    corners = [(-0.25, 1), (0, 1), (0, 2 / 3), (0.5, 2 / 3), (0.5, 0), (1, 0), (1, -1 / 3)]
+    assert np.stack([line.x, line.y], axis=1) == pytest.approx(np.array(corners))
+    four = record(np.column_stack([UNSCALED[:3], [5.0, 6.0, 9.0]]), (*GOALS, wb.Objective("i"))).history()
+    matrix = plots.pareto(four, normalise=True)
+    (trace,) = matrix.data
+    assert np.stack([one["values"] for one in trace.dimensions], axis=1) == pytest.approx(
+        np.column_stack([NORMALISED[:3], [1.0, 0.75, 0.0]])
+    )
+
+
+def test_without_a_front_there_is_no_range_to_normalise_by():
+    study = wb.create_study("s", SPACE, GOALS[:2], [wb.Constraint("c", upper=0.0)], sampler="sobol", seed=0)
+    study.tell(study.ask(), {"f": 1.0, "g": 1.0, "c": 1.0})
+    for draw in (plots.tradeoffs, plots.pareto):
+        figure = draw(study.history(), normalise=True)
+        assert not figure.data
+        assert "no range to normalise by" in figure.layout.meta["alt"]
+    one = record(np.array([[1.0, 2.0]]), GOALS[:2]).history()  # worst and best are one: it stands at the best
+    (trace,) = (t for t in plots.tradeoffs(one, normalise=True).data if t.name.startswith("on the front"))
+    assert (trace.x[0], trace.y[0]) == (1.0, 1.0)
+
+
+def test_the_band_is_normalised_with_the_trials():
+    history = record(np.array([[1.0, 1.0], [2.0, 2.0], [4.0, 3.0]]), GOALS[:2]).history()
+    corners = {
+        level: np.array([[1.0, 1.0 + up], [2.5, 2.0 + up]]) for level, up in ((0.1, 0.5), (0.5, 0.2), (0.9, 0.0))
+    }
+    said = ModelFront(("f", "g"), np.array([0]), np.array([1.0]), (), np.empty((0, 2)), np.empty((0, 2)), np.empty(0),
+                      corners)  # fmt: skip
+    figure = plots.tradeoffs(history, front=said, normalise=True)
+    line = next(trace for trace in figure.data if trace.name == "front the model expects")
+    left, low = figure.layout.xaxis.range[0], figure.layout.yaxis.range[0]  # the worst of both, now both low
+    found = np.stack([line.x, line.y], axis=1)
+    assert found == pytest.approx(np.array([(left, 0.6), (0.5, 0.6), (0.5, 0.1), (1.0, 0.1), (1.0, low)]))
+
+
 def test_a_band_with_more_corners_than_pixels_is_drawn_with_fewer_and_hardly_moves():
     t = np.sort(np.random.default_rng(0).uniform(size=4_000))
     arc = np.stack([np.sin(t * np.pi / 2), np.cos(t * np.pi / 2)], axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -176,6 +177,26 @@ def test_every_view_of_three_goals_opens(storage: Any, view: str) -> None:
     at = app("pareto", "reaction")
     sound(at.button_group(key="view").set_value(view).run())
     assert "No run beats these" in words(at)
+
+
+def test_goals_from_zero_to_one_on_every_figure(storage: Any) -> None:
+    goals = [*GOALS, wb.Objective("purity", "maximize")]
+    record([(*y, i % 3) for i, y in enumerate(VALUES)], goals, storage=storage)
+    at = app("pareto", "reaction")
+
+    def titles() -> set[str]:
+        layout = json.loads(at.get("plotly_chart")[0].proto.spec)["layout"]
+        axes = [layout[key] for key in layout if key.startswith(("xaxis", "yaxis"))] or [
+            layout["scene"][key] for key in ("xaxis", "yaxis", "zaxis")
+        ]
+        return {axis["title"]["text"] for axis in axes}
+
+    assert titles() == {"yield [%] ↑", "cost [€] ↓", "purity ↑"}
+    sound(at.toggle(key="normalise").set_value(True).run())
+    shares = {f"{name} [0 to 1] ↑" for name in ("yield", "cost", "purity")}
+    assert titles() == shares
+    sound(at.button_group(key="view").set_value("3-D").run())
+    assert titles() == shares
 
 
 def test_of_four_goals_three_are_drawn_and_others_can_be(storage: Any) -> None:

@@ -150,6 +150,8 @@ def _actions(study: Study) -> None:
     with st.popover("Show", icon=":material/tune:", key="show_parts"):
         st.pills("In the figure", list(PARTS), default=list(PARTS), selection_mode="multi", key="parts",
                  format_func=PARTS.__getitem__)  # fmt: skip
+        st.toggle("Goals from 0 to 1", key="normalise",
+                  help="0 is the worst of a goal on the front, 1 the best; more is better on every axis")  # fmt: skip
         if goals > 3:
             names = [goal.name for goal in study.history().measured]
             st.multiselect("Two or three goals to draw", names, names[:3], max_selections=3,
@@ -182,12 +184,13 @@ def _chart(study: Study, belief: Belief) -> None:
 def _figure(
     study: Study, history: History, belief: Belief, view: str
 ) -> tuple[Figure, Callable[[], Mapping[str, Any]]]:
+    normalise = bool(st.session_state.get("normalise"))
     if view == LINES:
         return plots.parallel(history), lambda: plots.parallel_table(history)
     if view == HEAT:
         return plots.heat_map(history), lambda: plots.heat_map_table(history)
     if view in (CUBE, MATRIX):
-        return plots.pareto(history, most=MOST), lambda: plots.pareto_table(history)
+        return plots.pareto(history, most=MOST, normalise=normalise), lambda: plots.pareto_table(history)
     names = st.session_state.get(f"goals {study.name}") or []
     pairs = 1 if len(names if len(names) > 1 else history.measured) == 2 else 3
     marked = dict.fromkeys(state.get(state.PICKED, []), "")
@@ -195,7 +198,7 @@ def _figure(
     figure = plots.tradeoffs(
         history, names if len(names) > 1 else None, front=belief.front, limits=_stated(), marked=marked,
         noise=belief.noise, across=not state.narrow(), most=MARKS // pairs,
-        without=set(PARTS) - set(st.session_state.get("parts", PARTS)),
+        without=set(PARTS) - set(st.session_state.get("parts", PARTS)), normalise=normalise,
     )  # fmt: skip
     if figure.data:
         figure.update_layout(title=None, margin_t=36, margin_b=64, clickmode="event+select", dragmode="select")

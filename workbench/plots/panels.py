@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from workbench.errors import InvalidValueError
+from workbench.pareto import extent
 from workbench.plots import theme
+from workbench.problem import Objective
 from workbench.trial import History, TrialState, loads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from plotly.graph_objects import Figure
-
-    from workbench.problem import Objective
 
 _HOVER_PARAMS = 12  # a hover label with more lines than this leaves the screen
 _ROW_HEIGHT = 300
@@ -52,15 +52,56 @@ class Panel:
     Args:
         history: The record.
         column: Which of `history.measured`.
+        normalised: Are places shares of the range of the front, 0 the worst on it (nadir) and 1 the best (ideal)?
     """
 
     history: History
     column: int
+    normalised: bool = False
 
     @property
     def goal(self) -> Objective:
         """The objective."""
         return self.history.measured[self.column]
+
+    @cached_property
+    def shown(self) -> Objective:
+        """The objective as it stands on the axis: itself, or the share of the front's range, to be maximised."""
+        goal = self.goal
+        if not self.normalised:
+            return goal
+        threshold, reference = (
+            None if level is None else float(self.on_axis(np.array(level)))
+            for level in (goal.threshold, goal.reference)
+        )
+        return Objective(goal.name, "maximize", unit="0 to 1", threshold=threshold, reference=reference)
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """Best utility on the front, and how far the worst is below it; 1 where they are equal."""
+        nadir, ideal = extent(self.history.utility(self.history.Y[self.history.front]))
+        span = float(ideal[self.column] - nadir[self.column])
+        return float(ideal[self.column]), span if span > 0 else 1.0
+
+    @property
+    def stretch(self) -> float:
+        """What a difference of 1 on the axis is in user units."""
+        return self._ends[1] if self.normalised else 1.0
+
+    def from_utility(self, utility: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where utilities stand on the axis, of an objective without a target, or normalised; any shape."""
+        if not self.normalised:
+            return utility * self.goal.sign
+        ideal, span = self._ends
+        return 1.0 + (utility - ideal) / span
+
+    def on_axis(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where values in user units stand on the axis, any shape."""
+        if not self.normalised:
+            return values
+        lines = np.full((*np.shape(values), len(self.history.measured)), np.nan)
+        lines[..., self.column] = values * self.goal.sign
+        return self.from_utility(self.history.utility(lines)[..., self.column])
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -123,8 +164,8 @@ class Panel:
 
     @cached_property
     def place(self) -> NDArray[np.float64]:
-        """Where trials stand on the axis of values: as told, or as predicted while pending; shape (n,), else NaN."""
-        return np.where(self.history.pending, self.predicted, self.values)
+        """Where trials stand on the axis: as told, or as predicted while pending; shape (n,), else NaN."""
+        return self.on_axis(np.where(self.history.pending, self.predicted, self.values))
 
     def groups(self) -> Iterator[Group]:
         """Trials that have a place on the axis of values, those drawn last last."""
@@ -147,8 +188,8 @@ class Panel:
                 yield Group(word, mark, np.flatnonzero(mask), np.zeros(int(mask.sum())))
 
 
-def panels(history: History, objective: str | None) -> tuple[Panel, ...]:
-    """The panel of one objective, or of every measured one.
+def panels(history: History, objective: str | None, *, normalised: bool = False) -> tuple[Panel, ...]:
+    """The panel of one objective, or of every measured one. Arguments as of `Panel`.
 
     Raises:
         InvalidValueError: if the study measures no objective of that name.
@@ -159,7 +200,7 @@ def panels(history: History, objective: str | None) -> tuple[Panel, ...]:
             f"expected a measured objective ({', '.join(names) or 'this study has none'}), "
             f"got {objective!r}; pass one of these names, or None for all"
         )
-    return tuple(Panel(history, j) for j, name in enumerate(names) if objective in (None, name))
+    return tuple(Panel(history, j, normalised) for j, name in enumerate(names) if objective in (None, name))
 
 
 def fronts(history: History) -> NDArray[np.bool_]:
@@ -386,6 +427,13 @@ def nothing_yet(history: History, chosen: tuple[Panel, ...], title: str) -> Figu
     if any(True for panel in chosen for _ in panel.groups()):
         return None
     return theme.sentence(title, why_empty(history))
+
+
+def no_range(history: History, normalise: bool, title: str) -> Figure | None:
+    """The figure that says why nothing can be normalised; None where that is possible, or not asked for."""
+    if not normalise or history.front.any():
+        return None
+    return theme.sentence(title, "No trial is on a front yet, so there is no range to normalise by.")
 
 
 def why_empty(history: History) -> str:

@@ -18,6 +18,7 @@ from workbench.plots.panels import (
     hover,
     kinds,
     listed,
+    no_range,
     nothing_yet,
     panels,
     tally,
@@ -40,7 +41,13 @@ _BEHIND = {"layer": "below", "exclude_empty_subplots": False}
 _TICK = 9  # px, length of the marks of ideal and nadir
 
 
-def pareto(history: History, objectives: Sequence[str] | None = None, *, most: int = theme.POINT_CAP) -> Figure:
+def pareto(
+    history: History,
+    objectives: Sequence[str] | None = None,
+    *,
+    most: int = theme.POINT_CAP,
+    normalise: bool = False,
+) -> Figure:
     """Draw what trials give up in one objective to gain in another.
 
     The front holds the trials that count and that no other one beats in all measured objectives.
@@ -52,13 +59,14 @@ def pareto(history: History, objectives: Sequence[str] | None = None, *, most: i
         history: The record.
         objectives: Names of two or more measured objectives; None for all.
         most: About how many trials to draw of a huge record; the whole front is among them.
+        normalise: From 0, the worst of each objective on the front, to 1, the best, instead of in its units.
     Raises:
         InvalidValueError: for an unknown or repeated name, or fewer than two.
     """
-    chosen = _chosen(history, objectives)
+    chosen = _chosen(history, objectives, normalise)
     if len(chosen) < 2:
         return theme.sentence(_TITLE, _too_few(history))
-    empty = nothing_yet(history, chosen, _TITLE)
+    empty = no_range(history, normalise, _TITLE) or nothing_yet(history, chosen, _TITLE)
     if empty is not None:
         return empty
     placed = _placed(chosen)
@@ -68,7 +76,8 @@ def pareto(history: History, objectives: Sequence[str] | None = None, *, most: i
     drawn, note = thinned(history, chosen, most, placed)
     draw = {2: _plane, 3: _cube}.get(len(chosen), _matrix)
     figure, notes = draw(history, chosen, drawn)
-    return _say(figure, history, chosen, [*notes, _missing(history, placed), note])
+    scaled = "From 0, the worst on the front, to 1, the best." if normalise else ""
+    return _say(figure, history, chosen, [scaled, *notes, _missing(history, placed), note])
 
 
 def pareto_table(history: History, objectives: Sequence[str] | None = None) -> dict[str, list[Any]]:
@@ -85,16 +94,16 @@ def pareto_table(history: History, objectives: Sequence[str] | None = None) -> d
 
 
 def attained(a: Panel, b: Panel) -> Corners:
-    """The staircase that bounds what counted trials attain in two objectives without a target.
+    """The staircase that bounds what counted trials attain in two objectives without a target, or normalised.
 
     Returns:
-        Corners from the best of `b` to the best of `a`, in user units, two arrays of shape (2k - 1,)
+        Corners from the best of `b` to the best of `a`, as they stand on the axes, two arrays of shape (2k - 1,)
         for k different front points of these two objectives; between two of them the line turns at
         the values that both reach.
     """
     rows = np.flatnonzero(a.counted & b.counted)
     steps = staircase(np.stack([a.utility[rows], b.utility[rows]], axis=1))
-    return steps[:, 0] * a.goal.sign, steps[:, 1] * b.goal.sign
+    return a.from_utility(steps[:, 0]), b.from_utility(steps[:, 1])
 
 
 def staircase(U: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -109,16 +118,16 @@ def staircase(U: NDArray[np.float64]) -> NDArray[np.float64]:
 # -- which objectives and trials ----------------------------------------------------------
 
 
-def _chosen(history: History, objectives: Sequence[str] | None) -> tuple[Panel, ...]:
+def _chosen(history: History, objectives: Sequence[str] | None, normalise: bool = False) -> tuple[Panel, ...]:
     if objectives is None:
-        return panels(history, None)
+        return panels(history, None, normalised=normalise)
     names = [objectives] if isinstance(objectives, str) else list(objectives)
     if len(names) < 2 or len(set(names)) < len(names):
         raise InvalidValueError(
             f"expected two or more different objectives, got {objectives!r}; "
             "pass a list of their names, or None for all of them"
         )
-    return tuple(panels(history, name)[0] for name in names)
+    return tuple(panels(history, name, normalised=normalise)[0] for name in names)
 
 
 def _too_few(history: History) -> str:
@@ -157,16 +166,16 @@ def _plane(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_]
     a, b = chosen
     figure = go.Figure()
     figure.update_layout(height=520)
-    figure.update_xaxes(**theme.axis(theme.goal_title(a.goal)))
-    figure.update_yaxes(**theme.axis(theme.goal_title(b.goal)))
-    add_goal_lines(figure, a.goal, upright=True, place=_BEHIND)
-    add_goal_lines(figure, b.goal, upright=False, place=_BEHIND)
+    figure.update_xaxes(**theme.axis(theme.goal_title(a.shown)))
+    figure.update_yaxes(**theme.axis(theme.goal_title(b.shown)))
+    add_goal_lines(figure, a.shown, upright=True, place=_BEHIND)
+    add_goal_lines(figure, b.shown, upright=False, place=_BEHIND)
     notes = [_add_staircase(figure, a, b, drawn)]
     few = int(drawn.sum()) <= theme.SVG_LIMIT
     for kind, rows in _kinds(history, drawn):
         trace = trial_trace(history, kind.word, kind.mark, rows, (a.place[rows], b.place[rows]), few=few)
         if kind.mark is theme.FRONT and few:
-            trace.update(error_x=_bar(a.sd[rows], kind.mark), error_y=_bar(b.sd[rows], kind.mark))
+            trace.update(error_x=_bar(a, rows, kind.mark), error_y=_bar(b, rows, kind.mark))
         figure.add_trace(trace)
     notes.append(_add_ellipses(figure, a, b, drawn))
     if len(history.measured) > 2:
@@ -174,8 +183,8 @@ def _plane(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_]
     return figure, notes
 
 
-def _bar(sd: NDArray[np.float64], mark: theme.Mark) -> dict[str, Any]:
-    known = np.nan_to_num(sd)
+def _bar(panel: Panel, rows: NDArray[np.int64], mark: theme.Mark) -> dict[str, Any]:
+    known = np.nan_to_num(panel.sd[rows] / panel.stretch)
     return {
         "type": "data",
         "array": known,
@@ -190,7 +199,7 @@ def _add_staircase(figure: Figure, a: Panel, b: Panel, drawn: NDArray[np.bool_])
     """Draw the attainment line, the dominated area, and ticks for ideal and nadir; say how to read them."""
     import plotly.graph_objects as go
 
-    aims = [panel.goal.name for panel in (a, b) if panel.goal.target is not None]
+    aims = [panel.goal.name for panel in (a, b) if panel.shown.target is not None]
     if aims:
         return f"No line of the front: around the target of {' and '.join(aims)}, better lies on two sides."
     x, y = attained(a, b)
@@ -214,9 +223,9 @@ def _add_staircase(figure: Figure, a: Panel, b: Panel, drawn: NDArray[np.bool_])
 
 
 def _worst(panel: Panel, drawn: NDArray[np.bool_]) -> float:
-    """The worst value on the figure, where the staircase ends; user units."""
-    sign, seen = panel.goal.sign, panel.place[drawn]
-    stated = seen if panel.goal.reference is None else np.append(seen, panel.goal.reference)
+    """The worst place on the figure, where the staircase ends."""
+    sign, seen = panel.shown.sign, panel.place[drawn]
+    stated = seen if panel.shown.reference is None else np.append(seen, panel.shown.reference)
     return float((stated * sign).min() * sign)
 
 
@@ -224,10 +233,10 @@ def _add_reference(figure: Figure, a: Panel, b: Panel, corners: Corners) -> None
     """Mark the stated reference point, and shade what lies between it and the front."""
     import plotly.graph_objects as go
 
-    r, s = a.goal.reference, b.goal.reference
+    r, s = a.shown.reference, b.shown.reference
     if r is None or s is None:
         return
-    x, y = _cut(corners[0], r, a.goal.sign), _cut(corners[1], s, b.goal.sign)
+    x, y = _cut(corners[0], r, a.shown.sign), _cut(corners[1], s, b.shown.sign)
     if np.any((x != r) & (y != s)):
         area = go.Scatter(
             x=[r, r, *x, x[-1], r], y=[s, y[0], *y, s, s], mode="lines", line={"width": 0}, fill="toself",
@@ -255,8 +264,8 @@ def _add_ellipses(figure: Figure, a: Panel, b: Panel, drawn: NDArray[np.bool_]) 
     if not rows.size:
         return ""
     angle = np.append(np.linspace(0, 2 * np.pi, 49), np.nan)  # the NaN parts one ellipse from the next
-    x = a.place[rows, None] + a.predicted_sd[rows, None] * np.cos(angle)  # (k, 50)
-    y = b.place[rows, None] + b.predicted_sd[rows, None] * np.sin(angle)
+    x = a.place[rows, None] + a.predicted_sd[rows, None] / a.stretch * np.cos(angle)  # (k, 50)
+    y = b.place[rows, None] + b.predicted_sd[rows, None] / b.stretch * np.sin(angle)
     outline = go.Scatter(
         x=x.ravel(), y=y.ravel(), mode="lines", line={"color": theme.RUNNING.color, "width": 1},
         name="± 1 sd of the prediction", showlegend=False, hoverinfo="skip",
@@ -281,7 +290,7 @@ def _cube(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_])
         )  # fmt: skip
         figure.add_trace(trace)
     axes = {
-        f"{letter}axis": theme.axis_3d(theme.arrow_title(panel.goal))
+        f"{letter}axis": theme.axis_3d(theme.arrow_title(panel.shown))
         for letter, panel in zip("xyz", chosen, strict=True)
     }
     camera = {"eye": {"x": 1.5, "y": 1.5, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}}
@@ -296,7 +305,7 @@ def _matrix(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_
     figure = go.Figure()
     for kind, rows in _kinds(history, drawn):
         trace = go.Splom(
-            dimensions=[{"label": theme.arrow_title(p.goal), "values": p.place[rows]} for p in shown],
+            dimensions=[{"label": theme.arrow_title(p.shown), "values": p.place[rows]} for p in shown],
             marker=kind.mark.marker(), name=kind.word, customdata=history.numbers[rows],
             hovertext=[hover(history, i, False) for i in rows.tolist()], hoverinfo="text",
             showupperhalf=False, diagonal={"visible": False},

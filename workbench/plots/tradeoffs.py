@@ -18,6 +18,7 @@ from workbench.plots.panels import (
     fronts,
     kinds,
     listed,
+    no_range,
     nothing_yet,
     panels,
     tally,
@@ -83,6 +84,7 @@ def tradeoffs(
     across: bool = True,
     most: int = theme.POINT_CAP,
     without: Collection[str] = (),
+    normalise: bool = False,
 ) -> Figure:
     """Draw two objectives against each other, or three as three pairs, with what is certain about the front.
 
@@ -100,15 +102,16 @@ def tradeoffs(
         across: Side by side, or one above another.
         most: About how many trials to draw of a huge record; the front is always drawn.
         without: What to leave out, of `PARTS`.
+        normalise: From 0, the worst of each objective on the front, to 1, the best, instead of in its units.
     Raises:
         InvalidValueError: for an unknown or repeated name, or another number of objectives.
     """
     if unknown := set(without) - set(PARTS):
         raise InvalidValueError(f"expected parts to leave out of {', '.join(PARTS)}, got {sorted(unknown)}")
-    chosen = _chosen(history, objectives)
+    chosen = _chosen(history, objectives, normalise)
     if len(chosen) < 2:
         return theme.sentence(_TITLE, "A trade-off needs two measured objectives.")
-    empty = nothing_yet(history, chosen, _TITLE)
+    empty = no_range(history, normalise, _TITLE) or nothing_yet(history, chosen, _TITLE)
     if empty is not None:
         return empty
     placed = np.any([~np.isnan(a.place) & ~np.isnan(b.place) for a, b in combinations(chosen, 2)], axis=0)
@@ -157,12 +160,12 @@ def probabilities(history: History, front: BelievedFront | None) -> Array:
 # -- the pairs ----------------------------------------------------------------------------
 
 
-def _chosen(history: History, objectives: Sequence[str] | None) -> tuple[Panel, ...]:
+def _chosen(history: History, objectives: Sequence[str] | None, normalise: bool) -> tuple[Panel, ...]:
     if objectives is None:
-        return panels(history, None)[:3]
+        return panels(history, None, normalised=normalise)[:3]
     if isinstance(objectives, str) or not 2 <= len(objectives) <= 3 or len(set(objectives)) < len(objectives):
         raise InvalidValueError(f"expected the names of two or three different objectives, got {objectives!r}")
-    return tuple(panels(history, name)[0] for name in objectives)
+    return tuple(panels(history, name, normalised=normalise)[0] for name in objectives)
 
 
 def _views(
@@ -178,8 +181,8 @@ def _views(
     for i, (a, b) in enumerate(pairs):
         row, col = (1, i + 1) if across else (i + 1, 1)
         view = View(a, b, row, col, (_range(a, limits), _range(b, limits)))
-        figure.update_xaxes(**theme.axis(theme.arrow_title(a.goal)), range=view.ranges[0], **view.place)
-        figure.update_yaxes(**theme.axis(theme.arrow_title(b.goal)), range=view.ranges[1], **view.place)
+        figure.update_xaxes(**theme.axis(theme.arrow_title(a.shown)), range=view.ranges[0], **view.place)
+        figure.update_yaxes(**theme.axis(theme.arrow_title(b.shown)), range=view.ranges[1], **view.place)
         views.append(view)
     figure.update_layout(height=_WIDE if across else 60 + _TALL * len(pairs))
     return figure, views
@@ -187,7 +190,8 @@ def _views(
 
 def _range(panel: Panel, limits: Mapping[str, float]) -> tuple[float, float]:
     seen = panel.place[np.isfinite(panel.place)]
-    seen = np.append(seen, limits[panel.goal.name]) if panel.goal.name in limits else seen
+    if panel.goal.name in limits:
+        seen = np.append(seen, panel.on_axis(np.array(limits[panel.goal.name])))
     low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
     room = _ROOM * (high - low) or abs(high) or 1.0
     return low - room, high + room
@@ -204,10 +208,10 @@ def _add_limits(figure: Figure, view: View, limits: Mapping[str, float]) -> None
         (view.x, view.ranges[0], figure.add_vrect, figure.add_vline),
         (view.y, view.ranges[1], figure.add_hrect, figure.add_hline),
     ):
-        goal = panel.goal
+        goal = panel.shown
         if goal.name not in limits:
             continue
-        value = limits[goal.name]
+        value = float(panel.on_axis(np.array(limits[goal.name])))
         edges = [value] if goal.target is None else [value, 2 * goal.target - value]
         if goal.target is not None:
             out = [(ends[0], min(edges)), (max(edges), ends[1])]
@@ -227,12 +231,13 @@ def _add_band(figure: Figure, view: View, front: BelievedFront | None) -> None:
     if front is None or len(front.bands) < 3:
         return
     columns = [front.objectives.index(panel.goal.name) for panel in (view.x, view.y)]
-    signs = np.array([view.x.goal.sign, view.y.goal.sign])
+    signs = np.array([view.x.shown.sign, view.y.shown.sign])
     worst = [ends[0] if sign > 0 else ends[1] for ends, sign in zip(view.ranges, signs, strict=True)]
     levels = sorted(front.bands)
     paths = []
     for level in (levels[0], levels[len(levels) // 2], levels[-1]):
         points = front.bands[level][:, columns]
+        points = np.stack([view.x.on_axis(points[:, 0]), view.y.on_axis(points[:, 1])], axis=1)
         # Attained in two objectives is what is attained in all with the others as bad as can be: the same corners.
         if not len(points):
             return
@@ -305,11 +310,11 @@ def _add_trials(
 
 def _label(view: View) -> str:
     """A template that says a trial's number and its place."""
-    parts = [
-        theme.literal(f"{theme.shorten(panel.goal.name)}: ").replace("%", "&#37;")
-        + f"%{{{axis}:.4~g}}{theme.literal(f' {panel.goal.unit}').replace('%', '&#37;') if panel.goal.unit else ''}"
-        for axis, panel in (("x", view.x), ("y", view.y))
-    ]
+    parts = []
+    for axis, panel in (("x", view.x), ("y", view.y)):
+        unit = f" {panel.goal.unit}" if panel.goal.unit and not panel.normalised else ""
+        name, unit = (theme.literal(text).replace("%", "&#37;") for text in (theme.shorten(panel.goal.name), unit))
+        parts.append(f"{name}: %{{{axis}:.4~g}}{unit}")
     return "<br>".join(["Trial %{customdata}", *parts]) + "<extra></extra>"
 
 
@@ -317,10 +322,10 @@ def _add_reference(figure: Figure, view: View) -> None:
     """Mark the reference point of the hypervolume, where it is inside the figure and is a point."""
     import plotly.graph_objects as go
 
-    goals, level = (view.x.goal, view.y.goal), view.x.history.reference
-    if any(goal.target is not None for goal in goals):
+    level = view.x.history.reference
+    if view.x.shown.target is not None or view.y.shown.target is not None:
         return
-    x, y = (float(goal.sign * level[panel.column]) for goal, panel in zip(goals, (view.x, view.y), strict=True))
+    x, y = (float(panel.from_utility(level[panel.column])) for panel in (view.x, view.y))
     inside = all(low <= value <= high for value, (low, high) in zip((x, y), view.ranges, strict=True))
     if inside:  # a comparison with NaN is false
         cross = go.Scatter(
@@ -335,7 +340,7 @@ def _percent(p: float) -> str:
 
 
 def _bar(panel: Panel, rows: NDArray[np.int64], noise: Mapping[str, float]) -> dict[str, Any]:
-    sd = spread(panel, noise)[rows]
+    sd = spread(panel, noise)[rows] / panel.stretch
     return {"type": "data", "array": np.nan_to_num(sd), "color": theme.FRONT.color, "thickness": 1, "width": 0}
 
 
@@ -376,6 +381,7 @@ def _say(
         finding += f", {int((probability[on] >= _SURE).sum())} of them with at least 80 % certainty"
     if len(chosen) < len(history.measured):
         finding += f" of all {len(history.measured)} objectives"
+    scaled = "From 0, the worst on the front, to 1, the best." if chosen[0].normalised else ""
     band = "Green: the front that the model expects, where 80 of 100 of its draws run."
-    caption = " ".join(filter(None, [tally(history), band if front is not None and front.bands else "", note]))
+    caption = " ".join(filter(None, [tally(history), scaled, band if front is not None and front.bands else "", note]))
     return theme.layout(figure, finding, f"Trials by {named}, in pairs. {finding}. {caption}", caption)

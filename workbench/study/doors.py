@@ -151,24 +151,30 @@ class Plot:
 
         return plots.parallel(self._study.history(), parameters, objective)
 
-    def pareto(self, objectives: Sequence[str] | None = None) -> Figure:
+    def pareto(self, objectives: Sequence[str] | None = None, *, normalise: bool = False) -> Figure:
         """Trade-offs: two objectives with the line of what was attained, three in space, more as pairs.
 
         Args:
             objectives: Names of two or more measured objectives; None for all.
+            normalise: From 0, the worst of each objective on the front, to 1, the best, instead of in its units.
         """
         from workbench import plots
 
-        return plots.pareto(self._study.history(), objectives)
+        return plots.pareto(self._study.history(), objectives, normalise=normalise)
 
     def tradeoffs(
-        self, objectives: Sequence[str] | None = None, thresholds: Mapping[str, float] | None = None
+        self,
+        objectives: Sequence[str] | None = None,
+        thresholds: Mapping[str, float] | None = None,
+        *,
+        normalise: bool = False,
     ) -> Figure:
         """Two objectives, or three in pairs, with how sure each trial is to be on the front and where that may run.
 
         Args:
             objectives: Names of two or three measured objectives; None: the first three.
             thresholds: Values to reach by objective, as of `Study.ask`; what they leave out is shaded.
+            normalise: As of `pareto`.
         """
         from workbench import plots
 
@@ -176,7 +182,9 @@ class Plot:
         known = model.surrogate is not None
         front = model.pareto_front() if known else None
         noise = {goal.name: goal.noise for goal in model.belief().goals} if known else {}
-        return plots.tradeoffs(model.history, objectives, front=front, limits=thresholds, noise=noise)
+        return plots.tradeoffs(
+            model.history, objectives, front=front, limits=thresholds, noise=noise, normalise=normalise
+        )
 
     def heat_map(self) -> Figure:
         """The front, a row for each trial and a column for each objective, the better the darker."""
