@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,43 @@ def dominated_by(a: tuple[float, float], b: tuple[float, float]) -> bool:
 
 
 # -- trade-offs -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_figures_speak_in_the_words_of_whoever_looks_and_leave_those_of_a_study_alone() -> None:
+    space = wb.Space([wb.Float("trial_length", 0, 1), wb.Float("b", 0, 1)])
+    goals = [wb.Objective("best trials", "maximize"), wb.Objective("g"), wb.Objective("h")]
+    study = wb.create_study("s", space, goals, sampler="sobol", seed=0)
+    for trial in study.ask(12):
+        a, b = trial.params.values()
+        study.tell(trial, {"best trials": a, "g": b**2 + a, "h": (a - b) ** 2})
+    study.ask()
+    history, model = study.history(), study.model()
+    name = "best trials"
+    draw = {
+        "history": lambda: plots.history(history), "hypervolume": lambda: plots.hypervolume(history),
+        "timeline": lambda: plots.timeline(history), "parallel": lambda: plots.parallel(history),
+        "pareto": lambda: plots.pareto(history), "plane": lambda: plots.pareto(history, ["g", "h"]),
+        "tradeoffs": lambda: plots.tradeoffs(history, front=model.pareto_front()),
+        "few": lambda: plots.tradeoffs(history, most=3), "heat map": lambda: plots.heat_map(history),
+        "petals": lambda: plots.petals(history, np.flatnonzero(history.front)[:2].tolist()),
+        "slice": lambda: plots.slice(history, "b", "g", model.along("g")),
+        "contour": lambda: plots.contour(history, "trial_length", "b", name),
+        "edf": lambda: plots.edf({"s": history}), "compare": lambda: plots.compare({"s": [history]}, "g"),
+        "calibration": lambda: plots.calibration(model.diagnose().calibration["g"]),
+        "importance": lambda: plots.importance(model.importance()["g"]),
+        "nothing": lambda: plots.history(wb.create_study("t", space, goals, seed=0).history()),
+    }  # fmt: skip
+    ours = re.compile(r"\b(trial|objective|parameter)s?\b", re.IGNORECASE)
+    for key, one in draw.items():
+        before = one().to_json()
+        with theme.vocabulary({"trial": "run", "objective": "goal", "parameter": "knob"}):
+            after = one().to_json()
+        found = ours.findall(after.replace(name, "").replace("trial_length", ""))
+        assert not found, (key, found)
+        assert re.search(r"\b(run|goal|knob)s?\b", after, re.IGNORECASE), key
+        assert after.count(name) + after.count("trial_length") == before.count(name) + before.count("trial_length"), key
+        assert ours.search(one().to_json().replace(name, "").replace("trial_length", ""))  # as before, outside
 
 
 def test_the_front_is_what_brute_force_finds_and_the_line_bounds_what_was_attained() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_the_first_sentence_says_how_much_is_noise() -> None:
     assert tradeoffs.lead(over.history(), Belief())[0] == (
         "There is no front yet: 5 runs, and each is over a limit or outside the space."
     )
-    assert "Ask for a trial" in tradeoffs.lead(record([]).history(), Belief())[0]
+    assert "Ask for a run" in tradeoffs.lead(record([]).history(), Belief())[0]
 
 
 def test_sliders_stand_at_limits_and_limits_at_sliders() -> None:
@@ -177,6 +178,23 @@ def test_every_view_of_three_goals_opens(storage: Any, view: str) -> None:
     at = app("pareto", "reaction")
     sound(at.button_group(key="view").set_value(view).run())
     assert "No run beats these" in words(at)
+
+
+@pytest.mark.slow
+def test_figures_call_a_run_a_run(storage: Any) -> None:
+    goals = [*GOALS, wb.Objective("trial length", "maximize")]  # the words of a study stay
+    record([(*y, i % 3) for i, y in enumerate(VALUES)], goals, storage=storage)
+    for page, view in (("pareto", "Three views"), ("pareto", "3-D"), ("pareto", "Parallel"), ("overview", ""),
+                       ("compare", "")):  # fmt: skip
+        at = app(page, "reaction")
+        if view:
+            sound(at.button_group(key="view").set_value(view).run())
+        figures = at.get("plotly_chart")
+        assert figures
+        for one in figures:
+            said = one.proto.spec.replace("trial length", "")
+            assert re.search(r"\bruns?\b", said)
+            assert not re.search(r"\b(trial|objective|parameter)s?\b", said, re.IGNORECASE), page
 
 
 def test_goals_from_zero_to_one_on_every_figure(storage: Any) -> None:

@@ -1,13 +1,16 @@
-"""Figures of a study with the tables behind them, drawn once for a revision of its record."""
+"""Figures in the words of the pages; those of a study with their tables, drawn once for a revision of its record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ui import server, state, widgets
+from ui.presenters import words
 from ui.presenters.filtering import Filter
 from workbench import plots
+from workbench.plots import theme
 from workbench.study import Study
 from workbench.trial import History
 
@@ -22,6 +25,8 @@ _DRAW: dict[str, tuple[Callable[[History], Figure], Callable[[History], dict[str
     "pareto": (lambda history: plots.pareto(history, most=MOST), plots.pareto_table),
     "timeline": (plots.timeline, plots.timeline_table),
 }
+in_words = partial(theme.vocabulary, words.NAMES)
+"""What draws a figure for a page does it inside this, or is decorated by it."""
 _USUAL = Filter()
 _drawn: server.Kept[Figure] = server.Kept(24)
 
@@ -31,7 +36,8 @@ def drawn(study: Study, kind: str, shown: Filter = _USUAL) -> Figure:
     history = study.history()
     study_id = server.storage().study(study.name).id  # tells a study from a later one of the same name
     key = (study.storage_url, study_id, history.revision, kind, shown)
-    return _drawn.get(key, lambda: _DRAW[kind][0](shown.apply(history)))
+    with in_words():
+        return _drawn.get(key, lambda: _DRAW[kind][0](shown.apply(history)))
 
 
 def show(study: Study, kind: str) -> None:

@@ -64,6 +64,7 @@ def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key:
         import pandas as pd
 
         frame = pd.DataFrame({name: list(cells) for name, cells in table().items()})
+        frame = frame.rename(columns={**words.NAMES, "finished trials": "finished runs"})
         note = f" The newest 5,000 of {len(frame):,} rows." if len(frame) > 5_000 else ""
         expander.caption(f"The numbers behind the figure.{note}")
         expander.dataframe(frame.tail(5_000), hide_index=True, alt=f"Table of: {alt}"[:300])

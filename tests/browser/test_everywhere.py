@@ -82,7 +82,7 @@ def test_a_huge_record_opens_in_time_and_says_what_it_leaves_out(
     browser.open(address(server, "overview", "huge"))
     browser.until(lambda: browser.find(".main-svg"))
     said = "".join(str(browser.driver.execute_script("return document.body.textContent")).split())
-    assert "of20,003trials,everybestsofarandthewholefrontamongthem." in said
+    assert "of20,003runs,everybestsofarandthewholefrontamongthem." in said
     figures: list[list[str]] = browser.driver.execute_script(
         "return [...document.querySelectorAll('.js-plotly-plot')].map("
         "plot => plot._fullData.filter(t => t.name === 'front').flatMap(t => [...t.customdata].map(String)))"

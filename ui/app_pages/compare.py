@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import state, widgets
+from ui import figures, state, widgets
 from ui.presenters import comparing, words
 from workbench import plots
 from workbench.build import list_studies
@@ -43,8 +43,9 @@ def draw() -> None:
                                    key="how", required=True)  # fmt: skip
     groups = comparing.groups(studies, how)
     try:
-        figure = plots.compare(groups, goal)
-        spread = plots.edf({study.name: study.history() for study in studies}, goal)
+        with figures.in_words():
+            figure = plots.compare(groups, goal)
+            spread = plots.edf({study.name: study.history() for study in studies}, goal)
     except InvalidValueError as error:
         st.warning(words.plain(str(error)))
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from ui import believing, state, widgets
+from ui import believing, figures, state, widgets
 from ui.presenters import modelling, words
 from workbench import plots
 from workbench.analysis import widened
@@ -306,6 +306,7 @@ def _slice(found: Findings, goal: str, name: str, at: Mapping[str, Any], *, smal
     _figure(made, lambda: plots.slice_table(history, name, goal), f"slice_{name}{'_small' if small else ''}")
 
 
+@figures.in_words()
 def _figure(
     made: Callable[[], Figure], table: Callable[[], dict[str, list[Any]]], key: str, *, small: bool = False
 ) -> None:

@@ -62,6 +62,7 @@ def draw() -> None:
     _notes(study)
 
 
+@figures.in_words()
 def _policy(study: Study, trace: dict[str, Any]) -> None:
     st.markdown("### The policy")
     if not plots.policy_verdict(trace)[0]:

@@ -181,6 +181,7 @@ def _chart(study: Study, belief: Belief) -> None:
         _selection(study)
 
 
+@figures.in_words()
 def _figure(
     study: Study, history: History, belief: Belief, view: str
 ) -> tuple[Figure, Callable[[], Mapping[str, Any]]]:
@@ -443,7 +444,8 @@ def _compare(study: Study, belief: Belief) -> None:
         numbers = tradeoffs.with_values(history, [one.number for one in columns])
         if flowers.open and numbers:
             with flowers:
-                drawn = plots.petals(history, numbers)
+                with figures.in_words():
+                    drawn = plots.petals(history, numbers)
                 st.caption(words.plain(drawn.layout.meta["caption"]))
                 widgets.figure(drawn.update_layout(title=None), lambda: plots.petals_table(history, numbers), "flowers")
 

@@ -15,6 +15,7 @@ from workbench.analysis import Inside, Prospect, inside
 from workbench.analysis.verdict import listed
 from workbench.markup import head, quantity, reading, shorten
 from workbench.plots.panels import panels, why_empty
+from workbench.plots.theme import vocabulary
 from workbench.plots.tradeoffs import probabilities, spread
 
 if TYPE_CHECKING:
@@ -84,7 +85,8 @@ def lead(history: History, belief: Belief) -> tuple[str, str, str]:
 
 def _no_front(history: History) -> str:
     if not history.complete.any():
-        return why_empty(history)
+        with vocabulary(words.NAMES):
+            return why_empty(history)
     over = int((history.complete & ~history.counted).sum())
     lacking = int((history.counted & ~np.isfinite(history.Y).all(axis=1)).sum())
     if lacking:

@@ -17,6 +17,8 @@ _SPECIAL = re.compile(r"([!-/:-@\[-`{-~])")
 _SHORTCODE = re.compile(r":(?=[\w/+-]+:)")
 _JOINER = "\u2060"  # invisible: keeps `:name:` from becoming an icon after Markdown has been read
 
+NAMES = {"trial": "run", "objective": "goal", "parameter": "knob"}
+"""What the pages call things, by the words of the API."""
 OUTCOMES = ("To do", "Done", "Infeasible", "Failed")
 """What a person may say of a run on the run sheet."""
 

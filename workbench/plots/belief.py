@@ -157,8 +157,8 @@ def existing(space: Space, whole: Mapping[str, Any]) -> dict[str, Any]:
 def held_note(held: Mapping[str, Any] | None, names: Collection[str]) -> str:
     """The sentence that says at which values the other parameters are held."""
     if held is None:
-        return f"No trial that counts had {' and '.join(names)} active, so the model is not drawn."
+        return f"{theme.say('No trial that counts had')} {' and '.join(names)} active, so the model is not drawn."
     others = [f"{key} = {theme.wording(value)}" for key, value in held.items() if key not in names]
     more = f" and {len(others) - _HELD_NAMED} more" if len(others) > _HELD_NAMED else ""
-    alone = "The only parameters." if len(names) > 1 else "The only parameter."
+    alone = theme.say("The only parameters." if len(names) > 1 else "The only parameter.")
     return f"Held: {', '.join(others[:_HELD_NAMED])}{more}." if others else alone

@@ -62,7 +62,9 @@ def calibration(found: Predicted, most: int = theme.SVG_LIMIT) -> Figure:
     x, y, sd = found.mean[rows], found.measured[rows], found.sd[rows]
     missed = np.abs(found.measured - found.mean)[rows] > 1.96 * sd
     said = [
-        theme.literal(f"Trial {number}: measured {theme.wording(v)}, predicted {theme.quantity(m, found.unit, s)}")
+        theme.literal(
+            f"{theme.say('Trial')} {number}: measured {theme.wording(v)}, predicted {theme.quantity(m, found.unit, s)}"
+        )
         for number, v, m, s in zip(found.trials[rows].tolist(), y.tolist(), x.tolist(), sd.tolist(), strict=True)
     ]
     for word, mark, mask in (("inside its range", theme.FRONT, ~missed), ("outside", theme.OVER, missed)):
@@ -90,7 +92,7 @@ def calibration(found: Predicted, most: int = theme.SVG_LIMIT) -> Figure:
     )  # fmt: skip
     figure.add_trace(heights, row=1, col=2)
     unit = f" [{theme.shorten(found.unit, 16)}]" if found.unit else ""
-    figure.update_xaxes(**theme.axis(theme.literal(f"predicted without this trial{unit}")), row=1, col=1)
+    figure.update_xaxes(**theme.axis(theme.literal(f"{theme.say('predicted without this trial')}{unit}")), row=1, col=1)
     figure.update_yaxes(**theme.axis(theme.literal(f"measured {name}{unit}")), row=1, col=1)
     ticks = {"tickvals": [0.06, 0.94], "ticktext": ["too low", "too high"], "range": [0, 1], "showgrid": False}
     figure.update_xaxes(**theme.axis(theme.literal("where results fell in their range")) | ticks, row=1, col=2)
@@ -98,11 +100,12 @@ def calibration(found: Predicted, most: int = theme.SVG_LIMIT) -> Figure:
     figure.update_layout(height=440)
     inside = found.inside()
     caption = (
-        f"{inside} of {n} inside their 95 % range, R² {found.r2:.2f}. Left: each trial predicted from all others, "
+        f"{inside} of {n} inside their 95 % range, R² {found.r2:.2f}. Left: each "
+        f"{theme.say('trial')} predicted from all others, "
         "settings of the model held. Right: flat is honest; shaded: what chance allows."
     )
     if len(rows) < n:
-        caption += f" Drawn: {len(rows):,} of {n:,} trials."
+        caption += f" Drawn: {len(rows):,} of {theme.count(n, 'trial')}."
     return theme.layout(figure, title, f"{title} {caption}", caption)
 
 

@@ -35,7 +35,7 @@ def compare(groups: Mapping[str, Sequence[History]], objective: str) -> Figure:
 
     lines = _lines(groups, objective)
     if not any(curves.size for curves in lines.values()):
-        return theme.sentence(_TITLE, "No trial of these studies counts yet.")
+        return theme.sentence(_TITLE, theme.say("No trial of these studies counts yet."))
     goal = _goal(groups, objective)
     figure = go.Figure()
     for i, (name, curves) in enumerate(lines.items()):
@@ -56,10 +56,10 @@ def compare(groups: Mapping[str, Sequence[History]], objective: str) -> Figure:
                 line={"shape": "hv", "color": color, "width": 2, "dash": theme.DASHES[i % len(theme.DASHES)]},
             )
         )  # fmt: skip
-    figure.update_xaxes(**theme.axis("finished trials"), tickformat=",d")
+    figure.update_xaxes(**theme.axis(theme.say("finished trials")), tickformat=",d")
     figure.update_yaxes(**theme.axis(theme.goal_title(goal)))
     said = "Line: median, band: middle half of the studies." if any(len(c) > 1 for c in lines.values()) else ""
-    alt = f"Best {goal.name} so far by finished trials for {', '.join(lines)}. {said}"
+    alt = f"Best {goal.name} so far by {theme.say('finished trials')} for {', '.join(lines)}. {said}"
     return theme.layout(figure, _TITLE, alt, said).update_layout(height=460)
 
 

@@ -85,7 +85,7 @@ def contour(
     placed = _placed(panel, rulers)
     lost = " ".join(filter(None, (ruler.left_out() for ruler in rulers)))
     if not placed.any():
-        return theme.sentence(title, lost or "No trial with a value has a place here.")
+        return theme.sentence(title, lost or theme.say("No trial with a value has a place here."))
     drawn, note = thinned(history, chosen, most, placed)
     held = at if at is not None or predict is None else best_point(history, {x, y}, panel)
     figure, notes = _axes(rulers, panel), [lost, note]
@@ -330,7 +330,7 @@ def _axes(rulers: tuple[Ruler, Ruler], panel: Panel) -> Figure:
 
 
 def _say(figure: Figure, panel: Panel, title: str, seen: int, notes: list[str]) -> Figure:
-    notes = [*notes] if figure.data and figure.data[0].name == "model" else [_NO_MODEL, *notes]
+    notes = [*notes] if figure.data and figure.data[0].name == "model" else [theme.say(_NO_MODEL), *notes]
     caption = " ".join(filter(None, notes))
     heading = f"{theme.shorten(panel.goal.name)} over {title}"
     alt = f"Values of {heading} in {theme.count(seen, 'trial')}. {caption}"

@@ -42,7 +42,7 @@ def edf(histories: Mapping[str, History] | History, objective: str | None = None
         return theme.sentence(_TITLE, why_empty(first) if len(named) == 1 else "These studies measure nothing alike.")
     curves = {goal: {name: _steps(panels(one, goal)[0]) for name, one in named.items()} for goal in shared}
     if not any(steps[0].size for lines in curves.values() for steps in lines.values()):
-        why = why_empty(first) if len(named) == 1 and not first.complete.any() else "No trial counts yet."
+        why = why_empty(first) if len(named) == 1 and not first.complete.any() else theme.say("No trial counts yet.")
         return theme.sentence(_TITLE, why)
     figure = _rows([panels(first, goal)[0] for goal in shared])
     for row, lines in enumerate(curves.values(), 1):
@@ -105,7 +105,7 @@ def _rows(chosen: list[Panel]) -> Figure:
     figure = make_subplots(rows=len(chosen), cols=1, vertical_spacing=0.3 / len(chosen) ** 1.5)
     for row, panel in enumerate(chosen, 1):
         figure.update_xaxes(**theme.axis(theme.goal_title(panel.goal)), row=row, col=1)
-    look = theme.axis("share of trials") | {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25}
+    look = theme.axis(theme.say("share of trials")) | {"tickformat": ".0%", "range": [0, 1.02], "dtick": 0.25}
     figure.update_yaxes(**look)
     return figure.update_layout(height=150 + _ROW_HEIGHT * len(chosen))
 
@@ -143,6 +143,6 @@ def _say(figure: Figure, named: Mapping[str, History], shared: list[str]) -> Fig
     left = [panel.goal for panel in panels(next(iter(named.values())), None) if panel.goal.name in shared]
     sides = {"to the left" if goal.direction == "minimize" else "to the right" for goal in left if goal.direction}
     better = f" A line further {sides.pop()} is better." if len(sides) == 1 and len(left) == 1 else ""
-    caption = f"Share of the trials that count at or below each value. Trials: {sizes}.{better}"
+    caption = f"{theme.say('Share of the trials that count at or below each value. Trials')}: {sizes}.{better}"
     title = f"Distribution of {goals}{compared}"
     return theme.layout(figure, title, f"{title}. {caption}", caption)

@@ -62,7 +62,7 @@ def history(
     _style_numbers(figure, history, len(chosen))
     found = finding(chosen)
     caption = " ".join(filter(None, [tally(history), _start_note(started), note]))
-    alt = f"Value of {', '.join(p.goal.name for p in chosen)} by trial number. {found}. {caption}"
+    alt = f"Value of {', '.join(p.goal.name for p in chosen)} by {theme.say('trial')} number. {found}. {caption}"
     return theme.layout(figure, found, alt, caption)
 
 
@@ -141,7 +141,7 @@ def _style_numbers(figure: Figure, history: History, rows: int) -> None:
     if numbers[-1] - numbers[0] < 10:
         look |= {"dtick": 1}
     figure.update_xaxes(**look)
-    figure.update_xaxes(title_text="trial", row=rows, col=1)
+    figure.update_xaxes(title_text=theme.say("trial"), row=rows, col=1)
 
 
 def _check_positive(chosen: tuple[Panel, ...]) -> None:

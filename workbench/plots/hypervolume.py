@@ -43,11 +43,15 @@ def hypervolume(history: History) -> Figure:
 
     goals = _goals(history)
     if len(goals) > _MOST:
-        text = f"The volume of more than {_MOST} objectives is not drawn: this study has {len(goals)}."
+        text = f"The volume of more than {theme.count(_MOST, 'objective')} is not drawn: this study has {len(goals)}."
         return theme.sentence(_TITLE, text)
     rows = _counted(history)
     if not rows.size:
-        text = why_empty(history) if not history.complete.any() else "No trial counts yet: none keeps every limit."
+        text = (
+            why_empty(history)
+            if not history.complete.any()
+            else theme.say("No trial counts yet: none keeps every limit.")
+        )
         return theme.sentence(_TITLE, text)
     steps, volumes = _trace(history, rows)
     numbers = history.numbers
@@ -56,16 +60,17 @@ def hypervolume(history: History) -> Figure:
             x=numbers[np.append(steps, len(numbers) - 1)], y=np.append(volumes, volumes[-1]), mode="lines+markers",
             line={"shape": "hv", "color": theme.BEST_LINE.color, "width": theme.BEST_LINE.width},
             marker=theme.FRONT.marker() | {"size": 5}, name="hypervolume",
-            hovertemplate="trial %{x}: %{y:.4g}<extra></extra>",
+            hovertemplate=theme.say("trial") + " %{x}: %{y:.4g}<extra></extra>",
         )
     )  # fmt: skip
-    figure.update_xaxes(**theme.axis("trial"), tickformat=",d")
+    figure.update_xaxes(**theme.axis(theme.say("trial")), tickformat=",d")
     figure.update_yaxes(**theme.axis("dominated volume (higher is better)"), rangemode="tozero", tickformat=",~g")
-    found = f"{float(f'{volumes[-1]:.4g}'):,g} dominated, last grown by trial {numbers[steps[-1]]}"
+    found = f"{float(f'{volumes[-1]:.4g}'):,g} dominated, last grown by {theme.say('trial')} {numbers[steps[-1]]}"
     if not volumes[-1] > 0:
-        found = "nothing dominated yet, since no trial is beyond the reference point everywhere"
+        found = theme.say("nothing dominated yet, since no trial is beyond the reference point everywhere")
     caption = f"Reference point: {_said(history)}. {tally(history)}"
-    alt = f"Hypervolume of the front of {', '.join(goal.name for goal in goals)} by trial number: {found}. {caption}"
+    named = ", ".join(goal.name for goal in goals)
+    alt = f"Hypervolume of the front of {named} by {theme.say('trial')} number: {found}. {caption}"
     return theme.layout(figure, f"Hypervolume: {found}", alt, caption).update_layout(
         height=400, showlegend=False, margin_b=56
     )

@@ -242,7 +242,7 @@ def hover(history: History, row: int, full: bool) -> str:
     """Hover label of a trial: number, state, values, and parameters in a full one; escaped."""
     record = history.rows[row]
     told, unit = loads(record.outcomes, {}), units(history)
-    lines = [f"Trial {record.number}" + ("" if record.state == "complete" else f", {record.state}")]
+    lines = [f"{theme.say('Trial')} {record.number}" + ("" if record.state == "complete" else f", {record.state}")]
     lines += [f"{theme.shorten(name)}: {theme.quantity(value, unit.get(name))}" for name, value in told.items()]
     params = list(history.params(row).items()) if full else []
     lines += [f"{theme.shorten(name)} = {theme.wording(value)}" for name, value in params[:_HOVER_PARAMS]]
@@ -255,7 +255,9 @@ def finding(chosen: tuple[Panel, ...]) -> str:
     """The best of each objective so far, in a sentence without its full stop; plain text."""
     found = [_best_words(panel) for panel in chosen]
     return (
-        f"Best so far: {'; '.join(found)}" if any(panel.best is not None for panel in chosen) else "No trial counts yet"
+        f"Best so far: {'; '.join(found)}"
+        if any(panel.best is not None for panel in chosen)
+        else theme.say("No trial counts yet")
     )
 
 
@@ -264,7 +266,7 @@ def _best_words(panel: Panel) -> str:
     if row is None:
         return f"{name} none"
     value = theme.quantity(float(panel.values[row]), panel.goal.unit, float(panel.sd[row]))
-    return f"{name} {value} at trial {panel.history.numbers[row]}"
+    return f"{name} {value} at {theme.say('trial')} {panel.history.numbers[row]}"
 
 
 def tally(history: History) -> str:
@@ -297,7 +299,7 @@ def thinned(
     rows = np.flatnonzero(placed)
     mask[rows[np.linspace(0, total - 1, most).astype(np.int64)]] = True
     front = " and the whole front" if len(history.measured) > 1 else ""
-    note = f"Drawn: {int(mask.sum()):,} of {total:,} trials, every best so far{front} among them."
+    note = f"Drawn: {int(mask.sum()):,} of {theme.count(total, 'trial')}, every best so far{front} among them."
     return mask, note
 
 
@@ -362,7 +364,7 @@ def _add_group(
     rows, few = group.rows[shown], int(drawn.sum()) <= theme.SVG_LIMIT
     y = np.full(rows.size, _FOOT) if foot else group.y[shown]
     trace = trial_trace(history, group.word, group.mark, rows, (x[rows], y), few=few)
-    trace.showlegend = group.word not in {one.name for one in figure.data}
+    trace.showlegend = theme.say(group.word) not in {one.name for one in figure.data}
     figure.add_trace(trace, row=row, col=1, secondary_y=foot)
 
 
@@ -394,7 +396,7 @@ def trial_trace(
         y=places[1],
         mode="markers",
         marker=mark.marker(),
-        name=word,
+        name=theme.say(word),
         legendgroup=word,
         customdata=history.numbers[rows],
         hovertext=[hover(history, i, few) for i in rows.tolist()] if labelled else None,
@@ -433,13 +435,13 @@ def no_range(history: History, normalise: bool, title: str) -> Figure | None:
     """The figure that says why nothing can be normalised; None where that is possible, or not asked for."""
     if not normalise or history.front.any():
         return None
-    return theme.sentence(title, "No trial is on a front yet, so there is no range to normalise by.")
+    return theme.sentence(title, theme.say("No trial is on a front yet, so there is no range to normalise by."))
 
 
 def why_empty(history: History) -> str:
     """A sentence for a record without values: what there is, and what to do."""
     if not history.measured:
-        return "This study is judged by people only. It has no measured objective to draw."
+        return theme.say("This study is judged by people only. It has no measured objective to draw.")
     running, finished = int(history.pending.sum()), int(history.finished.sum())
     if finished:
         failed = int(history.failed.sum())
@@ -448,6 +450,6 @@ def why_empty(history: History) -> str:
     start = (
         f"{theme.count(running, 'trial')} under way. Tell a result"
         if running
-        else "Ask for a trial and tell its result"
+        else theme.say("Ask for a trial and tell its result")
     )
-    return f"No finished trials yet. {start}, and it shows here."
+    return f"{theme.say('No finished trials yet.')} {start}, and it shows here."

@@ -85,7 +85,7 @@ def parallel(
     placed, notes = _placed(history, scales)
     if not placed.any():
         return theme.sentence(
-            _TITLE, "No trial has a place on every axis: its value is missing, or it is not told yet."
+            _TITLE, theme.say("No trial has a place on every axis: its value is missing, or it is not told yet.")
         )
     always = int((kept(history, chosen) & placed).sum())
     drawn, note = thinned(history, chosen, max(0, most - always), placed) if placed.sum() > most else (placed, "")
@@ -129,7 +129,11 @@ def _parameters(history: History, names: Sequence[str] | None) -> tuple[list[Sca
     scales = [scale for name in wanted if name not in bare for scale in _scales(history, name)]
     shown = scales if names is not None else scales[:_AXES]
     notes = [f"Without an axis: {', '.join(map(theme.shorten, bare[:8]))}."] if bare else []
-    notes += [f"{len(scales) - len(shown)} more axes of parameters not drawn."] if len(shown) < len(scales) else []
+    notes += (
+        [f"{len(scales) - len(shown)} more {theme.say('axes of parameters')} not drawn."]
+        if len(shown) < len(scales)
+        else []
+    )
     return shown, notes
 
 
@@ -206,7 +210,7 @@ def _standing(history: History, drawn: NDArray[np.bool_]) -> Scale | None:
         if np.any(kind.mask & drawn):
             place[kind.mask] = len(ticks)
             ticks.append((float(len(ticks)), kind.word))
-    return Scale("trial", place, tuple(ticks)) if len(ticks) > 1 else None
+    return Scale(theme.say("trial"), place, tuple(ticks)) if len(ticks) > 1 else None
 
 
 def _placed(history: History, scales: Sequence[Scale]) -> tuple[NDArray[np.bool_], list[str]]:
@@ -216,7 +220,7 @@ def _placed(history: History, scales: Sequence[Scale]) -> tuple[NDArray[np.bool_
     bare = int((told & ~placed).sum()) + int(history.failed.sum())
     passing = sum(int((placed & scale.inactive).any()) for scale in scales if scale.inactive is not None)
     lost = f"{theme.count(bare, 'finished trial')} left out: a value is missing or has no place." if bare else ""
-    return placed, [lost, f'Below an axis: the parameter was "{_ABSENT}".' if passing else ""]
+    return placed, [lost, theme.say(f'Below an axis: the parameter was "{_ABSENT}".') if passing else ""]
 
 
 # -- the figure ---------------------------------------------------------------------------
@@ -268,8 +272,8 @@ def _say(figure: Figure, history: History, chosen: tuple[Panel, ...], notes: lis
     goals = ", ".join(theme.shorten(panel.goal.name) for panel in chosen)
     seen = len(figure.data[0].customdata)
     colour = f"Blue to green: better to worse {theme.shorten(chosen[0].goal.name)}; grey: does not count."
-    caption = " ".join(filter(None, [tally(history), "On every objective, better is up.", colour, *notes]))
+    caption = " ".join(filter(None, [tally(history), theme.say("On every objective, better is up."), colour, *notes]))
     found, lines = finding(chosen), theme.count(seen, "trial")
-    alt = f"Parallel coordinates of {lines}: parameters, then {goals}. {found}. {caption}"
+    alt = f"Parallel coordinates of {lines}: {theme.say('parameters')}, then {goals}. {found}. {caption}"
     theme.layout(figure, found, alt, caption)
     return figure.update_layout(margin_t=figure.layout.margin.t + 56, margin_l=80, margin_r=80, margin_b=40)

@@ -72,7 +72,7 @@ def pareto(
     placed = _placed(chosen)
     if not placed.any():
         named = ", ".join(panel.goal.name for panel in chosen)
-        return theme.sentence(_TITLE, f"No trial has a value in all of these objectives yet: {named}.")
+        return theme.sentence(_TITLE, f"{theme.say('No trial has a value in all of these objectives yet')}: {named}.")
     drawn, note = thinned(history, chosen, most, placed)
     draw = {2: _plane, 3: _cube}.get(len(chosen), _matrix)
     figure, notes = draw(history, chosen, drawn)
@@ -133,8 +133,9 @@ def _chosen(history: History, objectives: Sequence[str] | None, normalise: bool 
 def _too_few(history: History) -> str:
     measured = history.measured
     if not measured:
-        return "This study is judged by people only. It has no measured objective to draw."
-    return f"A trade-off needs two objectives; this study measures {measured[0].name} alone. Draw its history instead."
+        return theme.say("This study is judged by people only. It has no measured objective to draw.")
+    needs = theme.say("A trade-off needs two objectives")
+    return f"{needs}; this study measures {measured[0].name} alone. Draw its history instead."
 
 
 def _placed(chosen: tuple[Panel, ...]) -> NDArray[np.bool_]:
@@ -179,7 +180,7 @@ def _plane(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_]
         figure.add_trace(trace)
     notes.append(_add_ellipses(figure, a, b, drawn))
     if len(history.measured) > 2:
-        notes.append(f"Filled: on the front of all {len(history.measured)} objectives.")
+        notes.append(f"Filled: on the front of all {theme.count(len(history.measured), 'objective')}.")
     return figure, notes
 
 
@@ -204,7 +205,7 @@ def _add_staircase(figure: Figure, a: Panel, b: Panel, drawn: NDArray[np.bool_])
         return f"No line of the front: around the target of {' and '.join(aims)}, better lies on two sides."
     x, y = attained(a, b)
     if not x.size:
-        return "No trial counts yet, so there is no front."
+        return theme.say("No trial counts yet, so there is no front.")
     _add_reference(figure, a, b, (x, y))
     worst = [_worst(panel, drawn) for panel in (a, b)]
     line = go.Scatter(
@@ -219,7 +220,7 @@ def _add_staircase(figure: Figure, a: Panel, b: Panel, drawn: NDArray[np.bool_])
     for place in (y[0], y[-1]):
         along = {"xref": "paper", "xsizemode": "pixel", "xanchor": 0, "x0": 0, "x1": _TICK}
         figure.add_shape(**edge, yref="y", y0=place, y1=place, **along)
-    return "Line: what trials have attained in these two. Blue ticks at the axes: its best and worst."
+    return theme.say("Line: what trials have attained in these two.") + " Blue ticks at the axes: its best and worst."
 
 
 def _worst(panel: Panel, drawn: NDArray[np.bool_]) -> float:
@@ -284,7 +285,7 @@ def _cube(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_])
     for kind, rows in _kinds(history, drawn):
         x, y, z = (panel.place[rows] for panel in chosen)
         trace = go.Scatter3d(
-            x=x, y=y, z=z, mode="markers", marker=kind.mark.marker_3d(), name=kind.word,
+            x=x, y=y, z=z, mode="markers", marker=kind.mark.marker_3d(), name=theme.say(kind.word),
             customdata=history.numbers[rows], hovertext=[hover(history, i, True) for i in rows.tolist()],
             hoverinfo="text",
         )  # fmt: skip
@@ -295,7 +296,10 @@ def _cube(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_])
     }
     camera = {"eye": {"x": 1.5, "y": 1.5, "z": 0.8}, "center": {"x": 0, "y": 0, "z": -0.15}}
     figure.update_layout(height=680, scene={**axes, "camera": camera, "aspectmode": "cube"})
-    return figure, [_ARROWS, "Turn it by dragging; pass two objectives for a flat view with the line of the front."]
+    return figure, [
+        _ARROWS,
+        theme.say("Turn it by dragging; pass two objectives for a flat view with the line of the front."),
+    ]
 
 
 def _matrix(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_]) -> tuple[Figure, list[str]]:
@@ -306,7 +310,7 @@ def _matrix(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_
     for kind, rows in _kinds(history, drawn):
         trace = go.Splom(
             dimensions=[{"label": theme.arrow_title(p.shown), "values": p.place[rows]} for p in shown],
-            marker=kind.mark.marker(), name=kind.word, customdata=history.numbers[rows],
+            marker=kind.mark.marker(), name=theme.say(kind.word), customdata=history.numbers[rows],
             hovertext=[hover(history, i, False) for i in rows.tolist()], hoverinfo="text",
             showupperhalf=False, diagonal={"visible": False},
         )  # fmt: skip
@@ -324,6 +328,7 @@ def _say(figure: Figure, history: History, chosen: tuple[Panel, ...], notes: lis
     named = ", ".join(theme.shorten(panel.goal.name) for panel in chosen)
     finding = f"{theme.count(ahead, 'trial')} on the front of {named}" if ahead else f"{named}: no front yet"
     if len(chosen) < len(history.measured):
-        finding = f"{named}, with the front of all {len(history.measured)} objectives: {theme.count(ahead, 'trial')}"
+        whole = theme.count(len(history.measured), "objective")
+        finding = f"{named}, with the front of all {whole}: {theme.count(ahead, 'trial')}"
     caption = " ".join(filter(None, [tally(history), *notes]))
-    return theme.layout(figure, finding, f"Trials by {named}. {finding}. {caption}", caption)
+    return theme.layout(figure, finding, f"{theme.say('Trials')} by {named}. {finding}. {caption}", caption)

@@ -175,7 +175,9 @@ def policy_preferences(trace: Trace, goals: Sequence[Objective]) -> Figure:
     if not trace:
         return theme.sentence(title, _NOTHING)
     if not trace["answers"].size:
-        return theme.sentence(title, "This policy knows no preference: one objective, or trained on an order alone.")
+        return theme.sentence(
+            title, theme.say("This policy knows no preference: one objective, or trained on an order alone.")
+        )
     W, values = trace["preferences"], _user_values(trace["answers"], goals)
     figure = make_subplots(rows=1, cols=len(goals), horizontal_spacing=0.09 if len(goals) < 4 else 0.06)
     found = []
@@ -199,7 +201,7 @@ def policy_preferences(trace: Trace, goals: Sequence[Objective]) -> Figure:
     said = f"From no weight to all of it: {', '.join(found)}"
     caption = (
         f"One policy asked for {len(W)} preferences, {values.shape[1]} designs drawn for each. Lines are medians over "
-        "all preferences that give the objective that weight."
+        f"{theme.say('all preferences that give the objective that weight')}."
     )
     return theme.layout(figure, said, f"Samples by preference. {said}. {caption}", caption).update_layout(height=440)
 

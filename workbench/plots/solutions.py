@@ -52,11 +52,13 @@ def heat_map(history: History, *, most: int = 60) -> Figure:
         return empty
     rows = _standing(history, most)
     if not rows.size:
-        return theme.sentence(_HEAT, "No trial is on a front yet: none counts with a value of each objective.")
+        return theme.sentence(
+            _HEAT, theme.say("No trial is on a front yet: none counts with a value of each objective.")
+        )
     shares = _shares(history, rows)
     written = [[theme.quantity(float(panel.values[row]), None) for panel in chosen] for row in rows.tolist()]
     heads = [theme.literal(theme.shorten(panel.goal.name, 24)) for panel in chosen]
-    names = [f"trial {number}" for number in history.numbers[rows].tolist()]
+    names = [f"{theme.say('trial')} {number}" for number in history.numbers[rows].tolist()]
     figure = go.Figure(
         go.Heatmap(
             z=shares, x=list(range(len(heads))), y=list(range(len(rows))), zmin=0, zmax=1,
@@ -72,10 +74,11 @@ def heat_map(history: History, *, most: int = 60) -> Figure:
     figure.update_xaxes(tickvals=list(range(len(heads))), ticktext=heads, side="top", **bare)
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=names, autorange="reversed", **bare)
     ahead = int(history.front.sum())
-    finding = f"{theme.count(ahead, 'trial')} on the front of {len(chosen)} objectives"
+    finding = f"{theme.count(ahead, 'trial')} on the front of {theme.count(len(chosen), 'objective')}"
     left = f"Drawn: {len(rows)} of them, which cover it best. " if ahead > len(rows) else ""
-    caption = f"Darker: better, from the worst to the best on the front. Like trials together. {left}{tally(history)}"
-    alt = f"Heat map, trials by objectives: {', '.join(panel.goal.name for panel in chosen)}. {finding}. {caption}"
+    order = theme.say("from the worst to the best on the front. Like trials together.")
+    caption, named = f"Darker: better, {order} {left}{tally(history)}", ", ".join(panel.goal.name for panel in chosen)
+    alt = f"{theme.say('Heat map, trials by objectives')}: {named}. {finding}. {caption}"
     theme.layout(figure, finding, alt, caption)
     height = figure.layout.margin.t + 70 + _ROW * max(len(rows), 6)
     return figure.update_layout(height=height, margin_t=figure.layout.margin.t + 36, margin_l=90, margin_b=24)
@@ -100,13 +103,15 @@ def petals(history: History, trials: Sequence[int]) -> Figure:
 
     chosen = panels(history, None)
     if not 2 < len(chosen) <= LEAVES:
-        return theme.sentence(_PETALS, f"Petals are drawn of three to {LEAVES} objectives; here are {len(chosen)}.")
+        return theme.sentence(
+            _PETALS, f"Petals are drawn of three to {theme.count(LEAVES, 'objective')}; here are {len(chosen)}."
+        )
     rows = _named(history, trials)
     if not history.front.any():
-        return theme.sentence(_PETALS, "No trial is on a front yet, so there is no range to draw in.")
+        return theme.sentence(_PETALS, theme.say("No trial is on a front yet, so there is no range to draw in."))
     shares = _shares(history, rows)
     names = [theme.literal(theme.shorten(panel.goal.name, _LONGEST)) for panel in chosen]
-    titles = [f"trial {number}" for number in history.numbers[rows].tolist()]
+    titles = [f"{theme.say('trial')} {number}" for number in history.numbers[rows].tolist()]
     figure = make_subplots(1, len(rows), specs=[[{"type": "polar"}] * len(rows)], subplot_titles=titles)
     angles = np.arange(len(chosen)) * 360.0 / len(chosen)
     for i, row in enumerate(rows.tolist()):

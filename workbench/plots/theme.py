@@ -8,14 +8,18 @@ dollar signs and `%{...}` templates in titles, ticks and hover labels.
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from workbench.markup import count as count  # noqa: PLC0414  # part of the words of figures
+from workbench import markup
 from workbench.markup import head
-from workbench.markup import quantity as quantity  # noqa: PLC0414
+from workbench.markup import quantity as quantity  # noqa: PLC0414  # part of the words of figures
 from workbench.markup import shorten as shorten  # noqa: PLC0414
 from workbench.markup import wording as wording  # noqa: PLC0414
 from workbench.problem import Objective
@@ -106,6 +110,43 @@ POINT_CAP = 20_000  # points; beyond it a figure is thinned and says so
 
 
 # -- words ------------------------------------------------------------------------------
+
+_VOCABULARY: ContextVar[Mapping[str, str]] = ContextVar("vocabulary", default=MappingProxyType({}))
+
+
+@contextmanager
+def vocabulary(words: Mapping[str, str]) -> Iterator[None]:
+    """Figures that are drawn inside call things by other words, as {"trial": "run"} says; a decorator, too.
+
+    Their tables keep the names of columns, and text that comes from a study is left alone.
+
+    Args:
+        words: Singular to singular, lower case.
+    """
+    before = _VOCABULARY.set(words)
+    try:
+        yield
+    finally:
+        _VOCABULARY.reset(before)
+
+
+def say(phrase: str) -> str:
+    """A phrase of a figure, without text of a study in it, in the words of whoever looks at it."""
+    words = _VOCABULARY.get()
+    if not words:
+        return phrase
+
+    def other(found: re.Match[str]) -> str:
+        noun, plural = found.groups()
+        word = words[noun.lower()]
+        return f"{word[:1].upper() + word[1:] if noun[0].isupper() else word}{plural}"
+
+    return re.sub(rf"\b({'|'.join(words)})(s?)\b", other, phrase, flags=re.IGNORECASE)
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, in the words of whoever looks at it: "1 trial", "1,200 trials"."""
+    return markup.count(number, say(noun))
 
 
 def scale(colors: Sequence[str]) -> list[tuple[float, str]]:

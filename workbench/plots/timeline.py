@@ -80,7 +80,7 @@ def timeline(history: History, *, now: float | None = None, most: int = 2_000) -
     at = clock() if now is None else now
     bars, left = _bars(history, at, most)
     if not bars.rows.size:
-        text = f"{theme.count(len(history), 'trial')}, none that has started." if len(history) else _NOTHING
+        text = f"{theme.count(len(history), 'trial')}, none that has started." if len(history) else theme.say(_NOTHING)
         return theme.sentence(_TITLE, text)
     figure = _lanes(bars)
     for word, mark, mask in _looks(history):

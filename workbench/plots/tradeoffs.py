@@ -110,13 +110,13 @@ def tradeoffs(
         raise InvalidValueError(f"expected parts to leave out of {', '.join(PARTS)}, got {sorted(unknown)}")
     chosen = _chosen(history, objectives, normalise)
     if len(chosen) < 2:
-        return theme.sentence(_TITLE, "A trade-off needs two measured objectives.")
+        return theme.sentence(_TITLE, theme.say("A trade-off needs two measured objectives."))
     empty = no_range(history, normalise, _TITLE) or nothing_yet(history, chosen, _TITLE)
     if empty is not None:
         return empty
     placed = np.any([~np.isnan(a.place) & ~np.isnan(b.place) for a, b in combinations(chosen, 2)], axis=0)
     if not placed.any():
-        return theme.sentence(_TITLE, "No trial has a value of two of these objectives yet.")
+        return theme.sentence(_TITLE, theme.say("No trial has a value of two of these objectives yet."))
     figure, views = _views(history, chosen, limits or {}, across=across)
     drawn, note = thinned(history, chosen, most, placed)
     probability = probabilities(history, front)
@@ -315,7 +315,7 @@ def _label(view: View) -> str:
         unit = f" {panel.goal.unit}" if panel.goal.unit and not panel.normalised else ""
         name, unit = (theme.literal(text).replace("%", "&#37;") for text in (theme.shorten(panel.goal.name), unit))
         parts.append(f"{name}: %{{{axis}:.4~g}}{unit}")
-    return "<br>".join(["Trial %{customdata}", *parts]) + "<extra></extra>"
+    return "<br>".join([theme.say("Trial") + " %{customdata}", *parts]) + "<extra></extra>"
 
 
 def _add_reference(figure: Figure, view: View) -> None:
@@ -380,8 +380,8 @@ def _say(
     if front is not None and ahead:
         finding += f", {int((probability[on] >= _SURE).sum())} of them with at least 80 % certainty"
     if len(chosen) < len(history.measured):
-        finding += f" of all {len(history.measured)} objectives"
+        finding += f" of all {theme.count(len(history.measured), 'objective')}"
     scaled = "From 0, the worst on the front, to 1, the best." if chosen[0].normalised else ""
     band = "Green: the front that the model expects, where 80 of 100 of its draws run."
     caption = " ".join(filter(None, [tally(history), scaled, band if front is not None and front.bands else "", note]))
-    return theme.layout(figure, finding, f"Trials by {named}, in pairs. {finding}. {caption}", caption)
+    return theme.layout(figure, finding, f"{theme.say('Trials')} by {named}, in pairs. {finding}. {caption}", caption)
