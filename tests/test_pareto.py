@@ -55,7 +55,7 @@ def test_a_hundred_thousand_points_of_three_objectives_take_less_than_a_second()
         assert ((front >= Y[i]).all(axis=1)).any()
 
 
-@pytest.mark.parametrize("m", [2, 3, 4, 5])
+@pytest.mark.parametrize("m", [2, 3, 4, 5, 6])
 def test_hypervolume_is_that_of_inclusion_and_exclusion_pymoo_and_moocore(m):
     rng = np.random.default_rng(m)
     Y, reference = rng.normal(size=(10, m)), np.full(m, -2.5)

@@ -87,7 +87,8 @@ def test_what_limits_cost_in_words() -> None:
         "Best": ["yield, %", "cost, €"], "Before": ["95", "10"], "Now": ["80", "10"],
         "You give up": ["15 %", "nothing"],
     }  # fmt: skip
-    assert tradeoffs.with_noise(history, {"cost": 25.0}, belief(1.0)) == [pytest.approx(1.5 * np.sqrt(2)), 0.0]
+    # two measurements with a noise of 1.5 each
+    assert tradeoffs.cost(history, {"cost": 25.0}, made, belief(1.0))[1]["You give up"] == ["15.0 ± 2.1 %", "nothing"]
     text, rows = tradeoffs.cost(history, {"cost": 15.0, "yield": 85.0}, made)
     assert text.startswith("None of the 4 front runs holds all of this: yield ≥ 85.0 %, cost ≤ 15.0 €.")
     assert "cost stands in the way: at ≤ 40.0 € run 2 comes back." in text

@@ -308,11 +308,9 @@ def _limits(study: Study, belief: Belief) -> None:
             _ticks(one)
     with middle.container(border=True, height="stretch", key="costs"):
         st.markdown("#### What that costs you")
-        text, rows = tradeoffs.cost(history, limits, made)
+        text, rows = tradeoffs.cost(history, limits, made, belief)
         st.markdown(words.plain(text))
-        sds = tradeoffs.with_noise(history, limits, belief)
-        st.table({name: [words.plain(cell) for cell in cells] for name, cells in _with_sd(rows, sds).items()},
-                 hide_index=True)  # fmt: skip
+        st.table({name: [words.plain(cell) for cell in cells] for name, cells in rows.items()}, hide_index=True)
     with right.container(border=True, height="stretch", key="more"):
         st.markdown("#### Look for more here")
         if belief.front is not None:
@@ -336,11 +334,6 @@ def _ticks(slider: tradeoffs.Slider) -> None:
         f"linear-gradient({color}, {color}) {100 * at:.1f}% 0 / 1.5px 8px no-repeat" for at in slider.ticks
     )
     st.html(f'<div aria-hidden="true" style="height: 8px; margin: -1.4rem 6px 0; background: {marks}"></div>')
-
-
-def _with_sd(rows: dict[str, list[str]], sds: list[float]) -> dict[str, list[str]]:
-    given = [f"{cell} (± {sd:.2g})" if sd else cell for cell, sd in zip(rows["You give up"], sds, strict=True)]
-    return {**rows, "You give up": given}
 
 
 def _moved(slider: tradeoffs.Slider, key: str) -> None:

@@ -48,6 +48,9 @@ class Belief:
     partly: str = ""
 
 
+_NOTHING = Belief()
+
+
 # -- above the figure ----------------------------------------------------------------------
 
 
@@ -196,7 +199,9 @@ def said(limits: Mapping[str, float], made: Sequence[Slider]) -> str:
 # -- what limits cost ----------------------------------------------------------------------
 
 
-def cost(history: History, limits: Mapping[str, float], made: Sequence[Slider]) -> tuple[str, dict[str, list[str]]]:
+def cost(
+    history: History, limits: Mapping[str, float], made: Sequence[Slider], belief: Belief = _NOTHING
+) -> tuple[str, dict[str, list[str]]]:
     """What is left inside the limits and what they cost: a sentence, and a row for each goal."""
     found = inside(history, limits)
     total, left = len(found.front), len(found.left)
@@ -206,7 +211,7 @@ def cost(history: History, limits: Mapping[str, float], made: Sequence[Slider]) 
         text = f"None of the {total} front runs holds all of this: {said(limits, made)}."
     else:
         text = f"{left} of {total} front runs {'is' if left == 1 else 'are'} left."
-    return (f"{text} {_dearest(history, found, made)}".strip() if limits else text), _costs(history, found)
+    return (f"{text} {_dearest(history, found, made)}".strip() if limits else text), _costs(history, found, belief)
 
 
 def _dearest(history: History, found: Inside, made: Sequence[Slider]) -> str:
@@ -232,7 +237,7 @@ def slider_floor(slider: Slider, value: float) -> float:
     return place if slider.target is None else slider.target + place
 
 
-def _costs(history: History, found: Inside) -> dict[str, list[str]]:
+def _costs(history: History, found: Inside, belief: Belief) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {"Best": [], "Before": [], "Now": [], "You give up": []}
     for one, panel in zip(found.costs, panels(history, None), strict=True):
         goal = panel.goal
@@ -245,20 +250,12 @@ def _costs(history: History, found: Inside) -> dict[str, list[str]]:
         elif one.now == one.before:
             rows["You give up"].append("nothing")
         else:
-            rows["You give up"].append(quantity(abs(one.values[1] - one.values[0]), goal.unit))
+            lost = abs(one.values[1] - one.values[0])
+            sd = float(np.hypot(*spread(panel, belief.noise)[np.searchsorted(history.numbers, [one.before, one.now])]))
+            known = math.isfinite(sd) and sd > 0  # of the difference of two measurements
+            unit = f" {goal.unit}" if goal.unit else ""
+            rows["You give up"].append(f"{with_sd(lost, sd)}{unit}" if known else quantity(lost, goal.unit))
     return rows
-
-
-def with_noise(history: History, limits: Mapping[str, float], belief: Belief) -> list[float]:
-    """Standard deviation of each difference in the last column of `cost`: of two measurements; 0 where unknown."""
-    found, sds = inside(history, limits), []
-    for one, panel in zip(found.costs, panels(history, None), strict=True):
-        if one.now is None or one.now == one.before:
-            sds.append(0.0)
-            continue
-        rows = np.searchsorted(history.numbers, [one.before, one.now])
-        sds.append(float(np.nan_to_num(np.hypot(*spread(panel, belief.noise)[rows]))))
-    return sds
 
 
 def chance(history: History, found: Prospect, limits: Mapping[str, float]) -> list[str]:

@@ -298,7 +298,7 @@ def _cube(history: History, chosen: tuple[Panel, ...], drawn: NDArray[np.bool_])
     figure.update_layout(height=680, scene={**axes, "camera": camera, "aspectmode": "cube"})
     return figure, [
         _ARROWS,
-        theme.say("Turn it by dragging; pass two objectives for a flat view with the line of the front."),
+        theme.say("Turn it by dragging; two objectives alone have a flat view with the line of the front."),
     ]
 
 
