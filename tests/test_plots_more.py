@@ -270,7 +270,9 @@ def test_lines_are_coloured_by_worth_and_what_does_not_count_is_grey() -> None:
     rows = [row(i, {"x": i}, {"y": y, "heat": heat}) for i, (y, heat) in enumerate(told)]
     rows += [row(4, {"x": 1}, None, state="failed"), row(5, {"x": 2})]
     figure = plots.parallel(record(*rows, constraints=[limit]))
-    assert list(figure.data[0].line.color) == pytest.approx([0.1, 1.0, 0.55, 0.0])
+    assert list(figure.data[0].line.color) == pytest.approx([0.15, 1.0, 0.575, 0.0])
+    greys = [place for place, tone in figure.data[0].line.colorscale if tone == theme.BEATEN.color]
+    assert min(c for c in figure.data[0].line.color if c) > max(greys) + 1 / 255  # plotly keeps 256 colours
     assert list(figure.data[0].customdata) == [0, 1, 2, 3]
     assert figure.data[0].line.colorscale[0][1] == theme.BEATEN.color
     standing = axis_of(figure, "trial")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TITLE = "Parallel coordinates"
 _AXES = 14  # parameters; more cannot be followed
 _PARTS = 8  # axes of one parameter with several numbers, such as a mixture
+_GREY, _WORST = 0.1, 0.15  # end of the grey, and the colour of the worst that counts: apart, as browsers round colours
 _BELOW = 0.15  # of an axis, where lines of an inactive parameter pass
 _ABSENT = "not active"
 
@@ -232,12 +233,12 @@ def _lines(history: History, chosen: tuple[Panel, ...], scales: Sequence[Scale],
     standing = _standing(history, drawn)
     shown = [*scales, standing] if standing is not None else list(scales)
     lead = chosen[0]
-    color = np.where(lead.counted, 0.1 + 0.9 * lead.rank, 0.0)[drawn]
+    color = np.where(lead.counted, _WORST + (1 - _WORST) * lead.rank, 0.0)[drawn]
     grey = theme.BEATEN.color
-    ramp = [(0.1 + 0.9 * place, tone) for place, tone in theme.scale(theme.LINES[::-1])]
+    ramp = [(_WORST + (1 - _WORST) * place, tone) for place, tone in theme.scale(theme.LINES[::-1])]
     lines = go.Parcoords(
         dimensions=[_dimension(scale, drawn) for scale in shown],
-        line={"color": color, "cmin": 0, "cmax": 1, "colorscale": [(0.0, grey), (0.1, grey), *ramp]},
+        line={"color": color, "cmin": 0, "cmax": 1, "colorscale": [(0.0, grey), (_GREY, grey), *ramp]},
         customdata=history.numbers[drawn],
         labelfont={"size": 13, "color": theme.TEXT},
         tickfont={"size": 12, "color": theme.MUTED},
