@@ -211,8 +211,14 @@ def test_goals_from_zero_to_one_on_every_figure(storage: Any) -> None:
         return {axis["title"]["text"] for axis in axes}
 
     assert titles() == {"yield [%] ↑", "cost [€] ↓", "purity ↑"}
+    at.session_state["picked of reaction"] = [0, 1]
     sound(at.toggle(key="normalise").set_value(True).run())
     shares = {f"{name} [0 to 1] ↑" for name in ("yield", "cost", "purity")}
+    assert titles() == shares
+    sound(at.multiselect(key="goals reaction").set_value(["cost", "purity"]).run())
+    assert titles() == {"cost [0 to 1] ↑", "purity [0 to 1] ↑"}
+    assert "2 runs picked" in words(at)  # other axes, the same runs
+    sound(at.multiselect(key="goals reaction").set_value([]).run())
     assert titles() == shares
     sound(at.button_group(key="view").set_value("3-D").run())
     assert titles() == shares

@@ -152,7 +152,7 @@ def _actions(study: Study) -> None:
                  format_func=PARTS.__getitem__)  # fmt: skip
         st.toggle("Goals from 0 to 1", key="normalise",
                   help="0 is the worst of a goal on the front, 1 the best; more is better on every axis")  # fmt: skip
-        if goals > 3:
+        if goals > 2:
             names = [goal.name for goal in study.history().measured]
             st.multiselect("Two or three goals to draw", names, names[:3], max_selections=3,
                            key=f"goals {study.name}", format_func=words.plain)  # fmt: skip
