@@ -7,6 +7,7 @@ import pytest
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.algorithms.moo.nsga3 import NSGA3
 from pymoo.algorithms.moo.sms import SMSEMOA
+from pymoo.algorithms.soo.nonconvex.cmaes import SimpleCMAES
 from pymoo.algorithms.soo.nonconvex.de import DE
 from pymoo.core.problem import Problem
 from pymoo.problems import get_problem
@@ -43,6 +44,7 @@ def directly(algorithm, fn, n_obj, generations):
     seen = []
     for g in range(generations):
         algorithm.random_state = np.random.default_rng([SEED, g, 1])
+        np.random.seed(np.random.SeedSequence([SEED, g, 1]).generate_state(4))  # noqa: NPY002  # CMA-ES draws from it
         infills = algorithm.ask()
         X = infills.get("X")
         F = np.array([np.ravel(list(fn({f"x{i + 1}": v for i, v in enumerate(x)}).values()) if n_obj > 1 else
@@ -51,6 +53,7 @@ def directly(algorithm, fn, n_obj, generations):
         for individual in infills:
             individual.evaluated.update({"F", "G", "H"})
         algorithm.random_state = np.random.default_rng([SEED, g, 0])
+        np.random.seed(np.random.SeedSequence([SEED, g, 0]).generate_state(4))  # noqa: NPY002
         algorithm.tell(infills=infills)
         seen.append(X)
     return np.concatenate(seen)
@@ -61,6 +64,7 @@ DIRECT = {
     "nsga3": lambda X: NSGA3(pareto.weights(2, N - 1), pop_size=N, sampling=X),
     "smsemoa": lambda X: SMSEMOA(pop_size=N, n_offsprings=N, sampling=X),
     "de": lambda X: DE(pop_size=N, sampling=X),
+    "cmaes": lambda X: SimpleCMAES(sigma=0.25, sampling=X, n_sample_points=N, opts={"popsize": N, "verbose": -9}),
 }
 
 
@@ -71,7 +75,7 @@ def slowly(*names):
 
 @pytest.mark.parametrize("name", slowly(*DIRECT))
 def test_one_worker_in_order_is_pymoo_run_directly(name):
-    one = name == "de"
+    one = name in ("de", "cmaes")
     fn = sphere if one else zdt
     s = study(name, objectives=ONE if one else TWO)
     s.optimize(fn, 4 * N, progress=False)
