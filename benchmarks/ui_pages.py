@@ -243,7 +243,7 @@ def _tradeoffs(found: dict[str, Any], browser: Browser, server: Server, repeats:
         waits = (lambda: "No run beats these" in browser.text(), lambda: browser.driver.execute_script(_DRAWN))
         found[f"{key}_text_first_s"], found[f"{key}_chart_first_s"] = timed(browser, address, *waits)
         began = time.perf_counter()
-        browser.see("certainty", 120)
+        browser.see("certainty", 300)
         found[f"{key}_model_after_s"] = time.perf_counter() - began
         browser.settle()
         texts, charts, follows = [], [], []
