@@ -27,7 +27,6 @@ KEPT = 300  # pictures that are kept
 SEEDS = 8  # picture files whose latents are kept
 COARSE = 3  # steps of a coarse picture
 CHUNK = 2  # whole pictures of one order that are needed now
-SIDE = 32  # pixels of the bundled model's pictures
 Params = Mapping[str, Any]
 
 
@@ -113,13 +112,13 @@ class PictureModel:
         if isinstance(order, Describe):
             return self._problem.space
         if isinstance(order, Invert):
-            return self._problem.latent_of(_pixels(order.data))
+            return self._problem.latent_of(_pixels(order.data, self._problem.side))
         problem = replace(self._problem, steps=min(COARSE, self._problem.steps)) if order.coarse else self._problem
         return problem.render_batch(list(order.points))
 
 
-def _pixels(data: bytes) -> Any:
-    """A picture file as the bundled model's pictures are: square, on white."""
+def _pixels(data: bytes, side: int) -> Any:
+    """A picture file as a model's pictures are: square, `side` pixels each way, on white."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -127,7 +126,7 @@ def _pixels(data: bytes) -> Any:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise ProblemError(f"this file is no picture that can be read: {error}; use PNG or JPEG") from error
     paper = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
-    return np.asarray(ImageOps.fit(paper, (SIDE, SIDE), Image.Resampling.LANCZOS))
+    return np.asarray(ImageOps.fit(paper, (side, side), Image.Resampling.LANCZOS))
 
 
 def load(source: Source) -> Model:
@@ -228,11 +227,11 @@ class Gallery:
         if first is not None:
             self._process.wait(first, seconds)
 
-    def latent_of(self, data: bytes, seconds: float = 120.0) -> Any:
+    def latent_of(self, data: bytes, seconds: float = 600.0) -> Any:
         """A latent whose picture comes close to a picture file.
 
         Raises:
-            ProblemError: if the file is no picture.
+            ProblemError: if the file is no picture, or the model cannot be gone back through.
         """
         key = hashlib.sha256(data).digest()
         if key not in self._latents:
@@ -241,7 +240,7 @@ class Gallery:
                 del self._latents[next(iter(self._latents))]
         return self._latents[key]
 
-    def drawn(self, params: Params, seconds: float = 60.0) -> Rendered:
+    def drawn(self, params: Params, seconds: float = 300.0) -> Rendered:
         """One picture, waited for.
 
         Raises:

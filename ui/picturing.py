@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 import streamlit as st
 
@@ -18,7 +17,7 @@ from workbench.problem import Preference, Rendered
 BUNDLED, SEED, FOLDER = "Small colourful pictures", "A picture of mine", "A model in a folder"
 _TEXT = {
     BUNDLED: "Emoji-like pictures by the model that comes along. Ready at once.",
-    SEED: "Begin near a picture of yours, with the model that comes along.",
+    SEED: "Begin near a picture of yours, with the model that comes along; with a model in a folder, give it there.",
     FOLDER: "A diffusion pipeline that diffusers has saved on this computer. Nothing is downloaded, no code of the "
     "folder is run, and weights are read from safetensors files alone.",
 }
@@ -30,20 +29,23 @@ def begin() -> None:
     gallery(Source.bundled())  # its model is loaded while the person reads
     source = st.radio("Where do they come from?", list(_TEXT), key="pictures_from")
     st.caption(_TEXT[source])
-    given = folder = prompt = None
-    if source == SEED:
-        given = st.file_uploader("Your picture", type=["png", "jpg", "jpeg", "webp"], key="seed_picture",
-                                 max_upload_size=10)  # fmt: skip
+    folder = prompt = ""
+    given = None
     if source == FOLDER:
-        folder = st.text_input("Folder", key="pipeline_folder", placeholder="/home/me/models/tiny")
-        prompt = st.text_input("What to draw (optional)", key="pipeline_prompt", max_chars=300)
+        folder = st.text_input("Folder", key="pipeline_folder", placeholder="/home/me/models/tiny").strip()
+        prompt = st.text_input("What to draw (optional)", key="pipeline_prompt", max_chars=300).strip()
+    if source != BUNDLED:
+        label = "Your picture" if source == SEED else "A picture to begin near (optional)"
+        given = st.file_uploader(label, type=["png", "jpg", "jpeg", "webp"], max_upload_size=10,
+                                 key="seed_picture" if source == SEED else "folder_picture")  # fmt: skip
     name = st.text_input("Name", key="pictures_name", placeholder="Travel posters", max_chars=200)
-    ready = (source != FOLDER or bool(folder and folder.strip())) and (source != SEED or _near(given))
+    ready = bool(folder) if source == FOLDER else given is not None or source == BUNDLED
+    ready = ready and (given is None or _near(given.getvalue(), folder, prompt))
     if st.button("Begin", type="primary", key="pictures_begin", disabled=not ready):
         try:
             with st.spinner("Getting the model ready…"):
                 made = create(
-                    name.strip() or "Pictures", folder=(folder or "").strip(), prompt=(prompt or "").strip(),
+                    name.strip() or "Pictures", folder=folder, prompt=prompt,
                     seed_picture=None if given is None else given.getvalue(),
                 )  # fmt: skip
         except WorkbenchError as error:
@@ -53,41 +55,47 @@ def begin() -> None:
         widgets.go("rank", made)
 
 
-def _near(given: Any) -> bool:
+def _near(data: bytes, folder: str, prompt: str) -> bool:
     """Show a given picture beside the nearest that the model draws; whether there is one."""
-    if given is None:
-        return False
-    data: bytes = given.getvalue()
     try:
         with st.spinner("Looking for the nearest that the model can draw…"):
-            nearest = nearest_picture(data)
+            nearest = nearest_picture(data, folder, prompt)
     except ProblemError as error:
         st.error(words.plain(str(error)))
         return False
     with st.container(horizontal=True):
         st.image(data, "Yours", width=128)
         st.image(nearest.data, "The nearest found", width=128)
-    st.caption("The model draws small pictures like emoji: a likeness, no copy. Round 1 shows small changes of it.")
+    small = "" if folder else "The model draws small pictures like emoji: "
+    st.caption(f"{small}{'A' if folder else 'a'} likeness, no copy. Round 1 shows small changes of it.")
     return True
 
 
-def nearest_picture(data: bytes) -> Rendered:
-    """What the bundled model draws from the latent that it finds for a picture file.
+def nearest_picture(data: bytes, folder: str = "", prompt: str = "") -> Rendered:
+    """What a model draws from the latent that it finds for a picture file.
 
+    Args:
+        data: The file.
+        folder: Where a pipeline lies; "" for the bundled model.
+        prompt: What the pipeline is told to draw.
     Raises:
-        ProblemError: if the file is no picture.
+        ProblemError: if the file is no picture, the folder holds no pipeline, or it cannot be gone back through.
     """
-    pictures = gallery(Source.bundled())
+    pictures = gallery(_source(folder, prompt))
     return pictures.drawn({"z": pictures.latent_of(data)})
+
+
+def _source(folder: str, prompt: str) -> Source:
+    return Source.pipeline(folder, prompt) if folder else Source.bundled()
 
 
 def create(name: str, *, folder: str = "", prompt: str = "", seed_picture: bytes | None = None) -> str:
     """Make a study that people judge, with its source noted; the name that it got.
 
     Raises:
-        ProblemError: if the folder holds no pipeline, or the file no picture.
+        ProblemError: if the folder holds no pipeline, the file no picture, or the model cannot be gone back through.
     """
-    source = Source.pipeline(folder, prompt) if folder else Source.bundled()
+    source = _source(folder, prompt)
     pictures = gallery(source)
     space = pictures.space() if folder else emoji().space  # the bundled model need not be loaded for it
     options = {} if seed_picture is None else {"start": {"z": pictures.latent_of(seed_picture).tolist()}}

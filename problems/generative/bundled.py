@@ -73,6 +73,11 @@ class EmojiPictures:
         """Unknown: the model may not reach a target."""
         return None
 
+    @property
+    def side(self) -> int:
+        """Pixels a side of a picture, as the model draws it."""
+        return 32
+
     def evaluate(self, params: Mapping[str, Any]) -> dict[str, float]:
         """Similarity to the target; nothing where there is none."""
         return {} if self.target is None else {"similarity": float(self.similarity([params], self.target)[0])}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from workbench.build import list_studies
 from workbench.storage import Storage
 
 pytest.importorskip("diffusers")
-from tiny_pipeline import save_tiny_pipeline
+from tiny_pipeline import save_tiny_pipeline, tiny_unet
 
 
 def begin_from(server: Server, browser: Browser, label: str) -> None:
@@ -109,6 +110,43 @@ def test_a_picture_of_ones_own_to_begin_near(
     worth = problem.similarity([study.trial(number).params for number in numbers(browser)], target)
     chance = problem.similarity([{"z": z} for z in np.random.default_rng(0).standard_normal((16, 3072))], target)
     assert worth.mean() > chance.max()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of diffusers, about its own insides
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_picture_of_ones_own_to_begin_near_with_a_model_in_a_folder(
+    server: Server, browser: Browser, storage: Storage, tmp_path: Path
+) -> None:
+    """A model that draws noise on its way is said to have no way back; of the other, round 1 is near the picture."""
+    from diffusers import CMStochasticIterativeScheduler, ConsistencyModelPipeline
+
+    save_tiny_pipeline(tmp_path / "tiny")
+    ConsistencyModelPipeline(tiny_unet(), CMStochasticIterativeScheduler()).save_pretrained(tmp_path / "noisy")
+    y, x = np.mgrid[:80, :80]
+    disc = np.full((80, 80, 3), 255, np.uint8)
+    disc[(y - 40) ** 2 + (x - 40) ** 2 < 800] = (220, 30, 30)
+    (tmp_path / "disc.png").write_bytes(png(disc))
+    begin_from(server, browser, "A model in a folder")
+    browser.type("pictures_name", "Both")
+    browser.type("pipeline_folder", str(tmp_path / "noisy"))
+    browser.choose("folder_picture", tmp_path / "disc.png")
+    browser.see("draws noise on the way")
+    assert browser.find(".st-key-pictures_begin button[disabled]")
+    browser.type("pipeline_folder", str(tmp_path / "tiny"))
+    browser.see("The nearest found")
+    browser.click("pictures_begin")
+    assert ready(browser) == 6
+    study = wb.load_study("Both", storage=storage)
+    assert study.attrs["pictures"]["folder"] == str(tmp_path / "tiny")
+    assert study.files.get("seed picture") == png(disc)
+    problem, target = from_folder(tmp_path / "tiny"), disc[5::10, 5::10]
+
+    def gaps(points: list[dict[str, Any]]) -> np.ndarray:
+        return ((problem.pixels(points) / 255.0 - target / 255.0) ** 2).mean(axis=(1, 2, 3))
+
+    shown = gaps([study.trial(number).params for number in numbers(browser)])
+    chance = gaps([{"z": z} for z in np.random.default_rng(0).standard_normal((16, 192))])
+    assert shown.mean() < chance.min()
 
 
 def test_two_raters_at_once(server: Server, browser: Browser, browse: Callable[..., Browser], storage: Storage) -> None:
