@@ -110,6 +110,33 @@ def test_knowledge_gradient_of_a_fantasised_comparison_by_monte_carlo(family: Fa
     assert float(nothing) == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_knowledge_gradient_against_the_exact_posterior_of_utilities(family: Family) -> None:
+    """Laplace and Stein's lemma against weighted draws of the utilities themselves, before and after each answer."""
+    model, rng = learnt(family), np.random.default_rng(4)
+    evidence, n, draws = model._evidence, len(model.X), 60_000
+    found, exact = [], []
+    for _ in range(8):
+        S = rng.random((5, 2))
+        found.append(float(knowledge_gradient(model, S[1], S[2:]).value(S[:1])[0]))
+        Z = torch.cat([model.X, tensor(S)])
+        mean, C = model.joint(Z)
+        L = torch.linalg.cholesky(1.3 * C + 1e-8 * torch.eye(len(Z))).numpy()  # a wider proposal
+        e = rng.standard_normal((draws, len(Z)))
+        F = mean.numpy() + e @ L.T
+        prior = torch.linalg.cholesky(model.covariance(Z, Z) + 1e-8 * model.scale * torch.eye(len(Z))).numpy()
+        log = evidence.likelihood(tensor(F[:, :n]), evidence.hyper(model._vector)).value.numpy()
+        log += 0.5 * ((e**2).sum(1) - (np.linalg.solve(prior, F.T) ** 2).sum(0))
+        w = np.exp(log - log.max())
+        w /= w.sum()
+        assert 1.0 / (w**2).sum() > 0.3 * draws
+        p, f = link(F[:, n] - F[:, n + 1], family), F[:, n:]
+        exact.append(((w * p) @ f).max() + ((w * (1.0 - p)) @ f).max() - (w @ f).max())
+    np.testing.assert_allclose(found, exact, atol=0.15)  # utilities have a standard deviation of 2
+    assert np.corrcoef(found, exact)[0, 1] > 0.95
+
+
 def test_values_and_slopes_for_the_search_by_finite_differences() -> None:
     model = learnt()
     rng = np.random.default_rng(3)

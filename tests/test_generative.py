@@ -314,6 +314,40 @@ def test_a_lazy_rater_leaves_things_where_they_are() -> None:
     assert left == pytest.approx(0.3, abs=4.5 * math.sqrt(0.21 / 2000))
 
 
+@pytest.mark.slow
+def test_what_is_wrong_with_a_rater_shows_in_the_answers() -> None:
+    """Who is exact agrees with every repeat; who takes the left one with half of them, as the sides are shuffled.
+
+    A circular taste goes round, and a drifting one comes to say the contrary.
+    """
+    found = {}
+    raters: dict[str, Any] = {
+        "exact": Exact(height), "lazy": Lazy(Exact(height), 1.0), "circular": Circular(lambda p: 2 * math.pi * p["x"]),
+        "drifting": Drifting(height, lambda given: [-params["x"] for params in given], rate=0.03),
+    }  # fmt: skip
+    for name, rater in raters.items():
+        study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
+        twelve = [trial.number for trial in study.ask(12)]
+        rng = np.random.default_rng(0)
+        for _ in range(150):  # sides by chance, as in a question
+            a, b = (study.trial(twelve[i]) for i in rng.choice(12, 2, replace=False))
+            order = rater.order([a.params, b.params])
+            study.feedback.rank([[(a, b)[order[0]]], [(a, b)[order[1]]]], rater=name)
+        found[name] = study.feedback.consistency()[name]
+        assert found[name].repeated > 60
+    exact, lazy, circular, drifting = (found[name] for name in raters)
+    assert (exact.agreed, exact.circles, exact.zeta) == (exact.repeated, (), 1.0)
+    assert exact.reliability > 0.95
+    share = 0.5 + 0.5 * 0.5**2  # later statements agree with all or some of the earlier ones less and less often
+    assert lazy.agreed / lazy.repeated < share
+    assert lazy.reliability < 0.75
+    assert circular.agreed == circular.repeated  # each pair for itself is sure
+    assert len(circular.circles) > 10
+    assert circular.zeta < 0.5
+    assert drifting.agreed < drifting.repeated
+    assert lazy.reliability < drifting.reliability < exact.reliability
+
+
 def test_a_rater_answers_a_question() -> None:
     study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
     full = answer(study.feedback.next_question(3), Exact(height), name="sim")

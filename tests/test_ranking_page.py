@@ -12,7 +12,8 @@ import pytest
 
 import workbench as wb
 from problems.generative import emoji, model_hash, redraw
-from ui.gallery import Gallery, Order, Source, load
+from problems.generative.pictures import pixels_of
+from ui.gallery import Gallery, Order, PictureModel, Source, load
 from ui.model_process import Render
 from ui.presenters import ranking
 from workbench.errors import FeedbackError, ProblemError
@@ -269,6 +270,21 @@ def test_a_model_that_has_changed_since_the_study_began_is_refused(tmp_path: Pat
         load(source)
     with pytest.raises(ProblemError, match="that comes along has changed"):
         load(Source(sha256="0" * 64))
+
+
+@pytest.mark.slow
+def test_a_coarse_picture_is_one_of_few_steps_and_comes_close_to_the_whole_one() -> None:
+    """A quarter of the steps; nearer to the whole picture than to any other, so that nothing jumps."""
+    problem = emoji()
+    shown = tuple({"z": z} for z in np.random.default_rng(0).standard_normal((4, 3072)))
+    model = PictureModel(problem)
+    coarse, whole = model.render(Order(shown, coarse=True)), model.render(Order(shown))
+    assert coarse == emoji(steps=3).render_batch(shown)
+    assert whole == problem.render_batch(shown)
+    rough, fine = (np.stack([pixels_of(one.data) for one in made]).astype(float) for made in (coarse, whole))
+    gaps = ((rough[:, None] - fine[None]) ** 2).mean(axis=(2, 3, 4))
+    assert (gaps.argmin(axis=1) == np.arange(4)).all()
+    assert gaps.diagonal().mean() < 0.5 * gaps[~np.eye(4, dtype=bool)].mean()
 
 
 @pytest.mark.slow
