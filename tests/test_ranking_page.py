@@ -228,7 +228,9 @@ def test_what_is_looked_at_goes_before_what_may_come() -> None:
     gallery = Gallery(process)  # type: ignore[arg-type]
     gallery.want(points(0, 1, 2), points(7, 8))
     said = [([p["i"] for p in one.order.points], one.order.coarse) for one in process.open()]
-    assert said == [([0, 1, 2], True), ([0, 1], False), ([2], False), ([7], False), ([8], False)]
+    assert said == [([0], True), ([1, 2], True), ([0, 1], False), ([2], False), ([7], False), ([8], False)]
+    process.end(process.open()[0])
+    assert (gallery.find({"i": 0})[1], gallery.find({"i": 1})[0]) == (False, None)
     process.end(process.open()[0])
     assert gallery.find({"i": 1}) == (Rendered("image/png", b"(1, True)", ""), False)
     for one in process.open()[:3]:

@@ -188,8 +188,9 @@ class Gallery:
                     del self._orders[number]
             missing = self._missing(now)
             rough = [key for key in missing if self._of(key).coarse is None and not self._under_way(key, coarse=True)]
-            if rough:
-                self._submit(rough, now, coarse=True)
+            for part in (rough[:1], rough[1:]):  # the first one alone, so that something is there soonest
+                if part:
+                    self._submit(part, now, coarse=True)
             whole = [key for key in missing if not self._under_way(key)]
             for i in range(0, len(whole), CHUNK):
                 self._submit(whole[i : i + CHUNK], now)
