@@ -390,7 +390,8 @@ class Board {
     const text = !known ? ['None yet'] : this.favourite ? known.lines : ['Hidden while you choose']
     const fav = el('button', { class: 'fav', type: 'button', 'aria-expanded': String(this.favourite), data: { focus: 'favourite' }, disabled: !known, on: { click: () => this.flip() } },
       this.favourite && known?.src ? image(known, 'Your favourite so far') : null,
-      el('div', {}, el('b', {}, 'Favourite so far '), this.favourite ? ' hide ' : null, this.favourite ? kbd('F') : null, ...text.map(line => el('div', { class: 'small' }, line)), this.favourite ? null : kbd('F')))
+      el('div', {}, el('b', {}, 'Favourite so far '), this.favourite ? ' hide ' : null, this.favourite ? kbd('F') : null,
+        ...text.map(line => el('div', { class: 'small' }, line, ...(this.favourite ? [] : [' ', kbd('F')])))))
     return el('div', { class: 'foot' }, el('div', { class: 'strip', role: 'group', 'aria-label': 'From the start to now', tabindex: '0' }, ...frames), fav)
   }
 }
