@@ -88,6 +88,31 @@ def test_utility_says_who_is_liked_and_recommends_something_better() -> None:
         study.model().utility(rater="ann")
 
 
+def test_the_figure_of_utility_shows_each_trial_with_its_range_and_its_chance() -> None:
+    from workbench import plots
+
+    study = mixed("sobol")
+    with pytest.raises(wb.TrialStateError, match="no answer"):
+        study.plot.utility()
+    for _ in range(3):
+        answer(study.feedback.next_question(4), JUDGE)
+    found = study.model().utility()
+    figure = study.plot.utility()
+    (marks,) = figure.data
+    drawn = dict(zip(marks.customdata, zip(marks.x, marks.error_x.array, strict=True), strict=True))
+    assert len(drawn) == 12
+    assert list(marks.x) == sorted(found.mean.tolist())  # the most liked on top
+    for number, mean, sd in zip(found.numbers.tolist(), found.mean, found.sd, strict=True):
+        assert drawn[number] == pytest.approx((mean, 1.96 * sd))
+    best, chance = max(found.favourite.items(), key=lambda item: item[1])
+    assert figure.layout.meta["title"] == f"Trial {best} is the favourite with a probability of {chance:.0%}"
+    assert f"{chance:.0%}" in {one.text for one in figure.layout.annotations}
+    assert "Where 0 lies means nothing" in figure.layout.meta["caption"]
+    table = plots.utility_table(found)
+    assert table["trial"] == list(marks.customdata)[::-1]
+    assert sum(table["favourite"]) == pytest.approx(1.0)
+
+
 def test_a_question_is_in_time() -> None:
     study = mixed("eubo")
     for _ in range(4):

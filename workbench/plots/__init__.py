@@ -28,6 +28,7 @@ from workbench.plots.solutions import FLOWERS, LEAVES, heat_map, heat_map_table,
 from workbench.plots.swarm import swarm, swarm_table, swarm_trace
 from workbench.plots.timeline import timeline, timeline_table
 from workbench.plots.tradeoffs import tradeoffs, tradeoffs_table
+from workbench.plots.utility import utility, utility_table
 
 __all__ = [
     "FLOWERS",
@@ -74,5 +75,7 @@ __all__ = [
     "timeline_table",
     "tradeoffs",
     "tradeoffs_table",
+    "utility",
+    "utility_table",
     "why_empty",
 ]

@@ -232,6 +232,18 @@ class Plot:
 
         return plots.policy_preferences(self._study.policy_trace(), self._study.history().measured)
 
+    def utility(self, rater: str | None = None) -> Figure:
+        """What people's answers say that trials are worth, and the chance of each to be the favourite.
+
+        Args:
+            rater: Whose answers alone; None for everybody's.
+        Raises:
+            TrialStateError: if there is no answer.
+        """
+        from workbench import plots
+
+        return plots.utility(self._study.model().utility(rater))
+
     def edf(self, objective: str | None = None, others: Sequence[Study] = ()) -> Figure:
         """The share of trials at or below each value, with other studies beside this one.
 
