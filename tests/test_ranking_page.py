@@ -113,6 +113,58 @@ def test_another_answer_after_an_undo_leaves_the_old_branch(study: wb.Study) -> 
     assert ranking.redoable(study, "") is None
 
 
+def test_any_answer_can_be_taken_back_and_restored(study: wb.Study) -> None:
+    """The list says what was said, newest first; a round from the middle is asked again, and stands again."""
+    asked = []
+    for kind in ("order", "none", "extremes", "order"):
+        at, ids = shown(study)
+        asked.append(ids)
+        groups = {"order": ([ids[1]], [ids[0]]), "extremes": ([ids[3]], [ids[2]]), "none": ()}[kind]
+        do(study, kind, *groups, question=at)
+    told = ranking.given(study, "")
+    assert [(one.label, one.text, one.best, one.holds) for one in told] == [
+        ("Round 4", "the best 2 of 4", asked[3][1], True),
+        ("Round 3", "the best and the worst of 4", asked[2][3], True),
+        ("Round 2", "none would do", None, True),
+        ("Round 1", "the best 2 of 4", asked[0][1], True),
+    ]  # fmt: skip
+    assert ranking.take_back(study, told[3].id, "") == [[asked[0][1]], [asked[0][0]]]
+    at, ids = shown(study)
+    assert ids == asked[0]
+    told = ranking.given(study, "")
+    assert [(one.label, one.holds) for one in told] == [
+        ("Round 3", True), ("Round 2", True), ("Round 1", True), ("Taken back", False)
+    ]  # fmt: skip
+    ranking.restore(study, told[3].id, "")
+    assert [one.label for one in ranking.given(study, "")] == ["Round 4", "Round 3", "Round 2", "Round 1"]
+    assert shown(study)[1] != asked[0]
+    with pytest.raises(FeedbackError, match="stands"):
+        ranking.restore(study, told[3].id, "")
+    ranking.take_back(study, told[3].id, "")
+    do(study, "order", [ids[3]], question=at)
+    assert told[3].id not in [one.id for one in ranking.given(study, "")]  # its question has another answer
+    with pytest.raises(FeedbackError, match="has answered since"):
+        ranking.restore(study, told[3].id, "")
+    assert ranking.given(study, "kim") == []
+
+
+def test_answers_that_say_the_opposite_of_each_other_are_named() -> None:
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
+    seen: dict[frozenset[int], int] = {}
+    turned = {}
+    for turn in range(1, 41):  # one question in ten comes again
+        at, ids = shown(study, 2)
+        again = seen.setdefault(frozenset(ids), turn)
+        if again != turn and not turned:
+            turned = {f"Round {turn}": (f"Round {again}",), f"Round {again}": (f"Round {turn}",)}
+            ids = sorted(ids, reverse=True)
+        else:
+            ids = sorted(ids)
+        do(study, "order", [ids[0]], [ids[1]], question=at)
+    assert turned
+    assert {one.label: one.against for one in ranking.given(study, "") if one.against} == turned
+
+
 def test_raters_take_back_their_own(study: wb.Study) -> None:
     at, ids = shown(study)
     ranking.act(study, {"kind": "order", "groups": [[ids[0]]], "question": at}, "kim")

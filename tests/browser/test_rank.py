@@ -91,6 +91,36 @@ def test_the_journey_by_keys(study: wb.Study, server: Server, browser: Browser) 
     assert study.feedback.standing == ()
 
 
+def test_a_round_from_the_middle_is_taken_back_and_restored(study: wb.Study, server: Server, browser: Browser) -> None:
+    browser.open(f"{server.url}/rank?study={NAME}")
+    ready(browser)
+    choose(browser, "rank_mode", "An order, best first")
+    first, shown = pictures(browser), numbers(browser)
+    answer(browser, "2", "1", ENTER)
+    answer(browser, "3", ENTER)
+    third = pictures(browser)
+    one, two = ranking.answers(study)[-2:]
+    browser.click("rank_given")
+    browser.see("the best of 6")
+    browser.click(f"given_{one.id}_turn")
+    browser.until(lambda: numbers(browser) == shown)
+    ready(browser)
+    assert pictures(browser) == first
+    assert places(browser)[:2] == ["2nd", "Best"]
+    assert [entry.id for entry in ranking.answers(study)[-1:]] == [two.id]
+    browser.until(lambda: not browser.find(f".st-key-given_{one.id}_turn"))  # the list has closed
+    browser.click("rank_given")
+    browser.see("Restore")
+    browser.shot(browser.profile.parent / "rank-answers.png")
+    browser.click(f"given_{one.id}_turn")
+    browser.until(lambda: numbers(browser) != shown)
+    ready(browser)
+    assert pictures(browser) == third
+    assert ranking.answers(study)[-2:] == [one, two]
+    answer(browser, "z")
+    answer(browser, "z")
+
+
 def test_the_order_by_the_mouse_and_by_alt_arrows(study: wb.Study, server: Server, browser: Browser) -> None:
     browser.open(f"{server.url}/rank?study={NAME}")
     ready(browser)

@@ -29,6 +29,7 @@ PER_ROUND, MODE, RATER, DRAFT, TURN, TROUBLE, STORED = (
 )  # fmt: skip
 SIZES = (2, 4, 6, 8)
 MODES = {"order": "An order, best first", "extremes": "The best and the worst"}
+LISTED = 30  # answers in the list of them
 WAIT = 0.12  # seconds that a look waits for the next picture
 
 
@@ -67,6 +68,7 @@ def _round(name: str) -> None:
     with st.container(horizontal=True):
         _options(study)
         _favourite(study)
+        _given(study)
     if question is not None:
         _settle(study, question, pictures, data)
 
@@ -197,9 +199,7 @@ def _acted() -> None:
     except WorkbenchError as error:
         state.put(TROUBLE, (str(error), state.get(TROUBLE, ("", 0))[1] + 1))
         return
-    state.put(TURN, state.get(TURN, 0) + 1)
-    first = next((q.id for q in study.feedback.questions if q.answered is None), None)
-    state.drafts().put(_draft_key(study), {"question": first, "groups": groups} if groups else None)
+    _begin_with(study, groups)
 
 
 def _drafted() -> None:
@@ -214,6 +214,54 @@ def _favourite(study: Study) -> None:
     if best is not None:
         with st.popover("Take your favourite along", icon=":material/download:", key="favourite_take"):
             take_along(study, best[0], "Favourite", "favourite")
+
+
+def _given(study: Study) -> None:
+    """What this rater has said, each answer to be taken back or restored."""
+    made = ranking.given(study, str(state.get(RATER, "")))
+    if not made:
+        return
+    drawer = st.popover("Your answers", icon=":material/history:", key="rank_given", on_change="rerun")
+    if not drawer.open:
+        return
+    with drawer:
+        st.caption("A round that you take back is asked again, with the very same pictures.")
+        for one in made[:LISTED]:
+            with st.container(horizontal=True, vertical_alignment="center", key=f"given_{one.id}"):
+                picture = None if one.best is None else study.feedback.picture(one.best)
+                if picture is not None:
+                    st.image(thumbnail(picture).data, alt=picture.alt, width=40)
+                st.markdown(
+                    f"**{one.label}**, {one.text}"
+                    + "".join(f"  \n:orange[Not as in {other}.]" for other in one.against)
+                )
+                st.space("stretch")
+                st.button("Take back" if one.holds else "Restore", key=f"given_{one.id}_turn", on_click=_turn,
+                          args=(study, one), disabled=study.frozen)  # fmt: skip
+        if len(made) > LISTED:
+            st.caption(f"The last {LISTED} of {len(made)}.")
+
+
+def _turn(study: Study, one: ranking.Answer) -> None:
+    """Take an answer back, or restore it."""
+    rater, groups = str(state.get(RATER, "")), list[list[int]]()
+    st.session_state["rank_given"] = False  # the list is closed: the board shows what came of it
+    try:
+        if one.holds:
+            groups = ranking.take_back(study, one.id, rater)
+        else:
+            ranking.restore(study, one.id, rater)
+    except WorkbenchError as error:  # somebody was quicker
+        state.put(TROUBLE, (str(error), state.get(TROUBLE, ("", 0))[1] + 1))
+        return
+    _begin_with(study, groups)
+
+
+def _begin_with(study: Study, groups: list[list[int]]) -> None:
+    """Draw the board anew, with an order to begin the open question with."""
+    state.put(TURN, state.get(TURN, 0) + 1)
+    first = next((q.id for q in study.feedback.questions if q.answered is None), None)
+    state.drafts().put(_draft_key(study), {"question": first, "groups": groups} if groups else None)
 
 
 def _recall(study: Study) -> None:

@@ -29,6 +29,27 @@ class Frame:
     trial: int
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer as the list of them shows it.
+
+    Args:
+        id: Of its entry in the log.
+        label: Its round, or that it was taken back.
+        text: What was said.
+        best: What it puts first, if it says it of one trial.
+        holds: Does it stand?
+        against: Labels of the rounds that say the opposite of something in it.
+    """
+
+    id: int
+    label: str
+    text: str
+    best: int | None
+    holds: bool
+    against: tuple[str, ...]
+
+
 def answers(study: Study) -> list[FeedbackRecord]:
     """The standing answers to questions, in the order of answering."""
     return [
@@ -108,6 +129,41 @@ def left(rounds: int) -> str:
     return "" if more <= 0 else "under a minute left" if minutes < 1 else f"{minutes} min left"
 
 
+def given(study: Study, rater: str) -> list[Answer]:
+    """The answers of one rater, the newest first: those that stand, and those that can be restored."""
+    log = study.feedback.log
+    gone = undone(log)
+    unanswered = {question.id for question in study.feedback.questions if question.answered is None}
+    rounds = {entry.id: f"Round {i + 1}" for i, entry in enumerate(answers(study))}
+    own = [
+        entry for entry in log
+        if entry.rater == rater and entry.kind in _ANSWERS and entry.question is not None
+        and (entry.id in rounds or (entry.id in gone and entry.question in unanswered))
+    ]  # fmt: skip
+    stated = {entry.id: edges(entry.kind, entry.groups, entry.of) for entry in own if entry.id in rounds}
+    opposite = {number: {(worse, better) for better, worse in known} for number, known in stated.items()}
+    made = []
+    for entry in reversed(own):
+        holds = entry.id in rounds
+        against = [rounds[n] for n, turned in opposite.items() if holds and turned & stated[entry.id]]
+        made.append(
+            Answer(entry.id, rounds.get(entry.id, "Taken back"), _told(entry), first(entry), holds, tuple(against))
+        )
+    return made
+
+
+def _told(entry: FeedbackRecord) -> str:
+    shown, named = len(entry.of), sum(len(group) for group in entry.groups)
+    if entry.kind == "rank":
+        return "all the same" if len(entry.groups) == 1 else f"an order of {named}"
+    if entry.kind == "best":
+        return f"the best of {shown}" if named == 1 else f"the best {named} of {shown}"
+    if entry.kind == "partial":
+        return "some in order" if first(entry) is None else f"the best and the worst of {shown}"
+    return {"worst": f"the worst of {shown}", "more_like": "more like one", "none_acceptable": "none would do",
+            "cannot_tell": "could not tell", "skip": "skipped"}[entry.kind]  # fmt: skip
+
+
 # -- what an action does ---------------------------------------------------------------------
 
 
@@ -146,10 +202,7 @@ def act(study: Study, asked: Mapping[str, Any], rater: str = "") -> list[list[in
     feedback = study.feedback
     if kind == "undo":
         last = undoable(study, rater)
-        if last is None:
-            return []
-        feedback.undo(last, rater=rater)
-        return [list(group) for group in last.groups] if last.kind in ("rank", "best") else []
+        return [] if last is None else take_back(study, last.id, rater)
     if kind == "redo":
         undo = redoable(study, rater)
         if undo is not None:
@@ -168,6 +221,27 @@ def act(study: Study, asked: Mapping[str, Any], rater: str = "") -> list[list[in
     if before and (before[-1].kind, before[-1].groups) != (made.kind, made.groups):
         _close_later(study, question.id)
     return []
+
+
+def take_back(study: Study, entry_id: int, rater: str) -> list[list[int]]:
+    """Take an answer back, whichever it is: its question is asked again. The order to begin with, which was given."""
+    entry = study.feedback.log[entry_id]
+    study.feedback.undo(entry, rater=rater)
+    return [list(group) for group in entry.groups] if entry.kind in ("rank", "best") else []
+
+
+def restore(study: Study, entry_id: int, rater: str) -> None:
+    """Let an answer stand again that was taken back.
+
+    Raises:
+        FeedbackError: if it stands already, or its question has got another answer since.
+    """
+    log = study.feedback.log
+    gone = undone(log)
+    undo = next((e for e in reversed(log) if e.kind == "undo" and e.undoes == entry_id and e.id not in gone), None)
+    if undo is None:
+        raise FeedbackError(f"answer {entry_id} stands: nobody has taken it back")
+    study.feedback.undo(undo, rater=rater)
 
 
 def _answer(question: Question, kind: str, groups: list[list[int]], rater: str) -> FeedbackRecord:
