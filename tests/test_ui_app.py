@@ -219,3 +219,42 @@ def test_the_address_says_which_runs_are_shown_and_the_fields_follow_it(storage:
     sound(at.run())
     assert at.pills(key="show s").value == ["Done", "Void"]
     assert at.dataframe[0].value["run"].tolist() == [2, 1]
+
+
+def test_questions_are_answered_in_lists_without_the_board(storage: Storage) -> None:
+    """An order with a tie, the rest worse; nothing placed; none will do; undo brings back the same with its order."""
+    space = wb.Space([wb.Float("x", 0, 1), wb.Float("y", 0, 1)])  # cards of words
+    study = wb.create_study("taste", space, [wb.Preference("taste")], sampler="sobol", storage=storage, seed=0)
+    at = app("rank", "taste")
+    sound(at.button_group(key="rank_mode").set_value("lists").run())
+
+    def shown() -> list[int]:
+        return [trial.number for trial in study.feedback.next_question(6).trials]
+
+    def places() -> list[Any]:
+        return [box.value for box in at.selectbox if box.label.startswith("Picture")]
+
+    first = shown()
+    assert places() == [None] * 6
+    sound(at.button(key="lists_done").click().run())
+    assert "Put at least one picture in order first." in words(at)
+    assert study.feedback.log == ()
+    boxes = [box for box in at.selectbox if box.label.startswith("Picture")]
+    assert boxes[0].options == ["No place", "Best", "2nd", "3rd", "4th", "5th", "6th"]
+    for i, place in ((4, 0), (0, 2), (2, 2), (1, 5)):  # a place that is left out is none
+        boxes[i].set_value(place)
+    sound(at.button(key="lists_done").click().run())
+    (entry,) = study.feedback.log
+    assert (entry.kind, entry.groups) == ("best", ((first[4],), (first[0], first[2]), (first[1],)))
+    second = shown()
+    assert places() == [None] * 6
+    sound(at.button(key="lists_none").click().run())
+    assert [one.kind for one in study.feedback.standing] == ["best", "none_acceptable"]
+    sound(at.button(key="lists_undo").click().run())
+    assert shown() == second
+    sound(at.button(key="lists_undo").click().run())
+    assert shown() == first
+    assert places() == [1, 2, 1, None, 0, None]
+    sound(at.button(key="lists_redo").click().run())
+    assert shown() == second
+    assert "Round 2" in words(at)

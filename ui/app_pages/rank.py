@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
 
-from ui import board, state, widgets
+from ui import board, lists, state, widgets
 from ui.gallery import Gallery, Source, gallery, thumbnail
 from ui.presenters import ranking, words
 from ui.taking import take_along
@@ -28,7 +29,7 @@ PER_ROUND, MODE, RATER, DRAFT, TURN, TROUBLE, STORED = (
     "pictures a round", "mode of ranking", "rater", "order so far", "turn", "trouble", "stored question"
 )  # fmt: skip
 SIZES = (2, 4, 6, 8)
-MODES = {"order": "An order, best first", "extremes": "The best and the worst"}
+MODES = {"order": "An order, best first", "extremes": "The best and the worst", "lists": "An order, in lists"}
 LISTED = 30  # answers in the list of them
 WAIT = 0.12  # seconds that a look waits for the next picture
 
@@ -64,7 +65,10 @@ def _round(name: str) -> None:
         _options(study)
         return
     data = _data(study, question, pictures)
-    board.draw(data, _acted, _drafted)
+    if state.get(MODE) == "lists":
+        lists.draw(data, _act)
+    else:
+        board.draw(data, _acted, _drafted)
     with st.container(horizontal=True):
         _options(study)
         _favourite(study)
@@ -181,8 +185,15 @@ def _draft_key(study: Study) -> str:
 
 def _acted() -> None:
     asked = board.said("act")
+    if asked is not None and state.get("last act") != asked["at"]:
+        state.put("last act", asked["at"])
+        _act(asked)
+
+
+def _act(asked: Mapping[str, Any]) -> None:
+    """Do what the page was asked to."""
     name = state.chosen()
-    if asked is None or name is None:
+    if name is None:
         return
     study = state.study(name)
     state.put(TROUBLE, ("", state.get(TROUBLE, ("", 0))[1]))
@@ -191,9 +202,8 @@ def _acted() -> None:
         if source is not None:
             gallery(source).forgive()
         return
-    if study.frozen or state.get("last act") == asked["at"]:
+    if study.frozen:
         return
-    state.put("last act", asked["at"])
     try:
         groups = ranking.act(study, asked, str(state.get(RATER, "")))
     except WorkbenchError as error:

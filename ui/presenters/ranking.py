@@ -310,6 +310,17 @@ def recipe(study: Study, number: int) -> dict[str, Any]:
     return {"study": study.name, "picture": number, **made}
 
 
+def groups_of(places: Mapping[int, int | None]) -> list[list[int]]:
+    """An order, best group first, from a place by trial; the same place is a tie, None is no place."""
+    taken = sorted({place for place in places.values() if place is not None})
+    return [[number for number, own in places.items() if own == place] for place in taken]
+
+
+def nth(place: int) -> str:
+    """The place in words, from 0."""
+    return ("Best", "2nd", "3rd")[place] if place < 3 else f"{place + 1}th"
+
+
 def lines(params: Mapping[str, Any], values: Mapping[str, float]) -> list[list[str]]:
     """What a card says of something that has no picture: its measured values, else its parameters."""
     told = values or params
