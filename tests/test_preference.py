@@ -178,6 +178,20 @@ def test_a_doubted_answer_is_right_with_its_probability() -> None:
     np.testing.assert_allclose(coin.slope, 0.0, atol=1e-12)
 
 
+def test_doubted_orders_of_three_share_what_is_left_among_the_other_orders() -> None:
+    """c of the model's probability and (1 - c) / 5 of each other order's: over all six, plain and doubted, 1."""
+    f, c = tensor([0.4, -0.3, 0.9]), 0.7
+    orders = [tuple((i,) for i in order) for order in itertools.permutations(range(3))]
+    plain, doubted = (
+        [math.exp(float(Likelihood([Answer("rank", order, (0, 1, 2), 0, sure)], 3, "luce")(
+            f, Hyper(tensor([]), tensor([0.0]))
+        ).value)) for order in orders]
+        for sure in (1.0, c)
+    )  # fmt: skip
+    np.testing.assert_allclose(doubted, [c * p + (1 - c) / 5 * (1 - p) for p in plain], atol=1e-12)
+    assert sum(doubted) == pytest.approx(1.0, abs=1e-12)
+
+
 def test_sums_by_selection_are_the_sums_by_index() -> None:
     values, places = tensor(np.random.default_rng(0).standard_normal((2, 6))), torch.tensor([0, 3, 3, 1, 0, 3])
     chosen = torch.nn.functional.one_hot(places, 4).to(values.dtype)

@@ -227,6 +227,17 @@ def test_the_strip_and_the_favourite_say_what_the_answers_say(study: wb.Study) -
     assert d not in {entry.groups[0][0] for entry in entries}
 
 
+def test_how_long_it_takes_is_said_until_it_is_enough() -> None:
+    said = [ranking.left(rounds) for rounds in (0, 5, 9, 10, 199, 200)]
+    assert said == ["3 min left", "2 min left", "under a minute left", "", "", "more rounds will change little"]
+
+
+def test_places_in_lists_are_an_order() -> None:
+    assert ranking.groups_of({7: 2, 3: None, 5: 0, 9: 2}) == [[5], [7, 9]]
+    assert ranking.groups_of({7: None, 3: None}) == []
+    assert [ranking.nth(i) for i in range(5)] == ["Best", "2nd", "3rd", "4th", "5th"]
+
+
 def test_cards_without_pictures_show_where_they_differ() -> None:
     told = [ranking.lines({"act": "relu", "depth": n, "rate": 0.1, "bias": n > 1}, {}) for n in (1, 2)]
     assert ranking.tell_apart(told) == (

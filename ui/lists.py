@@ -10,7 +10,7 @@ import streamlit as st
 from ui import state
 from ui.presenters import ranking, words
 
-_ACROSS = 3
+_ACROSS, _SIDE = 3, 224  # pictures in a row, and their width: two rows fit a window
 _NOTHING = "nothing is placed"
 _SAY = {"none": "None of these will do", "same": "All the same to me", "cannot": "I can’t tell, show others",
         "skip": "Skip"}  # fmt: skip
@@ -61,7 +61,7 @@ def _cards(data: Mapping[str, Any]) -> None:
     cards = data["cards"]
     places = {n: i for i, group in enumerate(data["draft"] or []) for n in group}
     options = [None, *range(len(cards))]
-    across = 1 if state.narrow() else _ACROSS
+    across = 2 if state.narrow() else _ACROSS
     for row in range(0, len(cards), across):
         for column, card in zip(st.columns(across), cards[row : row + across], strict=False):
             name = f"Picture {cards.index(card) + 1}"
@@ -69,7 +69,7 @@ def _cards(data: Mapping[str, Any]) -> None:
                 if card["lines"]:
                     st.text("\n".join(f"{label} {value}" for label, value in card["lines"]))
                 elif card["src"]:
-                    st.image(card["src"], alt=f"{name}: {card['alt']}", width="stretch")
+                    st.image(card["src"], alt=f"{name}: {card['alt']}", width=_SIDE)
                 else:
                     st.text(card["alt"] if card["state"] == "failed" else "Drawing…")
                 st.selectbox(name, options, options.index(places.get(card["id"])), key=_key(data, card),

@@ -18,6 +18,7 @@ SUPERSEDED = "superseded"
 ROUNDS = 10  # after which most people have what they want
 FEW = 3  # rounds from which the favourite is spoken of in numbers
 SECONDS = 18  # that a round takes
+PLENTY = 200  # rounds after which more of them change little
 _ANSWERS = ORDERING | {"none_acceptable", "cannot_tell", "skip"}
 
 
@@ -123,7 +124,9 @@ def consistency(study: Study) -> list[str]:
 
 
 def left(rounds: int) -> str:
-    """How long it will still take."""
+    """How long it will still take, or that it is enough."""
+    if rounds >= PLENTY:
+        return "more rounds will change little"
     more = ROUNDS - rounds
     minutes = round(max(0, more) * SECONDS / 60)
     return "" if more <= 0 else "under a minute left" if minutes < 1 else f"{minutes} min left"
