@@ -14,12 +14,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tiny_pipeline import save_tiny_pipeline, tiny_unet
 
 import workbench as wb
 from problems.generative.pictures import on_shell
-
-pytest.importorskip("diffusers")
-from tiny_pipeline import save_tiny_pipeline, tiny_unet
 
 pytestmark = [
     pytest.mark.slow,  # diffusers takes seconds to load
@@ -28,6 +26,11 @@ pytestmark = [
 ]
 Array = NDArray[np.float64]
 WIDTH = 192  # 3 x 8 x 8
+
+
+@pytest.fixture(autouse=True)
+def diffusers_is_there() -> None:
+    pytest.importorskip("diffusers")  # here, since collecting the fast tests would wait for it
 
 
 def latents(n: int, seed: int = 0, width: int = WIDTH) -> Array:

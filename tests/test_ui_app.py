@@ -221,6 +221,7 @@ def test_the_address_says_which_runs_are_shown_and_the_fields_follow_it(storage:
     assert at.dataframe[0].value["run"].tolist() == [2, 1]
 
 
+@pytest.mark.slow
 def test_questions_are_answered_in_lists_without_the_board(storage: Storage) -> None:
     """An order with a tie, the rest worse; nothing placed; none will do; undo brings back the same with its order."""
     space = wb.Space([wb.Float("x", 0, 1), wb.Float("y", 0, 1)])  # cards of words
