@@ -88,6 +88,7 @@ def test_utility_says_who_is_liked_and_recommends_something_better() -> None:
         study.model().utility(rater="ann")
 
 
+@pytest.mark.slow
 def test_the_figure_of_utility_shows_each_trial_with_its_range_and_its_chance() -> None:
     from workbench import plots
 

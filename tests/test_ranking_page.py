@@ -148,6 +148,7 @@ def test_any_answer_can_be_taken_back_and_restored(study: wb.Study) -> None:
     assert ranking.given(study, "kim") == []
 
 
+@pytest.mark.slow
 def test_answers_that_say_the_opposite_of_each_other_are_named() -> None:
     study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
     seen: dict[frozenset[int], int] = {}
