@@ -305,6 +305,21 @@ def test_what_is_looked_at_goes_before_what_may_come() -> None:
     assert left == [([9], True), ([9], False)]
 
 
+def test_a_picture_that_is_waited_for_is_drawn_once() -> None:
+    class Prompt(Slow):
+        def wait(self, number: int, seconds: float) -> Render:
+            self.end(self.orders[number])
+            return self.orders[number]
+
+    process = Prompt()
+    gallery = Gallery(process)  # type: ignore[arg-type]
+    first = gallery.drawn({"i": 3})
+    assert first == gallery.drawn({"i": 3}) == Rendered("image/png", b"(3, False)", "")
+    assert len(process.orders) == 1
+    gallery.want(points(3))
+    assert process.open() == []
+
+
 def test_a_picture_that_fails_is_said_and_tried_again() -> None:
     process = Slow()
     gallery = Gallery(process)  # type: ignore[arg-type]

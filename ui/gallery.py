@@ -242,13 +242,19 @@ class Gallery:
         return self._latents[key]
 
     def drawn(self, params: Params, seconds: float = 300.0) -> Rendered:
-        """One picture, waited for.
+        """One picture, waited for; drawn once.
 
         Raises:
             ProblemError: if it cannot be drawn.
         """
-        picture: Rendered = self._made(Order((params,)), seconds)[0]
-        return picture
+        key = _key(params)
+        with self._lock:
+            known = self._of(key).whole
+        if known is None:
+            known = self._made(Order((params,)), seconds)[0]
+            with self._lock:
+                self._of(key).whole = known
+        return known
 
     def space(self, seconds: float = 300.0) -> Any:
         """The space of the model."""
