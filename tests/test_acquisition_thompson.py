@@ -10,7 +10,6 @@ import pytest
 from workbench.acquisition.base import joint_samples
 from workbench.acquisition.thompson import draw, thompson_rows
 from workbench.models.exact import NOISELESS, Data, ExactPosterior, Settings
-from workbench.models.kernels import KINDS
 
 
 def posterior(d=2, n=8, kind="matern52", noise=1e-2, choices=0, seed=0, scale=1.0):
@@ -27,7 +26,7 @@ def points(n, d=2, choices=0, seed=1):
     return np.column_stack([rng.random((n, d)), rng.integers(3, size=(n, choices))]).astype(np.float64)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["rbf", "matern52"])
 @pytest.mark.parametrize("choices", [0, 1])
 def test_draws_have_the_moments_of_the_posterior(kind, choices):
     gp = posterior(kind=kind, choices=choices)
@@ -43,7 +42,7 @@ def test_draws_have_the_moments_of_the_posterior(kind, choices):
     np.testing.assert_allclose(np.cov(joint.T), gp.cross(Z, Z), atol=0.02)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["rbf", "matern52"])
 @pytest.mark.parametrize("choices", [0, 2])
 def test_a_draw_passes_through_noise_free_data_and_has_its_gradient(kind, choices):
     gp = posterior(d=3, kind=kind, noise=NOISELESS, choices=choices)

@@ -272,11 +272,8 @@ def dense(kernel: Kernel, A: Array, B: Array) -> Array:
     for (i, a), (j, b) in itertools.product(enumerate(A), enumerate(B)):
         r2 = sum(((a[at] - b[at]) ** 2).sum() / length**2 for at, length in zip(parts, kernel.lengths, strict=True))
         h = sum(v for c, v in zip(kernel.choices, kernel.weights, strict=True) if a[c] != b[c])
-        r = math.sqrt(r2)
-        s, t = math.sqrt(5) * r, math.sqrt(3) * r
-        g = {
-            "rbf": math.exp(-r2 / 2), "matern52": (1 + s + s * s / 3) * math.exp(-s), "matern32": (1 + t) * math.exp(-t)
-        }[kernel.kind]  # fmt: skip
+        s = math.sqrt(5 * r2)
+        g = math.exp(-r2 / 2) if kernel.kind == "rbf" else (1 + s + s * s / 3) * math.exp(-s)
         K[i, j] = kernel.scale * g * math.exp(-h)
     return K
 

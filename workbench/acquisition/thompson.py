@@ -147,9 +147,8 @@ def draw_of_prior(
     kernel, f = posterior.kernel, features
     lengths = np.concatenate([kernel.lengths[: len(kernel.ordered)], kernel.features[1]])
     omega = rng.standard_normal((f, len(lengths)))
-    if kernel.kind != "rbf":  # the spectral density of a Matern kernel is Student's t with 2 nu degrees of freedom
-        freedom = {"matern52": 5.0, "matern32": 3.0}[kernel.kind]
-        omega *= np.sqrt(freedom / rng.chisquare(freedom, size=(f, 1)))
+    if kernel.kind == "matern52":  # its spectral density is Student's t with 5 degrees of freedom
+        omega *= np.sqrt(5.0 / rng.chisquare(5.0, size=(f, 1)))
     omega /= lengths
     signs = []
     for count, v in zip(levels, kernel.weights.tolist(), strict=True):

@@ -24,8 +24,6 @@ from torch import Tensor
 from workbench.models.exact import NOISELESS, Data, Settings, factorise, split
 from workbench.models.kernels import Kernel as Covariance
 
-_NU = {"matern32": 1.5, "matern52": 2.5}
-
 
 def as_botorch(data: Data, settings: Settings) -> SingleTaskGP:
     """The model of one objective given its data, in evaluation mode, its parameters frozen."""
@@ -66,7 +64,7 @@ def _kernel(data: Data, settings: Settings) -> Kernel:
     if d:
         tail, shared = split(data, settings)[0].features  # what shares a lengthscale has it column by column
         columns = (*data.ordered, *range(tail.start, tail.stop))
-        base = RBFKernel if settings.kind == "rbf" else partial(MaternKernel, nu=_NU[settings.kind])
+        base = partial(MaternKernel, nu=2.5) if settings.kind == "matern52" else RBFKernel
         smooth = base(ard_num_dims=len(columns), active_dims=columns).double()
         smooth.lengthscale = _tensor(np.concatenate([values[: len(data.ordered)], shared]))
         parts.append(smooth)

@@ -117,11 +117,6 @@ def between(kernel: Kernel, P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     if kernel.kind == "rbf":
         k = r2.mul_(-0.5).exp_()
         G = k.clone()
-    elif kernel.kind == "matern32":
-        s = (3.0 * r2).sqrt_()
-        decay = (-s).exp_()
-        k = s.add_(1.0).mul_(decay)
-        G = decay.mul_(3.0)
     else:
         s = (5.0 * r2).sqrt_()
         decay = (-s).exp_()

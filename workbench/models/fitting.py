@@ -11,7 +11,7 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from workbench.errors import DeadlineReached
 from workbench.models.exact import Array, Data, Prior, Settings
-from workbench.models.kernels import KINDS, Kind
+from workbench.models.kernels import KINDS
 from workbench.models.placing import log_posterior
 
 _COLD = 100  # most iterations from the prior's mode
@@ -19,10 +19,6 @@ _WARM = 15  # and from the last hyperparameters: 0.2 nats are left there
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior: 0.01 nats a unit of log theta
 _GAIN = 1e7  # of machine precision: a relative gain of the log posterior below it ends a search
 _PLANE = 5.0  # nats that a plane has to gain: with none to gain it left 1.4 decades more regret on Branin (4 seeds)
-# Nats that a smoother kernel has to gain on a rougher one. Of few trials the evidence hardly tells them apart, and too
-# smooth a one is too sure of what lies between them: with nothing to gain 0.4 decades more regret on Michalewicz (12
-# seeds), and with twice as much 0.1 more on Levy (30)
-_SMOOTH: dict[Kind, float] = {"matern32": 0.0, "matern52": 0.5, "rbf": 1.0}
 _STEP = 1e-3  # of theta between slopes, where curvatures are wanted
 _CANDIDATES = 4  # a draw
 
@@ -45,8 +41,8 @@ class Fit:
 
     @property
     def worth(self) -> float:
-        """By what fits of different models compare: the density, less what a plane and a smooth kernel have to gain."""
-        return self.value - _SMOOTH[self.settings.kind] - (_PLANE if self.settings.trend else 0.0)
+        """By what fits of different models compare: the density, less what a plane has to gain."""
+        return self.value - (_PLANE if self.settings.trend else 0.0)
 
 
 def fit(

@@ -3,12 +3,11 @@
     k(x, x') = scale * g(r2) * exp(-h),  r2 = sum_j w_j |x_j - x'_j|^2,  h = sum_c v_c [x_c != x'_c]
 
 with w_j = 1 / l_j^2 over ordered columns, and over blocks: columns that share one lengthscale, which hold the
-features of a structured value (`embeddings`); and v_c over columns of choices c. g is exp(-r2 / 2) (RBF), the
-Matern-5/2 correlation (1 + s + s^2 / 3) exp(-s), s = sqrt(5 r2), or the Matern-3/2 one (1 + s) exp(-s), s = sqrt(3 r2).
-Its derivative is written as -G / 2 with G = -2 dg/dr2, which is g itself for RBF, (5/3) (1 + s) exp(-s) for Matern-5/2
-and 3 exp(-s) for Matern-3/2, finite at r2 = 0 (bayesian optimisation: Rasmussen and Williams 2006, eq. 4.17). So
-dk/dx_j = -G scale exp(-h) w_j (x_j - x'_j), and the same G gives the slope in log l_j:
-dk/dlog l_j = G scale exp(-h) w_j (x_j - x'_j)^2.
+features of a structured value (`embeddings`); and v_c over columns of choices c. g is exp(-r2 / 2) (RBF) or the
+Matern-5/2 correlation (1 + s + s^2 / 3) exp(-s), s = sqrt(5 r2). Its derivative is written as -G / 2 with
+G = -2 dg/dr2, which is g itself for RBF and (5/3) (1 + s) exp(-s) for Matern-5/2, finite at r2 = 0
+(bayesian optimisation: Rasmussen and Williams 2006, eq. 4.17). So dk/dx_j = -G scale exp(-h) w_j (x_j - x'_j), and the
+same G gives the slope in log l_j: dk/dlog l_j = G scale exp(-h) w_j (x_j - x'_j)^2.
 
 A linear trend over ordered columns, h(x) . b with b ~ Normal(0, trend), adds trend * h(x) . h(x') with
 h(x) = x - 1/2: the mean of the process is then a plane whose slopes are learnt with everything else.
@@ -29,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Kind = Literal["rbf", "matern52", "matern32"]
-KINDS: tuple[Kind, ...] = ("matern52", "rbf", "matern32")
+Kind = Literal["rbf", "matern52"]
+KINDS: tuple[Kind, ...] = ("matern52", "rbf")
 
 
 def correlation(kind: Kind, r2: Array) -> tuple[Array, Array]:
@@ -38,10 +37,6 @@ def correlation(kind: Kind, r2: Array) -> tuple[Array, Array]:
     if kind == "rbf":
         g = np.exp(-0.5 * r2)
         return g, g
-    if kind == "matern32":
-        s = np.sqrt(3.0 * r2)
-        decay = np.exp(-s)
-        return decay + s * decay, 3.0 * decay
     s = np.sqrt(5.0 * r2)
     decay = np.exp(-s)
     slope = (1.0 + s) * decay
