@@ -184,11 +184,7 @@ def test_particles_with_a_kernel_find_both_wells_by_ask_and_tell():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [
-        {"inertia": 0.2, "batch": 3, "patience": 1},
-        {"kernel": 0.4, "cooling": 0.95, "memory_noise": 0.5},
-        {"surrogate_steps": 2, "inertia": 0.1},
-    ],
+    [{"inertia": 0.2, "batch": 3, "patience": 1}, {"kernel": 0.4, "cooling": 0.95, "memory_noise": 0.5}],
 )
 def test_a_resumed_study_equals_the_uninterrupted_one(tmp_path, options):
     """What a particle needs of its past is in the record, whichever process asks."""
@@ -201,35 +197,6 @@ def test_a_resumed_study_equals_the_uninterrupted_one(tmp_path, options):
         return [t.params for t in s.trials]
 
     assert go("a.db", [22]) == go("b.db", [7, 15, 22])
-
-
-def bowl(trial):
-    return sphere(trial.params)
-
-
-@pytest.mark.slow
-def test_several_workers_move_particles_that_wait_for_one_another():
-    """Three at a time: no particle waits for two results, and none is left behind by more than those in flight."""
-    s = study(particles=6)
-    s.optimize(bowl, n_trials=30, executor=wb.Processes(workers=3), progress=False)
-    assert [t.state for t in s.trials] == ["complete"] * 30
-    moves = [(t.meta["cbo"]["particle"], t.meta["cbo"]["step"]) for t in s.trials]
-    assert not any("surplus" in t.meta["cbo"] for t in s.trials)
-    assert len(set(moves)) == 30
-    assert all(3 <= sum(i == one for i, _ in moves) <= 7 for one in range(6))
-
-
-def test_a_value_that_is_to_be_followed_by_more_leaves_its_particle_waiting():
-    goals = [wb.Objective("a"), wb.Objective("b")]
-    s = study(goals, particles=3)
-    first = s.ask(3)
-    for trial in first:
-        s.tell(trial, {"a": 1.0}, final=False)
-    s.tell(first[1], {"b": 2.0})
-    assert s.ask().meta["cbo"] | {"particle": 1, "step": 1} == s.trials[-1].meta["cbo"]
-    assert s.ask().meta["cbo"]["fresh"]  # one alone has nobody to agree with, and the others wait
-    s.tell(first[0], {"b": 1.0})
-    assert s.ask().meta["cbo"]["particle"] == 0
 
 
 # -- in whole batches ---------------------------------------------------------------------------------
@@ -327,17 +294,6 @@ def test_a_run_that_dies_goes_on_to_the_last_bit(tmp_path, monkeypatch, options,
         assert all(np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f") for name in one)
 
 
-def test_a_checkpoint_of_another_version_is_refused_and_says_what_to_do():
-    s = study(particles=10)
-    run(s, lambda columns: (stacked(columns) ** 2).sum(axis=1), 200)
-    held, packed = attached(s), io.BytesIO()
-    del held["sampler.before"]
-    np.savez(packed, **held)
-    s.files.put("run-cbo.npz", packed.getvalue(), "application/x-npz")
-    with pytest.raises(UnsupportedError, match=r"another version \(it has no before\); begin a new study"):
-        run(s, lambda columns: (stacked(columns) ** 2).sum(axis=1), 400)
-
-
 # -- rules ----------------------------------------------------------------------------------------------
 
 
@@ -432,20 +388,6 @@ def test_a_rule_ends_what_is_asked_and_told(stop, said, n):
         X, particles = s.history().X, [t.meta["cbo"]["particle"] for t in own]
         rows = [[k for k, one in enumerate(particles) if one == i][-2:] for i in range(5)]
         assert np.mean([np.linalg.norm(X[b] - X[a]) for a, b in rows]) < 0.05
-
-
-def test_the_spread_of_a_rule_is_that_of_each_from_its_own_consensus():
-    """Two pairs far apart, each within 0.01: with a kernel they stand on their consensus, else half a box away."""
-    points = [{"x0": -2.0}, {"x0": -1.99}, {"x0": 3.0}, {"x0": 3.01}]
-    for kernel in (0.05, None):
-        s = study(d=1, particles=4, share=1.0, kernel=kernel, stop={"spread": 0.01})
-        for point in points:  # where particles begin
-            s.attach(point, {"y": 1.0})
-        if kernel is None:
-            assert s.ask().number == 4
-            continue
-        with pytest.raises(SearchEnded, match=r"no particle is further than 0\.0007"):  # 0.005 / 7
-            s.ask()
 
 
 # -- refusals ---------------------------------------------------------------------------------------------
