@@ -771,16 +771,27 @@ def test_a_growing_alpha_leaves_a_kernel_its_wells(kappa):
         assert (held >= 20).all()
 
 
-@pytest.mark.parametrize(
-    "rules",
-    [
-        Rules(), Rules(Dynamics(noise=0.3, kind="isotropic", truncation=0.5)), Rules(kappa=1.0, kick=Kick(3)),
-        Rules(Dynamics(noise=1.0, memory=0.4, memory_noise=0.5, inertia=0.1), batching=Batching(5)),
-        Rules(Dynamics(kind="covariance", dt=0.1, sampling=True)), Rules(schedule=Schedule(adaptive=True), ranked=True),
-        Rules(stop=Stop(value=0.0, movement=0.0, drift=0.0, spread=0.0, stagnation=99, level=0.0, steps=50)),
-        Rules(mirror=sets.simplex()),
-    ],
-)  # fmt: skip
+EVERY = [
+    Rules(), Rules(Dynamics(noise=0.3, kind="isotropic", truncation=0.5)), Rules(kappa=1.0, kick=Kick(3)),
+    Rules(Dynamics(noise=1.0, memory=0.4, memory_noise=0.5, inertia=0.1), batching=Batching(5)),
+    Rules(Dynamics(kind="covariance", dt=0.1, sampling=True)), Rules(schedule=Schedule(adaptive=True), ranked=True),
+    Rules(stop=Stop(value=0.0, movement=0.0, drift=0.0, spread=0.0, stagnation=99, level=0.0, steps=50)),
+    Rules(mirror=sets.simplex()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rules", EVERY)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_run_keeps_its_kind_of_numbers_and_stays_finite(rules, dtype):
+    rules = replace(rules, stop=replace(rules.stop, steps=30))
+    end = last(run(rastrigin, points(dtype=dtype), rules, torch.Generator().manual_seed(0)))
+    assert end.step > 0
+    for part in (end.swarm.X, end.swarm.e, end.swarm.Y, end.swarm.V, end.dual, end.alpha, end.c, end.best, end.least):
+        assert part.dtype == dtype
+        assert torch.isfinite(part).all()
+
+
+@pytest.mark.parametrize("rules", EVERY)
 def test_a_step_asks_the_device_for_nothing(rules):
     """No number comes back to the host, which would have to wait for it: no `item`, no truth of a tensor."""
     from torch.utils._python_dispatch import TorchDispatchMode

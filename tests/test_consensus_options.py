@@ -199,6 +199,35 @@ def test_a_resumed_study_equals_the_uninterrupted_one(tmp_path, options):
     assert go("a.db", [22]) == go("b.db", [7, 15, 22])
 
 
+def bowl(trial):
+    return sphere(trial.params)
+
+
+@pytest.mark.slow
+def test_several_workers_move_particles_that_wait_for_one_another():
+    """Three at a time: no particle waits for two results, and none is left behind by more than those in flight."""
+    s = study(particles=6)
+    s.optimize(bowl, n_trials=30, executor=wb.Processes(workers=3), progress=False)
+    assert [t.state for t in s.trials] == ["complete"] * 30
+    moves = [(t.meta["cbo"]["particle"], t.meta["cbo"]["step"]) for t in s.trials]
+    assert not any("surplus" in t.meta["cbo"] for t in s.trials)
+    assert len(set(moves)) == 30
+    assert all(3 <= sum(i == one for i, _ in moves) <= 7 for one in range(6))
+
+
+def test_a_value_that_is_to_be_followed_by_more_leaves_its_particle_waiting():
+    goals = [wb.Objective("a"), wb.Objective("b")]
+    s = study(goals, particles=3)
+    first = s.ask(3)
+    for trial in first:
+        s.tell(trial, {"a": 1.0}, final=False)
+    s.tell(first[1], {"b": 2.0})
+    assert s.ask().meta["cbo"] | {"particle": 1, "step": 1} == s.trials[-1].meta["cbo"]
+    assert s.ask().meta["cbo"]["fresh"]  # one alone has nobody to agree with, and the others wait
+    s.tell(first[0], {"b": 1.0})
+    assert s.ask().meta["cbo"]["particle"] == 0
+
+
 # -- in whole batches ---------------------------------------------------------------------------------
 
 

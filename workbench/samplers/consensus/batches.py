@@ -230,11 +230,12 @@ class _Loop:
             energies = front.energies(G)
             if batch is not None:
                 energies = torch.where(batch[:, None], energies, torch.inf)
-            c = consensus(places, log_weights(energies, _ALPHA))
+            logits = log_weights(energies, _ALPHA)
+            c = consensus(places, logits)
             spread = float((front.X - c).norm(dim=-1).max())
             noted = bool(self._frames) and self._frames[-1][0] == front.step  # before an interruption
             if front.step % self._every == 0 and not noted:
-                self._seen(front.step, c, 1.0, front.X)
+                self._seen(front.step, c, float(effective_size(logits).mean()), front.X)
             self._end({"spread": spread, "movement": front.movement}, front.step)
             over = self.spent + self._cost(N) > self._most or bool(self._ended)
             if over or front.step % _PACE == 0:
