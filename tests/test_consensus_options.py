@@ -184,7 +184,11 @@ def test_particles_with_a_kernel_find_both_wells_by_ask_and_tell():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
-    [{"inertia": 0.2, "batch": 3, "patience": 1}, {"kernel": 0.4, "cooling": 0.95, "memory_noise": 0.5}],
+    [
+        {"inertia": 0.2, "batch": 3, "patience": 1},
+        {"kernel": 0.4, "cooling": 0.95, "memory_noise": 0.5},
+        {"surrogate_steps": 2, "inertia": 0.1},
+    ],
 )
 def test_a_resumed_study_equals_the_uninterrupted_one(tmp_path, options):
     """What a particle needs of its past is in the record, whichever process asks."""
@@ -321,6 +325,17 @@ def test_a_run_that_dies_goes_on_to_the_last_bit(tmp_path, monkeypatch, options,
     for one, other in zip(whole, again, strict=True):
         assert set(one) == set(other)
         assert all(np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f") for name in one)
+
+
+def test_a_checkpoint_of_another_version_is_refused_and_says_what_to_do():
+    s = study(particles=10)
+    run(s, lambda columns: (stacked(columns) ** 2).sum(axis=1), 200)
+    held, packed = attached(s), io.BytesIO()
+    del held["sampler.before"]
+    np.savez(packed, **held)
+    s.files.put("run-cbo.npz", packed.getvalue(), "application/x-npz")
+    with pytest.raises(UnsupportedError, match=r"another version \(it has no before\); begin a new study"):
+        run(s, lambda columns: (stacked(columns) ** 2).sum(axis=1), 400)
 
 
 # -- rules ----------------------------------------------------------------------------------------------
