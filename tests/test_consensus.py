@@ -750,6 +750,14 @@ def test_a_wall_turns_the_velocity():
     assert turned > 0
 
 
+def test_a_kernel_without_weights_is_a_mean_of_neighbours():
+    """alpha = 0, where nothing grows that a kernel could keep up with."""
+    start, end = run(rastrigin, points(), Rules(schedule=Schedule(0.0), stop=Stop(steps=1), kappa=0.8))
+    X = start.swarm.X
+    w = torch.exp(-torch.cdist(X, X).square() / (2 * 0.8**2))
+    assert torch.allclose(end.c, w @ X / w.sum(-1, keepdim=True), rtol=1e-9)
+
+
 @pytest.mark.parametrize("kappa", [0.5, math.inf])
 def test_a_growing_alpha_leaves_a_kernel_its_wells(kappa):
     """Two wells, one a little less deep: with a kernel both hold a fifth of the particles at the end, else one all.

@@ -434,6 +434,20 @@ def test_a_rule_ends_what_is_asked_and_told(stop, said, n):
         assert np.mean([np.linalg.norm(X[b] - X[a]) for a, b in rows]) < 0.05
 
 
+def test_the_spread_of_a_rule_is_that_of_each_from_its_own_consensus():
+    """Two pairs far apart, each within 0.01: with a kernel they stand on their consensus, else half a box away."""
+    points = [{"x0": -2.0}, {"x0": -1.99}, {"x0": 3.0}, {"x0": 3.01}]
+    for kernel in (0.05, None):
+        s = study(d=1, particles=4, share=1.0, kernel=kernel, stop={"spread": 0.01})
+        for point in points:  # where particles begin
+            s.attach(point, {"y": 1.0})
+        if kernel is None:
+            assert s.ask().number == 4
+            continue
+        with pytest.raises(SearchEnded, match=r"no particle is further than 0\.0007"):  # 0.005 / 7
+            s.ask()
+
+
 # -- refusals ---------------------------------------------------------------------------------------------
 
 

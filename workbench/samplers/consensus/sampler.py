@@ -234,16 +234,24 @@ class CBOSampler(BatchSampler):
             return
         seen: dict[str, float] = {"steps": swarm.mean_steps, "horizon": swarm.mean_steps * motion.dynamics.dt}
         if len(swarm.told) == swarm.size:
-            Z = np.stack([swarm.told[i].z for i in sorted(swarm.told)])
             if "spread" in rules:
-                c = _agreed(Z, swarm.energies(0), self._share(swarm)).c
-                seen["spread"] = float(np.linalg.norm(Z - c, axis=1).max())
+                seen["spread"] = max(self._distance(swarm, motion, i) for i in swarm.told)
             if "movement" in rules:
                 seen["movement"] = swarm.movement
         if len(swarm.history.measured) == 1:
             seen |= {"value": swarm.best_value, "stagnation": swarm.idle}
         if why := self._ending.reason(seen, swarm.sense):
             raise SearchEnded(f"{why}; give another sampler= to go on, or leave the rule out")
+
+    def _distance(self, swarm: _Swarm, motion: _Motion, i: int) -> float:
+        """Of a particle from the consensus that it would go to."""
+        rows = sorted(swarm.told)
+        Z = np.stack([swarm.told[row].z for row in rows])
+        places = swarm.remembered() if motion.dynamics.remembers else Z
+        at, kernel = rows.index(i), self._options["kernel"]
+        seen = None if kernel is None else (places[at], kernel)
+        c = _agreed(places, swarm.energies(i), self._share(swarm), seen).c
+        return float(np.linalg.norm(Z[at] - c))
 
     def _size(self, history: History) -> int:
         if self._options["particles"] is not None:

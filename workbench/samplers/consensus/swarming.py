@@ -259,8 +259,10 @@ def _agreed(state: State, rules: Rules, outside: Tensor | None) -> tuple[Tensor,
         energies = ranks(energies)
     alpha = alpha_for(energies, rules.schedule.share) if rules.schedule.adaptive else state.alpha
     logits = log_weights(energies, alpha)
-    around = logits if math.isinf(rules.kappa) else polarised(places, logits, rules.kappa, alpha / state.first)
-    return consensus(places, around), logits, alpha
+    if math.isinf(rules.kappa):
+        return consensus(places, logits), logits, alpha
+    scale = torch.where(state.first > 0, alpha / state.first, 1.0)
+    return consensus(places, polarised(places, logits, rules.kappa, scale)), logits, alpha
 
 
 def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tensor], batch: Tensor | None) -> State:
