@@ -126,11 +126,11 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     if milestone.sample is not None and len(milestone.sample):
         evaluator(milestone.sample, sample=True)
     evaluator.attach(sampler.name, milestone.ended)
-    if milestone.ended:
-        warnings.warn(f"stopped early: {milestone.ended}", WorkbenchWarning, stacklevel=4)
     if milestone.asks is not None:
         asking.keep_state(record, sampler, milestone.asks)
     log.info("study %r: %s evaluations by %s", record.name, f"{evaluator.spent:,}", sampler.name)
+    if milestone.ended:
+        warnings.warn(f"stopped early: {milestone.ended}", WorkbenchWarning, stacklevel=4)
 
 
 def _able(sampler: Sampler, history: History) -> BatchSampler:
