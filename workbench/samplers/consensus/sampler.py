@@ -20,17 +20,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.errors import SearchEnded, UnsupportedError
-from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone
 from workbench.samplers.consensus.ending import Ending
 from workbench.samplers.consensus.latent import KINDS, Latent
+from workbench.samplers.consensus.reading import Reading
 from workbench.samplers.consensus.stability import check_stable, contraction, noise_for
 
 if TYPE_CHECKING:
@@ -195,7 +194,7 @@ class CBOSampler(BatchSampler):
     def ask(self, request: AskRequest) -> list[Proposal]:
         """One move of each particle that waits for nothing, those first that have taken the fewest steps."""
         latent = self._latent(request)
-        swarm = _Swarm(request, latent, self._size(request.history), self._options)
+        swarm = Reading(request, latent, self._size(request.history), self._options)
         motion = self._motion(latent.width, _SLOW)
         self._check_ended(swarm, motion)
         screen = Screen(request.history)
@@ -222,7 +221,7 @@ class CBOSampler(BatchSampler):
             found.append(made)
         return found
 
-    def _check_ended(self, swarm: _Swarm, motion: _Motion) -> None:
+    def _check_ended(self, swarm: Reading, motion: _Motion) -> None:
         """Raise `SearchEnded` once a rule holds for the swarm as it has been told."""
         rules = self._ending.rules
         if wrong := sorted({"drift", "level"} & rules.keys()):
@@ -243,7 +242,7 @@ class CBOSampler(BatchSampler):
         if why := self._ending.reason(seen, swarm.sense):
             raise SearchEnded(f"{why}; give another sampler= to go on, or leave the rule out")
 
-    def _distance(self, swarm: _Swarm, motion: _Motion, i: int) -> float:
+    def _distance(self, swarm: Reading, motion: _Motion, i: int) -> float:
         """Of a particle from the consensus that it would go to."""
         rows = sorted(swarm.told)
         Z = np.stack([swarm.told[row].z for row in rows])
@@ -258,7 +257,7 @@ class CBOSampler(BatchSampler):
             return int(self._options["particles"])
         return _USUAL if history.budget is None else max(_FEWEST, history.budget // _STEPS)
 
-    def _belief(self, request: AskRequest, swarm: _Swarm) -> Any:
+    def _belief(self, request: AskRequest, swarm: Reading) -> Any:
         """The model, where steps are to be taken on it and there are values to learn from."""
         history = request.history
         known = history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)
@@ -267,7 +266,7 @@ class CBOSampler(BatchSampler):
         return self.surrogate(history)
 
     def _moved(
-        self, request: AskRequest, swarm: _Swarm, motion: _Motion, screen: Screen, i: int, attempt: int, belief: Any
+        self, request: AskRequest, swarm: Reading, motion: _Motion, screen: Screen, i: int, attempt: int, belief: Any
     ) -> Proposal | None:
         """A move of a particle to a point that exists, is allowed and new; None if there is none."""
         space, latent = request.history.space, swarm.latent
@@ -313,12 +312,12 @@ class CBOSampler(BatchSampler):
                 return Proposal(x[0], {"cbo": note}, why)
         return None
 
-    def _share(self, swarm: _Swarm) -> float:
+    def _share(self, swarm: Reading) -> float:
         steps = sum(swarm.steps(i) for i in swarm.told) / max(1, len(swarm.told))
         return float(self._options["share"] * _SHRINK**steps)
 
     def _believed(
-        self, request: AskRequest, swarm: _Swarm, motion: _Motion, belief: Any, rng: np.random.Generator, at: int,
+        self, request: AskRequest, swarm: Reading, motion: _Motion, belief: Any, rng: np.random.Generator, at: int,
         z: Array, v: Array, sigma: float,
     ) -> tuple[Array, Array]:  # fmt: skip
         """Where the particle stands after further steps of the swarm on the model's belief, and its velocity."""
@@ -448,201 +447,3 @@ def _agreed(Z: Array, energies: Array, share: float, kernel: tuple[Array, float]
     tau = float(alpha[0] * known.var(dim=0, correction=0).mean())
     hop = float(implied_gradient(known.mean(dim=0), c[0, 0], tau).norm()) if tau > 0 else None
     return _Agreement(c[0, 0].numpy(), float(effective_size(logits)[0]), hop)
-
-
-@dataclass(frozen=True)
-class _Told:
-    """A particle after its latest result: position, velocity, row of the record, best position and its row."""
-
-    z: Array
-    v: Array
-    row: int
-    best: Array
-    best_row: int
-
-
-class _Swarm:
-    """One record, read as particles."""
-
-    def __init__(self, request: AskRequest, latent: Latent, size: int, options: Mapping[str, Any]) -> None:
-        self.request, self.latent, self.size, self._options = request, latent, size, options
-        self.history = request.history
-        self.waiting: dict[int, int] = {}  # particle -> trials in flight
-        self._steps: dict[int, int] = {}
-        self._rows: dict[int, list[tuple[int, Array]]] = {}
-        self._velocities: dict[int, Array] = {}  # by row
-        self._read()
-
-    def _read(self) -> None:
-        history = self.history
-        ended = history.finished & history.placed
-        open_ = history.pending
-        own = set()
-        for row, stored in enumerate(history.rows):
-            if not stored.meta or '"cbo":' not in stored.meta:
-                continue
-            note = history.meta(row)["cbo"]
-            own.add(row)
-            if stored.space_version != history.spaces.version:
-                continue
-            i = int(note["particle"])
-            if open_[row]:
-                self.waiting[i] = self.waiting.get(i, 0) + 1
-            elif ended[row]:
-                z = np.array(note["z"]) if "z" in note else self.latent.of(history.X[row][None])[0]
-                if len(z) == self.latent.width:
-                    self._rows.setdefault(i, []).append((row, z))
-                    self._steps[i] = self._steps.get(i, 0) + 1
-                    if "v" in note:
-                        self._velocities[row] = np.array(note["v"])
-        self._adopt(own)
-
-    def _adopt(self, own: set[int]) -> None:
-        """Trials of others are where particles begin that have no result of their own, the best ones first."""
-        strangers = [r for r in np.flatnonzero(self.history.complete & self.history.placed).tolist() if r not in own]
-        if not strangers:
-            return
-        order = np.argsort(self._worths[strangers], kind="stable")
-        empty = (i for i in range(self.size) if i not in self._rows and i not in self.waiting)
-        Z = self.latent.of(self.history.X[strangers])
-        for i, k in zip(empty, order.tolist(), strict=False):
-            self._rows[i] = [(strangers[k], Z[k])]
-
-    @cached_property
-    def _losses(self) -> Array:
-        """Shape (n, m), to be minimised; infinite where there is no value."""
-        history = self.history
-        F = -history.utility(history.Y)
-        lost = np.isnan(F).any(axis=1) | ~history.complete
-        F[lost] = np.inf
-        return F
-
-    @cached_property
-    def _excess(self) -> Array:
-        """By how much limits are exceeded, shape (n,)."""
-        C = self.history.C
-        if C.shape[1] == 0:
-            return np.zeros(len(C))
-        scale = np.nanstd(np.where(np.isfinite(C), C, np.nan), axis=0) if len(C) > 1 else np.ones(C.shape[1])
-        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-        return np.asarray(np.where(np.isnan(C), np.inf, np.maximum(C, 0.0) / scale).sum(axis=1))
-
-    @cached_property
-    def _worths(self) -> Array:
-        """One energy for each trial, equal weights where there are several objectives, shape (n,)."""
-        return self._scalar(self._losses, self._excess, np.full(self._losses.shape[1], 1.0))
-
-    def _scalar(self, F: Array, excess: Array, weights: Array) -> Array:
-        """Energies (n,): feasible ones by the largest weighted share of the way from the ideal to the nadir."""
-        held = (excess == 0) & np.isfinite(F).all(axis=1)
-        if F.shape[1] == 1:
-            e = F[:, 0].copy()
-        else:
-            seen = F[held] if held.any() else F[np.isfinite(F).all(axis=1)]
-            if len(seen) == 0:
-                return np.full(len(F), np.inf)
-            front = seen[non_dominated(-seen)]
-            low, high = front.min(axis=0), front.max(axis=0)
-            span = np.where(high > low, high - low, 1.0)
-            e = (weights * (F - low) / span).max(axis=1)
-        if held.any():
-            e[excess > 0] = np.inf  # they have no say once something holds every limit
-        else:
-            e = np.where(np.isfinite(e), excess, np.inf)
-        return e
-
-    def next(self, busy: Mapping[int, int]) -> tuple[int, bool]:
-        """The particle to move, and whether all of them wait already."""
-        free = [i for i in range(self.size) if i not in busy]
-        if free:
-            return min(free, key=lambda i: (self.steps(i), i)), False
-        if not self.told:  # none has a result: the swarm takes another particle
-            return max(self.size - 1, *busy) + 1, False
-        return min(self.told, key=lambda i: (busy.get(i, 0), self.steps(i), i)), True
-
-    def steps(self, i: int) -> int:
-        """Results of a particle so far."""
-        return self._steps.get(i, 0)
-
-    @cached_property
-    def told(self) -> dict[int, _Told]:
-        """Particles with a result, by number."""
-        found = {}
-        for i, rows in self._rows.items():
-            row, z = rows[-1]
-            best_row, best = min(rows, key=lambda one: self._worths[one[0]])
-            found[i] = _Told(z, self._velocities.get(row, np.zeros_like(z)), row, best, best_row)
-        return found
-
-    @property
-    def mean_steps(self) -> float:
-        """Steps of the particles in the mean."""
-        return sum(self._steps.values()) / self.size
-
-    @cached_property
-    def idle(self) -> int:
-        """Steps without a better value: results since the best one, for each particle in the mean."""
-        own = sorted(row for rows in self._rows.values() for row, _ in rows)
-        worths = self._worths[own]
-        return (len(own) - 1 - int(worths.argmin())) // self.size
-
-    @property
-    def movement(self) -> float:
-        """Mean length of the last step of the particles; infinite before every one has taken a step."""
-        if any(len(rows) < 2 for rows in self._rows.values()):
-            return math.inf
-        return float(np.mean([np.linalg.norm(rows[-1][1] - rows[-2][1]) for rows in self._rows.values()]))
-
-    @property
-    def sense(self) -> float:
-        """1 where large values of the first objective are good, -1 where small ones, or small misses, are."""
-        goal = self.history.measured[0]
-        return -1.0 if goal.target is not None else goal.sign
-
-    @property
-    def best_value(self) -> float:
-        """Of the one objective, or the miss of its target, among what holds every limit; NaN where there is none."""
-        held = self.history.complete & self.history.placed & (self._excess == 0)
-        losses = self._losses[held, 0]
-        return -self.sense * float(losses.min()) if np.isfinite(losses).any() else math.nan
-
-    def remembered(self) -> Array:
-        """Best positions (N, k) of the particles with a result, in order of their numbers."""
-        return np.stack([self.told[i].best for i in sorted(self.told)])
-
-    def energies(self, i: int) -> Array:
-        """Of the particles with a result, in order of their numbers, as a particle sees them, shape (N,)."""
-        memory = any(self._options[name] for name in ("memory", "memory_noise", "inertia"))
-        rows = [self.told[j].best_row if memory else self.told[j].row for j in sorted(self.told)]
-        return self._scalar(self._losses, self._excess, self.weights(i))[rows]
-
-    def weights(self, i: int) -> Array:
-        """Of the objectives, for a particle: those of prefer=, else spread evenly over the simplex, shape (m,)."""
-        goals = self.history.measured
-        if len(goals) == 1:
-            return np.ones(1)
-        if self.request.prefer:
-            w = np.array([self.request.prefer.get(goal.name, 0.0) for goal in goals])
-            return np.asarray(w / w.sum())
-        from scipy.stats import qmc
-
-        u = qmc.Sobol(len(goals) - 1, scramble=False).fast_forward(i + 1).random(1)[0] if len(goals) > 1 else []
-        cuts = np.concatenate([[0.0], np.sort(u), [1.0]])
-        return np.asarray(np.maximum(np.diff(cuts), 1e-3))
-
-    def predicted(self, belief: Any, Z: Array, i: int) -> Array:
-        """Energies (N,) of latent positions by the mean of the model, one standard deviation hopeful."""
-        history = self.history
-        said = belief.predict(self.latent.settled(Z))
-        Y = np.stack(
-            [
-                (1.0 if goal.target is not None else goal.sign) * said[goal.name][0]
-                + (0.0 if goal.target is not None else 1.0) * said[goal.name][1]
-                for goal in history.measured
-            ],
-            axis=1,
-        )
-        excess = np.zeros(len(Z))
-        if history.constraints:
-            excess = np.maximum(0.0, 0.5 - belief.feasibility(self.latent.settled(Z)))
-        return self._scalar(-history.utility(Y), excess, self.weights(i))
