@@ -50,7 +50,7 @@ def rich(**options: Any) -> Study:
     study.amend(1, values={"loss": 5.0}, reason="typo")
     study.void(2, reason="copy")
     study.feedback.rank([[0], [1, 3]], of=[0, 1, 3, 5], rater="kim", confidence=0.9)
-    study.feedback.next_question(k=2).answer([[9], [7]])
+    study.feedback.next_question(k=2, rater="kim").answer([[9], [7]])
     study.feedback.undo(0)
     study.feedback.next_question(k=3)
     study.files.put("photo.png", bytes(range(256)), "image/png", trial=0)
@@ -176,8 +176,18 @@ def test_json_of_something_else(file: Path, text: str) -> None:
 
 def test_a_newer_version(file: Path) -> None:
     raw = orjson.loads(file.read_bytes())
-    file.write_bytes(orjson.dumps(raw | {"version": 2, "more": []}))
-    refused(file, "bundle version 2, this workbench reads up to 1; upgrade")
+    file.write_bytes(orjson.dumps(raw | {"version": 3, "more": []}))
+    refused(file, "bundle version 3, this workbench reads up to 2; upgrade")
+
+
+def test_questions_of_the_first_version_belong_to_anybody(file: Path) -> None:
+    raw = orjson.loads(file.read_bytes())
+    assert (raw["version"], [question.pop("rater") for question in raw["questions"]]) == (2, ["kim", None])
+    del raw["sha256"]
+    file.write_bytes(orjson.dumps(raw | {"version": 1}))
+    copy = wb.import_study(file)
+    assert [question.rater for question in copy.feedback.questions] == [None, None]
+    assert [question.trials for question in copy.feedback.questions] == [tuple(q["trials"]) for q in raw["questions"]]
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -206,6 +216,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "ranking of no trial": (put("feedback", 0, "groups", value=[[0], [77]]), r"trials \[77\]"),
     "ranking shown no trial": (put("feedback", 0, "of", value=[0, 77]), r"trials \[77\]"),
     "audit of no trial": (put("audit", 0, "number", value=50), r"trials \[50\]"),
+    "question of no name": (put("questions", 0, "rater", value=""), "questions.0.rater"),
     "answer of no question": (put("feedback", 1, "question", value=8), r"questions \[8\] of only 2"),
     "question answered by nothing": (put("questions", 0, "answered", value=31), r"feedback \[31\] of only 3"),
     "undo of itself": (put("feedback", 2, "undoes", value=2), "feedback 2 undoes feedback 2"),

@@ -234,6 +234,158 @@ def test_a_question_is_dropped_when_a_trial_of_it_is_taken_out() -> None:
         question.answer([[0], [1]])
 
 
+# -- raters who are asked apart ----------------------------------------------------------------
+
+
+def numbers(question: Any) -> list[int]:
+    """What is shown, sorted."""
+    return sorted(trial.number for trial in question.trials)
+
+
+def test_raters_by_name_have_questions_of_their_own(tmp_path: Path) -> None:
+    study = judged(n=0, storage=tmp_path / "demo.db")
+    kim, lee, anybody = (study.feedback.next_question(3, rater=name) for name in ("kim", "lee", None))
+    assert [(q.id, q.rater, numbers(q)) for q in (kim, lee, anybody)] == [
+        (0, "kim", [0, 1, 2]), (1, "lee", [3, 4, 5]), (2, None, [6, 7, 8])
+    ]  # fmt: skip
+    for other in (study, wb.load_study("demo", storage=tmp_path / "demo.db")):  # each comes back to its own rater
+        feedback = other.feedback
+        assert [feedback.next_question(2, rater=name).id for name in ("kim", "lee", None, "")] == [0, 1, 2, 2]
+    said = lee.answer([[4], [3, 5]])
+    assert (said.rater, said.question) == ("lee", 1)
+    assert [q.answered for q in study.feedback.questions] == [None, 0, None]
+    assert study.feedback.next_question(3, rater="kim").id == 0
+    following = study.feedback.next_question(3, rater="lee")
+    assert (following.id, numbers(following)) == (3, [9, 10, 11])
+    assert kim.best(2, rater="kim").rater == "kim"
+    assert anybody.worst(6, rater="mia").rater == "mia"  # anybody answers, under any name
+    assert study.feedback.next_question(3).id == 4
+    assert states(study) == "c" * 9 + "r" * 6
+
+
+def test_the_question_of_a_rater_is_answered_by_nobody_else() -> None:
+    study = judged(n=0)
+    question = study.feedback.next_question(2, rater="kim")
+    for answer in (question.no_difference, question.cannot_tell, question.none_acceptable):
+        with pytest.raises(
+            wb.FeedbackError,
+            match=r"question 0 was asked of 'kim'.*'lee'; leave rater= out.*next_question\(rater='lee'\)",
+        ):
+            answer(rater="lee")
+    assert study.feedback.log == ()
+    skipped = question.skip(rater="lee")  # judges nothing; what was shown is free for others
+    assert (skipped.rater, study.feedback.questions[0].answered) == ("lee", 0)
+    assert study.feedback.next_question(2, rater="kim").id == 1
+
+
+def test_undoing_an_answer_opens_the_question_for_its_rater_alone() -> None:
+    study = judged(n=0)
+    first = {name: study.feedback.next_question(2, rater=name) for name in ("kim", "lee")}
+    answers = {name: question.no_difference() for name, question in first.items()}
+    later = {name: study.feedback.next_question(2, rater=name) for name in ("kim", "lee")}
+    undo = study.feedback.undo(answers["kim"], rater="kim")
+    assert study.feedback.next_question(2, rater="kim").id == first["kim"].id
+    assert study.feedback.next_question(2, rater="lee").id == later["lee"].id
+    assert study.feedback.next_question(2).trials[0].number not in {
+        0,
+        1,
+        *numbers(later["kim"]),
+    }  # they are taken still
+    study.feedback.undo(undo, rater="kim")
+    assert study.feedback.next_question(2, rater="kim").id == later["kim"].id
+
+
+def test_what_nobody_judged_is_shown_to_one_rater_at_a_time_but_pinned_trials_to_all() -> None:
+    study = judged(n=6)
+    study.feedback.pin(0)
+    kim, lee = (study.feedback.next_question(3, rater=name) for name in ("kim", "lee"))
+    assert [numbers(question) for question in (kim, lee)] == [[0, 4, 5], [0, 2, 3]]
+    assert numbers(study.feedback.next_question(3)) == [0, 1, 6]
+    kim.best(0)
+    assert numbers(study.feedback.next_question(3, rater="kim")) == [0, 7, 8]
+    study.void(2, reason="blurred")  # the rest of that question is free again
+    assert numbers(study.feedback.next_question(3, rater="mia")) == [0, 3, 9]
+
+
+def test_of_two_raters_who_ask_at_once_neither_gets_the_trials_of_the_other() -> None:
+    """While kim's trials are written and her question is not, lee is asked about them."""
+    study = judged(n=0)
+    lee: list[Any] = []
+
+    def meanwhile(point: str) -> None:
+        if point == "ask:after_commit" and not lee:
+            lee.append(None)
+            lee[0] = study.feedback.next_question(2, rater="lee")
+
+    study._record.storage.on_point = meanwhile
+    kim = study.feedback.next_question(2, rater="kim")
+    assert [(q.id, numbers(q)) for q in (lee[0], kim)] == [(0, [0, 1]), (1, [2, 3])]
+
+
+def test_going_back_closes_the_question_of_who_goes_back() -> None:
+    study = judged(n=0)
+    study.feedback.next_question(2).best(0)
+    ids = [study.feedback.next_question(2, rater=name).id for name in ("kim", "lee", None)]
+    assert study.feedback.go_back(0, rater="lee").question == ids[1]
+    assert study.feedback.go_back(0).question == ids[2]
+    assert study.feedback.go_back(0, rater="mia").question is None
+    assert study.feedback.next_question(2, rater="kim").id == ids[0]
+
+
+def test_what_comes_again_on_purpose_is_what_the_rater_answered() -> None:
+    study = judged(n=0)
+    seen: dict[str, list[frozenset[int]]] = {"kim": [], "lee": []}
+    for i in range(40):
+        name = "kim" if i % 3 else "lee"
+        question = study.feedback.next_question(2, rater=name)
+        seen[name].append(frozenset(numbers(question)))
+        question.answer([[n] for n in numbers(question)])
+    assert not set(seen["kim"]) & set(seen["lee"])
+    for name, told in study.feedback.consistency().items():
+        repeats = [i for i, trials in enumerate(seen[name]) if trials in seen[name][:i]]
+        assert all(i - seen[name].index(seen[name][i]) > 3 for i in repeats)
+        assert told.repeated == told.agreed == len(repeats)
+    assert 1 <= sum(one.repeated for one in study.feedback.consistency().values()) <= 9  # one in ten of about 32
+
+
+def test_measured_trials_are_new_to_one_rater_at_a_time() -> None:
+    """Over outcomes a question shows what is there: other trials first, never the same question twice."""
+    space = wb.Space([wb.Float("x", 0, 1)])
+    goals: list[wb.Objective | wb.Preference] = [wb.Objective("a"), wb.Objective("b")]
+    goals.append(wb.Preference("trade", over="outcomes"))
+    study = wb.create_study("s", space, goals, sampler="preference", seed=1)
+    for x in (0.0, 0.2, 0.4, 0.6, 0.8):
+        study.attach({"x": x}, {"a": x, "b": (1 - x) ** 2})
+    kim, lee = (study.feedback.next_question(2, rater=name) for name in ("kim", "lee"))
+    assert not set(numbers(kim)) & set(numbers(lee))
+    with pytest.raises(wb.UnsupportedError, match="there are 1 beside 4 in open questions of other raters"):
+        study.feedback.next_question(2, rater="mia")
+    kim.no_difference()
+    again = study.feedback.next_question(2, rater="kim")
+    assert not set(numbers(again)) & set(numbers(lee))
+    lee.no_difference()
+    wide = study.feedback.next_question(4, rater="lee")  # three are free; the fourth was judged before
+    assert len(set(numbers(wide)) - set(numbers(again))) == 3
+
+
+def test_a_sampler_that_shows_what_another_rater_is_asked_about_is_refused() -> None:
+    class First(wb.RandomSampler):
+        """Shows the first trial in every question."""
+
+        def ask(self, request: Any) -> Any:
+            proposals = super().ask(request)
+            if len(request.history):
+                proposals[0] = replace(proposals[0], trial=0)
+            return proposals
+
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [TASTE], sampler=First(), seed=0)
+    kim = study.feedback.next_question(2, rater="kim")
+    with pytest.raises(wb.SamplerError, match=r"proposed trials \[0\], which nobody judged and another rater is asked"):
+        study.feedback.next_question(2, rater="lee")
+    kim.best(0)
+    assert 0 in numbers(study.feedback.next_question(2, rater="lee"))
+
+
 # -- bad input -----------------------------------------------------------------------------
 
 
@@ -276,6 +428,7 @@ BAD: list[tuple[Callable[[Study], object], type[wb.WorkbenchError], str]] = [
     (lambda s: s.feedback.undo(1, rater=None), wb.FeedbackError, "None"),  # type: ignore[arg-type]
     (lambda s: s.feedback.next_question(1), wb.FeedbackError, "at least 2 trials, got k=1"),
     (lambda s: s.feedback.next_question(2.0), wb.FeedbackError, r"k=2\.0"),  # type: ignore[arg-type]
+    (lambda s: s.feedback.next_question(2, rater=3), wb.FeedbackError, "rater must be a name, got 3"),  # type: ignore[arg-type]
     (lambda s: ask_question(s).answer([[1], [9]]), wb.FeedbackError, r"\[9\]"),
     (lambda s: ask_question(s).answer([[1]]), wb.FeedbackError, "at least two"),
     (lambda s: ask_question(s).skip(rater=1), wb.FeedbackError, "rater"),

@@ -188,6 +188,47 @@ def test_of_two_raters_at_one_question_the_second_is_refused_and_nothing_is_lost
     assert set(study.feedback.consistency()) == {"kim", "lee"}
 
 
+def test_two_raters_by_name_rank_at_once_and_the_model_learns_from_both() -> None:
+    """Different pictures, neither answer closes the other's question, another answer leaves only one's own branch."""
+    space = wb.Space([wb.Float("x", 0, 1), wb.Float("y", 0, 1)])
+    study = wb.create_study("two", space, [wb.Preference("taste")], sampler="sobol", seed=3)
+
+    def asked(rater: str) -> tuple[int, list[int]]:
+        question = study.feedback.next_question(4, rater=rater)
+        return question.id, [trial.number for trial in question.trials]
+
+    def answer(rater: str, kind: str = "order", *, best: int = 0) -> None:
+        at, ids = asked(rater)
+        ranking.act(study, {"kind": kind, "groups": [[ids[best]]], "question": at}, rater)
+
+    kim, lee = asked("kim"), asked("lee")
+    assert kim[0] != lee[0]
+    assert not set(kim[1]) & set(lee[1])
+    with pytest.raises(FeedbackError, match="was asked of 'kim'"):
+        ranking.act(study, {"kind": "same", "question": kim[0]}, "lee")
+    answer("kim")
+    assert asked("lee") == lee
+    answer("lee", best=1)
+    assert [(entry.rater, entry.question) for entry in ranking.answers(study)] == [("kim", kim[0]), ("lee", lee[0])]
+    learnt = study.model().utility()
+    assert set(learnt.raters) == {"kim", "lee"}
+    worth = dict(zip(learnt.numbers.tolist(), learnt.mean, strict=True))
+    assert worth[kim[1][0]] > max(worth[n] for n in kim[1][1:])
+    assert worth[lee[1][1]] > max(worth[n] for n in lee[1] if n != lee[1][1])
+
+    after = {name: asked(name) for name in ("kim", "lee")}
+    assert ranking.act(study, {"kind": "undo"}, "kim") == [[kim[1][0]]]
+    assert (asked("kim"), asked("lee")) == (kim, after["lee"])
+    ranking.act(study, {"kind": "redo"}, "kim")
+    assert (asked("kim"), asked("lee")) == (after["kim"], after["lee"])
+    ranking.act(study, {"kind": "undo"}, "kim")
+    answer("kim", best=2)  # another answer: the old branch is left by who gave it
+    assert asked("kim")[0] not in (kim[0], after["kim"][0])
+    assert asked("lee") == after["lee"]
+    assert [entry.rater for entry in ranking.answers(study)] == ["lee", "kim"]
+    assert [one.label for one in ranking.given(study, "kim")] == ["Round 2"]
+
+
 @pytest.mark.parametrize("k", [2, 4])
 def test_over_twenty_questions_no_position_is_where_the_best_so_far_stands(study: wb.Study, k: int) -> None:
     """What was shown before and comes again beside new ones, and the oldest trial: each stands everywhere as often."""

@@ -278,10 +278,10 @@ def test_questions_open_and_close(storage: Storage, study: StudyRow) -> None:
     add(storage, study, {}, {})
     with storage.transaction(study.id, "question") as tx:
         asked = tx.question([1, 0], seed=3)
-        other = tx.question([0], None, created=1.5)
+        other = tx.question([0], None, rater="kim", created=1.5)
         tx.answer(asked.id, 4)
     assert asked == QuestionRecord(0, (1, 0), asked.created, seed=3)
-    assert storage.questions(study.id) == [replace(asked, answered=4), QuestionRecord(1, (0,), 1.5)]
+    assert storage.questions(study.id) == [replace(asked, answered=4), QuestionRecord(1, (0,), 1.5, rater="kim")]
     with storage.transaction(study.id, "undo") as tx:
         tx.answer(asked.id, None)
         assert tx.questions() == [asked, other]

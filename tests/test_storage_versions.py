@@ -18,6 +18,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
+import workbench as wb
 from workbench.errors import CorruptStorageError, NewerSchemaError, ReadOnlyStorageError
 from workbench.storage import Storage, schema, versions
 
@@ -48,10 +49,10 @@ def description(path: Path) -> dict[str, Any]:
     return described
 
 
-def migrate(path: Path) -> None:
+def migrate(path: Path, to: str = "head") -> None:
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        versions.upgrade(connection)
+        versions.upgrade(connection, to)
     engine.dispose()
 
 
@@ -78,7 +79,7 @@ def test_head_is_the_newest_migration() -> None:
 
 def test_migrations_are_package_data() -> None:
     folder = resources.files("workbench.migrations")
-    for name in ("env.py", "script.py.mako", "versions/0001_initial.py"):
+    for name in ("env.py", "script.py.mako", "versions/0001_initial.py", "versions/0002_raters.py"):
         assert folder.joinpath(name).is_file()
 
 
@@ -101,8 +102,8 @@ NEXT = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0099"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -118,9 +119,9 @@ def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A next version of the workbench, whose migrations stand in the folder that is returned."""
     folder = tmp_path / "migrations"
     shutil.copytree(versions._location(), folder)
-    (folder / "versions" / "0002_next.py").write_text(NEXT.format(more=""))
+    (folder / "versions" / "0099_next.py").write_text(NEXT.format(head=schema.HEAD, more=""))
     monkeypatch.setattr(versions, "_location", lambda: folder)
-    monkeypatch.setattr(versions, "HEAD", "0002")
+    monkeypatch.setattr(versions, "HEAD", "0099")
     return folder
 
 
@@ -153,14 +154,33 @@ def test_an_old_database_is_upgraded_and_keeps_everything(old: Path, following: 
 
 
 def test_a_failed_upgrade_changes_nothing(old: Path, following: Path) -> None:
-    script = following / "versions" / "0002_next.py"
-    script.write_text(NEXT.format(more="    raise RuntimeError('half way')"))
+    script = following / "versions" / "0099_next.py"
+    script.write_text(NEXT.format(head=schema.HEAD, more="    raise RuntimeError('half way')"))
     before = tables(old)
     with pytest.raises(RuntimeError, match="half way"):
         Storage(old)
     assert tables(old) == before
-    script.write_text(NEXT.format(more=""))
+    script.write_text(NEXT.format(head=schema.HEAD, more=""))
     assert [row.number for row in Storage(old).rows(1)] == [0, 1, 2]
+
+
+def test_questions_of_the_first_version_belong_to_anybody(tmp_path: Path) -> None:
+    """A study whose open question was stored before questions had raters goes on with that very question."""
+    path = tmp_path / "first.db"
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], storage=path, seed=0)
+    study.feedback.next_question(2).skip()
+    before = study.feedback.next_question(2)
+    with sqlite3.connect(path) as driver:  # as the first version made it
+        driver.execute("ALTER TABLE questions DROP COLUMN rater")
+        driver.execute("UPDATE alembic_version SET version_num = '0001'")
+    driver.close()
+    migrate(tmp_path / "0001.db", "0001")
+    assert tables(path)["questions"].replace('"', "") == tables(tmp_path / "0001.db")["questions"].replace('"', "")
+    study = wb.load_study("s", storage=path)
+    assert [(q.id, q.trials, q.rater) for q in study.feedback.questions] == [(0, (0, 1), None), (1, (2, 3), None)]
+    assert study.feedback.next_question(2).id == before.id
+    assert study.feedback.next_question(2, rater="kim").id == 2
+    assert [q.rater for q in wb.load_study("s", storage=path).feedback.questions] == [None, None, "kim"]
 
 
 def test_an_old_database_that_cannot_be_written(old: Path, following: Path) -> None:
@@ -186,7 +206,7 @@ def test_a_newer_database_is_refused(old: Path) -> None:
         driver.execute("UPDATE alembic_version SET version_num = '9999'")
     driver.close()
     before = tables(old)
-    with pytest.raises(NewerSchemaError, match=r"old\.db.*newer version.*9999.*0001.*upgrade the package"):
+    with pytest.raises(NewerSchemaError, match=rf"old\.db.*newer version.*9999.*{schema.HEAD}.*upgrade the package"):
         Storage(old)
     assert tables(old) == before
 

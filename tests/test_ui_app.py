@@ -259,3 +259,27 @@ def test_questions_are_answered_in_lists_without_the_board(storage: Storage) -> 
     sound(at.button(key="lists_redo").click().run())
     assert shown() == second
     assert "Round 2" in words(at)
+
+
+@pytest.mark.slow
+def test_two_tabs_with_two_names_are_asked_apart(storage: Storage) -> None:
+    """A change of name changes the question; both answers land, and neither closes the other's question."""
+    space = wb.Space([wb.Float("x", 0, 1), wb.Float("y", 0, 1)])  # cards of words
+    study = wb.create_study("taste", space, [wb.Preference("taste")], sampler="sobol", storage=storage, seed=0)
+    tabs = {}
+    for name in ("kim", "lee"):
+        tabs[name] = app("rank", "taste")
+        sound(tabs[name].button_group(key="rank_mode").set_value("lists").run())
+        sound(tabs[name].text_input(key="rank_rater").set_value(name).run())
+    asked = {q.rater: q for q in study.feedback.questions}
+    assert list(asked) == [None, "kim", "lee"]  # the first one before a name was typed; it waits for anybody
+    assert len({n for q in asked.values() for n in q.trials}) == 18
+    for at in tabs.values():
+        next(box for box in at.selectbox if box.label.startswith("Picture")).set_value(0)
+        sound(at.button(key="lists_done").click().run())
+    assert [(e.rater, e.question, e.of) for e in study.feedback.log] == [
+        (name, asked[name].id, asked[name].trials) for name in ("kim", "lee")
+    ]  # fmt: skip
+    assert [q.rater for q in study.feedback.questions if q.answered is None] == [None, "kim", "lee"]
+    sound(tabs["kim"].button(key="lists_undo").click().run())
+    assert [(q.rater, q.answered) for q in study.feedback.questions[:3]] == [(None, None), ("kim", None), ("lee", 1)]

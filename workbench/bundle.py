@@ -24,7 +24,7 @@ from workbench.trial import TrialRow, TrialState, dumps, unpack_params
 if TYPE_CHECKING:
     from workbench.storage import Storage, Transaction
 
-VERSION = 1
+VERSION = 2  # 2: whom a question was asked of
 _FORMAT = "workbench study"
 _JSON_COLUMNS = (
     "params", "outcomes", "sem", "gradient", "actual", "meta", "predicted", "measure", "warnings",
@@ -111,6 +111,7 @@ class _Question(_Part):
     created: float
     answered: int | None = None
     seed: int | None = None
+    rater: str | None = Field(default=None, min_length=1)
 
 
 class _Attachment(_Part):
@@ -330,7 +331,7 @@ def _fill(tx: Transaction, bundle: _Bundle) -> None:
     for entry in bundle.feedback:
         tx.feedback(**entry.model_dump())
     for question in bundle.questions:
-        made = tx.question(question.trials, question.seed, created=question.created)
+        made = tx.question(question.trials, question.seed, rater=question.rater, created=question.created)
         if question.answered is not None:
             tx.answer(made.id, question.answered)
     for file in bundle.attachments:

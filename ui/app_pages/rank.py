@@ -78,14 +78,14 @@ def _round(name: str) -> None:
 
 
 def _question(study: Study) -> Question | None:
-    """The open question; None where the study is frozen, which asks nothing."""
+    """The open question of who ranks in this tab; None where the study is frozen, which asks nothing."""
     if study.frozen:
         return None
     sizes = len(study.history())
     k = int(state.get(PER_ROUND, 6))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each is stored with its trial
-        question = study.feedback.next_question(k)
+        question = study.feedback.next_question(k, rater=str(state.get(RATER, "")))
     if len(question.trials) != k and sizes == len(study.history()) and state.get("resize"):
         state.put("resize", False)
         question.skip(rater=ranking.SUPERSEDED)  # it had another number of pictures
@@ -270,7 +270,9 @@ def _turn(study: Study, one: ranking.Answer) -> None:
 def _begin_with(study: Study, groups: list[list[int]]) -> None:
     """Draw the board anew, with an order to begin the open question with."""
     state.put(TURN, state.get(TURN, 0) + 1)
-    first = next((q.id for q in study.feedback.questions if q.answered is None), None)
+    rater = str(state.get(RATER, ""))
+    asked = study.feedback.questions
+    first = next((q.id for q in asked if q.answered is None and (q.rater or "") == rater), None)
     state.drafts().put(_draft_key(study), {"question": first, "groups": groups} if groups else None)
 
 
@@ -293,7 +295,7 @@ def _options(study: Study) -> None:
         mode = st.segmented_control("You say", list(MODES), default=state.get(MODE, "order"), key="rank_mode",
                                     format_func=MODES.__getitem__, required=True)  # fmt: skip
         rater = st.text_input("Who ranks (optional)", state.get(RATER, ""), key="rank_rater", max_chars=60)
-        st.caption("A name keeps your answers apart from those of others; it is no login.")
+        st.caption("With a name you are asked apart from others, about pictures of your own; it is no login.")
     wanted = (size, mode, rater.strip())
     if wanted != (state.get(PER_ROUND, 6), state.get(MODE, "order"), state.get(RATER, "")):
         state.put("resize", size != state.get(PER_ROUND, 6))

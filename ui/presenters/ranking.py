@@ -271,10 +271,11 @@ def _answer(question: Question, kind: str, groups: list[list[int]], rater: str) 
 
 
 def _close_later(study: Study, question_id: int) -> None:
-    """Close what was asked after an answer that is another one now: its pictures belong to the old branch."""
+    """Close what its rater was asked after an answer that is another one now: its pictures belong to the old branch."""
     gone = {t.number for t in study.trials if str(t.state) in ("void", "rejected", "failed")}
+    owner = study.feedback.question(question_id).rater
     for row in study.feedback.questions:
-        if row.id > question_id and row.answered is None and not gone & set(row.trials):
+        if row.id > question_id and row.rater == owner and row.answered is None and not gone & set(row.trials):
             study.feedback.question(row.id).skip(rater=SUPERSEDED)
 
 

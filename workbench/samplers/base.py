@@ -56,6 +56,8 @@ class AskRequest:
         deadline: `time.monotonic()` after which the answer is worth nothing; None for no limit.
         purpose: "evaluate" for a measurement, "question" for a person to judge.
         state: What this sampler's `state_dict` returned earlier, and the number it belongs to.
+        held: Numbers of trials that stand in open questions of other raters: another question shows none of them that
+            nobody judged.
     """
 
     history: History
@@ -70,6 +72,7 @@ class AskRequest:
     deadline: float | None = None
     purpose: Literal["evaluate", "question"] = "evaluate"
     state: tuple[int, Mapping[str, Array]] | None = None
+    held: frozenset[int] = frozenset()
 
     @property
     def seconds_left(self) -> float:

@@ -118,7 +118,7 @@ class PreferenceSampler(Sampler):
         from workbench.models.taste import learn
 
         history = request.history
-        kept = _back(history)[: request.n]
+        kept = [row for row in _back(history) if row not in request.held][: request.n]
         first = [Proposal(history.X[row], why="you went back to it", trial=int(history.numbers[row])) for row in kept]
         request = replace(request, n=request.n - len(first))
         if request.n == 0 or _judged(history) < start_size(history):
@@ -138,9 +138,15 @@ class PreferenceSampler(Sampler):
         history = request.history
         rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.Y).any(axis=1))
         rows = np.setdiff1d(rows, _pinned(history))
-        if len(rows) < request.n:
+        taken = np.isin(rows, list(request.held))
+        free, held = rows[~taken], rows[taken]
+        # Raters may be asked about the same trials where these were judged before, about the same question never.
+        judged = {n for entry in history.feedback for n in entry.of}
+        rows = np.concatenate([free, held[[row in judged for row in held.tolist()]]])
+        if len(rows) < request.n or not len(free):
+            others = f" beside {len(held)} in open questions of other raters" if len(held) else ""
             raise UnsupportedError(
-                f"a question of {request.n} trials needs as many measured ones, there are {len(rows)}; "
+                f"a question of {request.n} trials needs as many measured ones, there are {len(free)}{others}; "
                 "measure more first"
             )
         if not _judged(history):
@@ -156,6 +162,8 @@ class PreferenceSampler(Sampler):
             else:
                 values = eubo(taste.model, A, history.seed % 2**31).value(Z)
             values[chosen] = -np.inf
+            if len(chosen) < len(free):
+                values[len(free) :] = -np.inf
             chosen.append(int(np.argmax(values)))
         return [self._shown(history, rows[i], _WORDS["eubo"]) for i in chosen]
 
@@ -268,6 +276,8 @@ class _Search:
     def _existing(self, acquisition: Acquisition, chosen: Sequence[Proposal]) -> tuple[int, float] | None:
         """The judged trial that is best to show again, and its value."""
         shown = {p.trial for p in chosen} | set(_pinned(self._history).tolist()) | set(_back(self._history))
+        if all(p.trial in self._request.held for p in chosen):  # a question is never the same as another rater's
+            shown |= self._request.held
         rows = [row for row in self._taste.candidates.tolist() if row not in shown]
         screen = Screen(self._history, centre=self._request.centre)
         rows = [row for row, fine in zip(rows, screen.allows(self._history.X[rows]), strict=True) if fine]

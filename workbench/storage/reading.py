@@ -202,7 +202,7 @@ def all_questions(connection: Connection, study_id: int) -> list[QuestionRecord]
     """All questions by id."""
     result = connection.execute(_QUESTIONS, {"the_study": study_id})
     return [
-        QuestionRecord(found.id, tuple(loads(found.trials, [])), found.created, found.answered, found.seed)
+        QuestionRecord(found.id, tuple(loads(found.trials, [])), found.created, found.answered, found.seed, found.rater)
         for found in result
     ]
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration: what a fresh database is stamped with."""
 
 metadata = MetaData(
@@ -157,6 +157,7 @@ questions = Table(
     Column("created", Double, nullable=False),
     Column("answered", Integer),
     Column("seed", BigInteger),
+    Column("rater", Text),
 )
 
 attachments = Table(

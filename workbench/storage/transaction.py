@@ -247,11 +247,14 @@ class Transaction:
         self._add(feedback, [values])
         return record
 
-    def question(self, trials: Sequence[int], seed: int | None, *, created: float | None = None) -> QuestionRecord:
-        """Note which trials are shown together for judgement."""
+    def question(
+        self, trials: Sequence[int], seed: int | None, *, rater: str | None = None, created: float | None = None
+    ) -> QuestionRecord:
+        """Note which trials are shown together for judgement, to one rater or, with None, to anybody."""
         created = self._time if created is None else created
-        record = QuestionRecord(self._next_id(questions), tuple(trials), created, seed=seed)
+        record = QuestionRecord(self._next_id(questions), tuple(trials), created, seed=seed, rater=rater)
         values = {"id": record.id, "trials": dumps(record.trials) or "[]", "created": created, "seed": seed}
+        values |= {"rater": rater}
         self._open.execute(_insert(questions), [values | {"study_id": self._study_id, "answered": None}])
         return record
 

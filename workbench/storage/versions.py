@@ -45,13 +45,13 @@ def create(connection: Connection) -> None:
     connection.execute(insert(stamp).values(version_num=HEAD))
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the missing migrations inside the open transaction."""
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run the missing migrations, up to one of them, inside the open transaction."""
     from alembic import command
 
     config = alembic_config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def alembic_config() -> Config:

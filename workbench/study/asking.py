@@ -56,7 +56,7 @@ class Wish:
         deadline: `time.monotonic()` by which the ask has to return.
         expires: Seconds until a trial that nobody keeps alive may be taken over; None: never.
         until: Ask for nothing once this many trials are finished or in flight in a run.
-        purpose: As in `AskRequest`.
+        purpose, held: As in `AskRequest`.
     """
 
     n: int = 1
@@ -69,6 +69,7 @@ class Wish:
     expires: float | None = None
     until: int | None = None
     purpose: Literal["evaluate", "question"] = "evaluate"
+    held: frozenset[int] = frozenset()
 
 
 def enough(history: History, until: int | None) -> bool:
@@ -236,7 +237,7 @@ def _request(record: Record, wish: Wish, history: History, n: int, **more: Any) 
     return AskRequest(
         history=history, n=n, rng=np.random.default_rng([record.seed, first]), first=first,
         fixed=wish.fixed, context=wish.context, near=wish.near, prefer=wish.prefer,
-        thresholds=wish.thresholds, deadline=wish.deadline, purpose=wish.purpose, **more,
+        thresholds=wish.thresholds, deadline=wish.deadline, purpose=wish.purpose, held=wish.held, **more,
     )  # fmt: skip
 
 
@@ -272,9 +273,11 @@ def _ready(record: Record, sampler: Sampler, request: AskRequest) -> tuple[Sampl
     return sampler, replace(request, state=state)
 
 
-def foresee(record: Record, sampler: Sampler, n: int, history: History) -> list[dict[str, Any]]:
+def foresee(
+    record: Record, sampler: Sampler, n: int, history: History, held: frozenset[int] = frozenset()
+) -> list[dict[str, Any]]:
     """Parameters of the new trials that an ask for a question would propose of such a history; nothing is written."""
-    request = _request(record, Wish(n=n, purpose="question"), history, n)
+    request = _request(record, Wish(n=n, purpose="question", held=held), history, n)
     sampler.check(request)
     sampler, request = _ready(record, sampler, request)
     return [_decoded(history.space, one.x, sampler.name) for one in sampler.ask(request) if one.trial is None]

@@ -111,7 +111,7 @@ class Feedback:
         return pinned(self.standing)
 
     def go_back(self, trial: Named, *, rater: str = "") -> FeedbackRecord:
-        """Begin anew from a trial: the next question starts there, and the open one is closed without an answer."""
+        """Begin anew from a trial: the next question starts there, and the rater's open one is closed unanswered."""
         return self._wish("go_back", trial, rater)
 
     def consistency(self) -> dict[str, Consistency]:
@@ -149,32 +149,44 @@ class Feedback:
             self._settle(tx, judgement.of)
         return entry
 
-    def next_question(self, k: int = 4) -> Question:
+    def next_question(self, k: int = 4, rater: str | None = None) -> Question:
         """The open question, or a new one over k trials: the pinned ones, the latest that nobody judged, and an ask.
 
         The same question comes back until it is answered, skipped, or a trial of it is taken out;
         undoing its answer opens it again. Now and then one that was answered long ago comes again on
         purpose: how often the answers agree says how far they can be relied on. What depends on measured outcomes is
         asked about complete trials only.
+
+        Raters who give their names are asked apart: each has an open question of their own, what nobody judged yet is
+        shown to one of them at a time, and what comes again on purpose is what they answered themselves. The answers
+        of all of them count in what is asked next.
+
+        Args:
+            k: Number of trials; an open question keeps its own.
+            rater: Whose question; None or "" for the one that anybody may answer.
+        Raises:
+            FeedbackError: if k is less than 2, or the rater is no name.
+            SamplerError: if the sampler cannot fill the question.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 2:
             raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
+        owner = None if rater is None else _name(rater) or None
         while True:
             gone = self._gone()
-            question = _open(self._record.storage.questions(self._record.id), gone)
+            asked = self._record.storage.questions(self._record.id)
+            question = _open(asked, gone, owner)
             if question is not None:
                 return Question(self, question)
             judged = self._judged(self._record.history().feedback)
-            asked = self._record.storage.questions(self._record.id)
-            again = self._again(asked, k, gone)
-            shown = self._shown(k) if again is None else list(again)
+            again = self._again(asked, k, gone, owner)
+            shown = self._shown(k, _held(asked, gone, owner)) if again is None else list(again)
             with self._record.transaction("question") as tx:
                 questions = tx.questions()
-                question = _open(questions, gone)
+                question = _open(questions, gone, owner)
                 news = self._judged(tx.feedback_log()) - judged
                 if question is None and len(questions) == len(asked) and not news & set(shown):
-                    question = tx.question(shown, seed=_seed(self._record.seed, len(questions)))
-            if question is not None:  # else somebody judged one of them meanwhile
+                    question = tx.question(shown, seed=_seed(self._record.seed, len(questions)), rater=owner)
+            if question is not None:  # else somebody judged one of them meanwhile, or was asked about it
                 return Question(self, question)
 
     @property
@@ -196,26 +208,41 @@ class Feedback:
         out = history.in_state(*_OUT)
         return {int(number) for number in history.numbers[out]}
 
-    def _again(self, questions: Sequence[QuestionRecord], k: int, gone: set[int]) -> tuple[int, ...] | None:
+    def _again(
+        self, questions: Sequence[QuestionRecord], k: int, gone: set[int], owner: str | None
+    ) -> tuple[int, ...] | None:
         """The trials of an earlier question that is due to be asked again; None for a new question."""
         rng = np.random.default_rng(_seed(self._record.seed, len(questions), 1))
+        said = {entry.id for entry in self.standing if entry.rater == owner}
         ordered = {entry.id for entry in self.standing if entry.kind in ORDERING}
-        seen = [frozenset(question.trials) for question in questions]
+        own = [question for question in questions if question.rater == owner or question.answered in said]
+        seen = [frozenset(question.trials) for question in own]
         due = [
             question.trials
-            for question in questions[: max(0, len(questions) - _APART)]
+            for question in own[: max(0, len(own) - _APART)]
             if question.answered in ordered and len(question.trials) == k and not gone & set(question.trials)
             and seen.count(frozenset(question.trials)) == 1
         ]  # fmt: skip
         return due[rng.integers(len(due))] if due and rng.random() < _REPEATED else None
 
-    def _shown(self, k: int) -> list[int]:
-        """k trials to show: pinned ones, the latest that nobody judged, and what the sampler proposes."""
+    def _shown(self, k: int, held: frozenset[int]) -> list[int]:
+        """k trials to show: pinned ones, the latest that nobody judged or is asked about, and the sampler's proposals.
+
+        Args:
+            k: Number of trials.
+            held: Trials of other raters' open questions.
+        """
         gone, outcomes = self._gone(), self._over_outcomes
         kept = [number for number in self.pinned if number not in gone][: k - 1]
-        candidates = [] if outcomes else [n for n in self._candidates(k) if n not in kept][-(k - len(kept)) :]
+        candidates = [] if outcomes else [n for n in self._candidates(k, held) if n not in kept][-(k - len(kept)) :]
         missing = k - len(kept) - len(candidates)
-        asked = [row.number for row in self._study._ask(missing, purpose="question")] if missing else []
+        asked = [row.number for row in self._study._ask(missing, purpose="question", held=held)] if missing else []
+        twice = (held & set(asked)) - self._judged(self._record.history().feedback) - set(kept)
+        if twice:
+            raise SamplerError(
+                f"the sampler proposed trials {sorted(twice)}, which nobody judged and another rater is asked about; "
+                "it has to leave out what AskRequest.held names"
+            )
         shown = list(dict.fromkeys([*kept, *candidates, *asked]))
         if len(shown) < k:
             raise SamplerError(
@@ -241,7 +268,7 @@ class Feedback:
             raise FeedbackError(f"trial {number} is {self._study.trial(number).state} and cannot be shown")
         gone = self._gone()
         with self._record.transaction("feedback") as tx:
-            question = _open(tx.questions(), gone) if kind == "go_back" else None
+            question = _current(tx.questions(), gone, _name(rater)) if kind == "go_back" else None
             of = () if question is None else question.trials
             entry = tx.feedback(
                 kind=kind, groups=((number,),), of=of, rater=_name(rater), created=now(),
@@ -263,9 +290,9 @@ class Feedback:
     def _judged(log: Sequence[FeedbackRecord]) -> set[int]:
         return {number for entry in standing(log) for number in entry.of}
 
-    def _candidates(self, k: int) -> tuple[int, ...]:
+    def _candidates(self, k: int, held: frozenset[int]) -> tuple[int, ...]:
         history = self._record.history()
-        judged = self._judged(history.feedback)
+        judged = self._judged(history.feedback) | held
         live = history.in_state(TrialState.RUNNING, TrialState.COMPLETE)
         fresh = [int(number) for number in history.numbers[live] if int(number) not in judged]
         return tuple(fresh[-k:])
@@ -331,6 +358,11 @@ class Question:
         return self._row.id
 
     @property
+    def rater(self) -> str | None:
+        """Whom it was asked of; None: anybody may answer."""
+        return self._row.rater
+
+    @property
     def trials(self) -> list[Trial]:
         """What is shown, in the order in which it is shown: shuffled by the stored seed."""
         study = self._feedback._study
@@ -367,13 +399,16 @@ class Question:
         """
         feedback = self._feedback
         numbers = tuple(feedback._numbers(group) for group in groups)
-        entry = FeedbackRecord(len(feedback.log), kind, numbers, self._row.trials, question=self._row.id)
-        history = feedback._record.history()
-        kept = [n for n in feedback.pinned if n not in feedback._gone()]
+        entry = FeedbackRecord(
+            len(feedback.log), kind, numbers, self._row.trials, self.rater or "", question=self._row.id
+        )
+        history, gone = feedback._record.history(), feedback._gone()
+        kept = [n for n in feedback.pinned if n not in gone]
         n = max(1, len(self._row.trials) - len(kept))
         return foresee(
-            feedback._record, feedback._study.sampler, n, replace(history, feedback=(*history.feedback, entry))
-        )
+            feedback._record, feedback._study.sampler, n, replace(history, feedback=(*history.feedback, entry)),
+            _held(feedback.questions, gone, self.rater),
+        )  # fmt: skip
 
     def answer(
         self, groups: Iterable[Iterable[Named]], *, rest: Literal["unordered", "worse"] = "unordered",
@@ -384,8 +419,10 @@ class Question:
         Args:
             groups: Trials or their numbers.
             rest: What is known of those left out: nothing, or that they are worse than all that are ranked.
-            rater: Who judges.
+            rater: Who judges; whom the question was asked of, unless that was nobody.
             confidence: Probability that the answer is right, in (0, 1].
+        Raises:
+            FeedbackError: if the answer contradicts itself, or the question belongs to another rater or is answered.
         """
         if rest not in ("unordered", "worse"):
             raise FeedbackError(f"rest= is 'unordered' or 'worse', got {rest!r}")
@@ -423,7 +460,7 @@ class Question:
         return self._close("cannot_tell", (), rater)
 
     def skip(self, *, rater: str = "") -> FeedbackRecord:
-        """Close the question without an answer."""
+        """Close the question without an answer; anybody may do so, for it judges nothing and frees what was shown."""
         return self._close("skip", (), rater)
 
     def none_acceptable(self, *, rater: str = "") -> FeedbackRecord:
@@ -431,6 +468,12 @@ class Question:
         return self._close("none_acceptable", (), rater)
 
     def _close(self, kind: str, groups: Groups, rater: str, confidence: float | None = None) -> FeedbackRecord:
+        owner, rater = self.rater, _name(rater) or self.rater or ""
+        if owner is not None and rater != owner and kind != "skip":
+            raise FeedbackError(
+                f"question {self.id} was asked of {owner!r} and cannot be answered by {rater!r}; leave rater= out to "
+                f"answer it as {owner!r}, or ask a question of their own with next_question(rater={rater!r})"
+            )
         return self._feedback._add(kind, groups, self._row.trials, rater, confidence, self.id)
 
 
@@ -466,9 +509,25 @@ def _judgement(known: Mapping[int, FeedbackRecord], entry: FeedbackRecord) -> Fe
     return entry
 
 
-def _open(questions: Iterable[QuestionRecord], gone: set[int]) -> QuestionRecord | None:
-    """The first question without an answer of which no trial was taken out."""
-    return next((q for q in questions if q.answered is None and not gone & set(q.trials)), None)
+def _waiting(questions: Iterable[QuestionRecord], gone: set[int]) -> list[QuestionRecord]:
+    """The questions without an answer of which no trial was taken out."""
+    return [q for q in questions if q.answered is None and not gone & set(q.trials)]
+
+
+def _open(questions: Iterable[QuestionRecord], gone: set[int], owner: str | None) -> QuestionRecord | None:
+    """The first question that waits for a rater; with None for anybody."""
+    return next((q for q in _waiting(questions, gone) if q.rater == owner), None)
+
+
+def _current(questions: Sequence[QuestionRecord], gone: set[int], rater: str) -> QuestionRecord | None:
+    """What a rater is looking at: who was never asked by name answers what anybody may answer."""
+    named = any(q.rater == rater for q in questions)
+    return _open(questions, gone, rater if named else None)
+
+
+def _held(questions: Iterable[QuestionRecord], gone: set[int], owner: str | None) -> frozenset[int]:
+    """The trials that somebody else is asked about."""
+    return frozenset(n for q in _waiting(questions, gone) if q.rater != owner for n in q.trials)
 
 
 def _reopen(tx: Transaction, judgement: FeedbackRecord, *, holds: bool) -> None:

@@ -217,6 +217,7 @@ class Study:
         expires: float | None = None,
         until: int | None = None,
         purpose: Literal["evaluate", "question"] = "evaluate",
+        held: frozenset[int] = frozenset(),
     ) -> list[TrialRow]:
         began = time.monotonic()
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
@@ -240,6 +241,7 @@ class Study:
             expires=expires,
             until=until,
             purpose=purpose,
+            held=held,
         )
         chosen = self._sampler if sampler is None else self._make_sampler(sampler)
         rows = asking.ask(self._record, chosen, wish, self._turn)

@@ -256,6 +256,7 @@ class QuestionRecord:
     created: float = 0.0
     answered: int | None = None
     seed: int | None = None  # of the order in which they are shown
+    rater: str | None = None  # whom it was asked of; None: anybody
 
 
 def undone(log: Sequence[FeedbackRecord]) -> set[int]:

@@ -224,8 +224,8 @@ class GFlowNetSampler(BatchSampler):
         again = self._likeliest(request, policy, environment, missing)
         if len(chosen) + len(again) < request.n:
             raise ExhaustedSpaceError(
-                f"a question of {request.n} trials was wanted, the space has {len(chosen) + len(again)}; "
-                "ask about fewer"
+                f"a question of {request.n} trials was wanted, the space has {len(chosen) + len(again)} that no other "
+                "rater is asked about; ask about fewer"
             )
         return chosen + again
 
@@ -233,7 +233,9 @@ class GFlowNetSampler(BatchSampler):
         """Trials that are there already, the most probable ones under the policy, to be judged again."""
         history = request.history
         alive = history.in_state(TrialState.RUNNING, TrialState.COMPLETE) & history.placed
-        rows = np.flatnonzero(alive)
+        rows = np.setdiff1d(np.flatnonzero(alive), list(request.held))
+        if not len(rows):
+            return []
         ways = policy.sample_backward(environment.states(history.X[rows]))
         order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")[:n]
         why = "nothing new is left: the likeliest best so far"

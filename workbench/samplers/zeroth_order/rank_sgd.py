@@ -148,7 +148,8 @@ class RankSGDSampler(Sampler):
         meta = {"rank_sgd": {"round": walk.round, "phase": "search"}}
         old: list[Proposal] = []
         if request.purpose == "question" and not walk.begun:
-            rows = [row for row in (walk.base, walk.probe) if row is not None][: max(1, request.n - 1)]
+            rows = [row for row in (walk.base, walk.probe) if row is not None and row not in request.held]
+            rows = rows[: max(1, request.n - 1)]
             rows = rows if request.n > 2 else rows[:1]
             words = {walk.base: "the best so far", walk.probe: "the best of the small changes"}
             old = [Proposal(history.X[row], why=words[row], trial=int(history.numbers[row])) for row in rows]
