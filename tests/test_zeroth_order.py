@@ -18,6 +18,7 @@ from problems.raters import Exact, answer
 from workbench.rankings import edge_weights, edges
 from workbench.samplers.zeroth_order.descent import Settings, Shell, State
 from workbench.samplers.zeroth_order.estimator import direction, edge_count, rank_weights, value_weights
+from workbench.samplers.zeroth_order.rank_sgd import RankSGDSampler, _Walk, shell_of
 from workbench.study import Study
 
 Array = NDArray[np.float64]
@@ -211,6 +212,56 @@ def test_estimates_and_searches_take_turns_and_show_the_best_again() -> None:
     assert shown == {best, probe, 12, 13, 14, 15}
     steps = [np.asarray(study.trial(n)["z"]) - np.asarray(study.trial(best)["z"]) for n in range(12, 16)]
     assert sorted(np.linalg.norm(step) for step in steps)[::-1] == [np.linalg.norm(step) for step in steps]
+
+
+def test_of_raters_who_are_asked_at_once_every_estimate_counts() -> None:
+    """One is shown the search, the others more small changes; the direction is the mean of what is said of these."""
+    study = judged({"name": "rank_sgd", "options": {"start": {"z": np.linspace(-1.0, 1.0, D).tolist()}}})
+    ask, sampler = study.feedback.next_question, study.sampler
+    assert isinstance(sampler, RankSGDSampler)
+    kim, lee = ask(4, rater="kim"), ask(4, rater="lee")
+    answer(kim, JUDGE)
+    searched, mia = ask(4, rater="kim"), ask(4, rater="mia")
+    notes = [study.trial(q._row.trials[-1]).meta["rank_sgd"] for q in (kim, lee, searched, mia)]
+    assert [(note["round"], note["phase"]) for note in notes] == [
+        (0, "estimate"), (0, "estimate"), (1, "search"), (0, "estimate")
+    ]  # fmt: skip
+    for question in (lee, mia):
+        answer(question, JUDGE)
+
+    def walk() -> _Walk:
+        history = study.history()
+        made = _Walk(history, sampler._settings(history.space), shell_of(history.space), sampler.options())
+        made.run()
+        return made
+
+    found, X = walk(), study.history().X
+    assert found.state is not None
+    assert found.state.heading is not None
+    origin = found.origins[0]
+    assert origin is not None
+    said = {e.question: edge_weights(edges(e.kind, e.groups, e.of), e.of) for e in study.feedback.standing}
+    ways = [direction(said[q.id], (X[list(q._row.trials)] - origin.x) / origin.radius) for q in (kim, lee, mia)]
+    np.testing.assert_allclose(found.state.heading, np.mean(ways, axis=0), rtol=1e-12, atol=1e-12)
+    assert (found.round, found.state.averaged, found.state.searching) == (1, 3, True)
+
+    study.feedback.rank([[n] for n in lee._row.trials])  # a second time: it was counted
+    again = walk().state
+    assert again is not None
+    np.testing.assert_array_equal(again.heading, found.state.heading)
+    late = ask(4, rater="lee")  # a search along the new direction, although kim's still waits
+    notes = [study.trial(n).meta["rank_sgd"] for n in late._row.trials]
+    assert [(note["round"], note["phase"]) for note in notes].count((1, "search")) >= 3
+    assert set(late._row.trials) & set(searched._row.trials) <= set(kim._row.trials)  # judged before
+    answer(searched, JUDGE)
+    moved = walk().state
+    answer(late, JUDGE)
+    assert moved is not None
+    assert not np.array_equal(moved.x, origin.x)
+    left = walk()
+    assert left.state is not None
+    np.testing.assert_array_equal(left.state.x, moved.x)
+    assert (left.round, left.state.heading) == (2, None)
 
 
 @pytest.mark.slow

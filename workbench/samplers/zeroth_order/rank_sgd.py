@@ -10,13 +10,18 @@ trials as a round has are finished: they are then ranked by their values, failed
 begin the round anew with other points, "none acceptable" with a larger radius; "more like this" and "go back" move to
 the trial that they name.
 
+Of several raters who are asked at once one is shown the search; the next ones get further small changes of the last
+estimate, and what they say of these is averaged into the direction as long as the best has not moved. Once that has
+happened, a search along the new direction is shown beside the one that still waits, so that nobody who is away holds up
+the others.
+
 Symbols: m trials of a round, d encoded columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,8 +114,12 @@ class RankSGDSampler(Sampler):
             meta = {"rank_sgd": {"round": walk.round, "phase": "start"}}
             return spread_out(request, why=_WORDS["start"], meta=meta)
         if walk.state.searching:
-            return self._search(request, walk, shell)
-        return self._perturb(request, walk, shell, request.n, [])
+            waits = bool(walk.shown & request.held)
+            estimate = walk.estimate() if waits and not walk.late else None
+            if estimate is not None:  # somebody else is asked about the steps: another opinion of the direction
+                return self._perturb(request, *estimate, shell, request.n, [])
+            return self._search(request, walk, shell, 0 if waits else len(walk.shown))
+        return self._perturb(request, walk.state, walk.round, shell, request.n, [])
 
     def _settings(self, space: Space) -> Settings:
         given = self._options
@@ -118,16 +127,17 @@ class RankSGDSampler(Sampler):
         radius = given["radius"] or (_LATENT if latent else _BOX)
         return Settings(radius, given["step"] or _LONG * radius, given["halving"], given["shrink"], given["averaging"])
 
-    def _perturb(self, request: AskRequest, walk: _Walk, shell: Shell, n: int, taken: list[Array]) -> list[Proposal]:
+    def _perturb(
+        self, request: AskRequest, state: State, round: int, shell: Shell, n: int, taken: list[Array]
+    ) -> list[Proposal]:
         """n perturbations that exist, no two equal."""
-        assert walk.state is not None
         history = request.history
         screen = Screen(history, taken)
         found: list[Array] = []
         wanted = n
         for attempt in range(_TRIES):
             normals = request.rng.standard_normal((wanted, history.space.width))
-            wide = State(walk.state.x, walk.state.radius * 2.0 ** (attempt / 4))
+            wide = State(state.x, state.radius * 2.0 ** (attempt / 4))
             for x in _existing(request, wide.perturbed(normals, shell)):
                 if screen.admits(x[None])[0]:
                     screen.take(x[None])
@@ -135,30 +145,37 @@ class RankSGDSampler(Sampler):
             wanted = n - len(found)
             if wanted == 0:
                 break
-        meta = {"rank_sgd": {"round": walk.round, "phase": "estimate"}}
+        meta = {"rank_sgd": {"round": round, "phase": "estimate"}}
         proposals = [Proposal(x, meta, _WORDS["estimate"]) for x in found]
         if wanted:
             proposals += spread_out(request, wanted, [*taken, *found], why="what is left of the space", meta=meta)
         return proposals
 
-    def _search(self, request: AskRequest, walk: _Walk, shell: Shell) -> list[Proposal]:
-        """Steps along the direction, beside the best so far and the best perturbation in a question."""
+    def _search(self, request: AskRequest, walk: _Walk, shell: Shell, first: int) -> list[Proposal]:
+        """Steps along the direction, beside the best so far and the best perturbation in a question.
+
+        Args:
+            request: What is wanted.
+            walk: Where the descent stands.
+            shell: Where the points lie.
+            first: Steps of this search that are in the record already.
+        """
         history, state = request.history, walk.state
         assert state is not None
         meta = {"rank_sgd": {"round": walk.round, "phase": "search"}}
         old: list[Proposal] = []
-        if request.purpose == "question" and not walk.begun:
-            rows = [row for row in (walk.base, walk.probe) if row is not None and row not in request.held]
-            rows = rows[: max(1, request.n - 1)]
+        if request.purpose == "question" and not first:
+            free = walk.ranked if request.n > 1 else set()  # beside new ones what was judged may stand in two questions
+            rows = [row for row in (walk.base, walk.probe) if row is not None]
+            rows = [row for row in rows if row in free or row not in request.held][: max(1, request.n - 1)]
             rows = rows if request.n > 2 else rows[:1]
             words = {walk.base: "the best so far", walk.probe: "the best of the small changes"}
             old = [Proposal(history.X[row], why=words[row], trial=int(history.numbers[row])) for row in rows]
         n = request.n - len(old)
-        first = walk.begun  # steps that are in the record already
         points = _existing(request, state.steps(first + n, self._settings(history.space), shell))[first:]
         screen = Screen(history)
         chosen: list[Array] = []
-        if walk.base is None and not walk.begun and n > 1:  # the given start has not been looked at yet
+        if walk.base is None and not first and n > 1:  # the given start has not been looked at yet
             points = np.concatenate([_existing(request, state.x[None]), points[: n - 1]])
         for x in points:
             if screen.admits(x[None])[0]:
@@ -166,7 +183,7 @@ class RankSGDSampler(Sampler):
                 chosen.append(x)
         new = [Proposal(x, meta, _WORDS["search"]) for x in chosen]
         if len(new) < n:  # steps too short to make a difference
-            more = self._perturb(request, walk, shell, n - len(new), chosen)
+            more = self._perturb(request, state, walk.round, shell, n - len(new), chosen)
             new += [Proposal(p.x, meta, p.why) for p in more]
         return old + new
 
@@ -194,7 +211,10 @@ class _Walk:
         state: Where it stands; None before the first round is ranked.
         round: Number of the present round.
         base, probe: Rows of the best trial and of the best perturbation; None where it is no trial.
-        begun: Trials of the present round that are in the record.
+        shown: Rows of the present round that are in the record.
+        origins: Where it stood when each round began; None before there was a place to stand.
+        ranked: Rows that some answer has ordered.
+        late: Answers since the round began to estimates before it.
     """
 
     history: History
@@ -205,15 +225,30 @@ class _Walk:
     round: int = 0
     base: int | None = None
     probe: int | None = None
-    begun: int = 0
+    shown: frozenset[int] = frozenset()
+    origins: dict[int, State | None] = field(default_factory=dict)
+    ranked: set[int] = field(default_factory=set)
+    late: int = 0
+    _rounds: dict[int, list[int]] = field(default_factory=dict)
+    _phases: dict[int, str] = field(default_factory=dict)
+
+    def estimate(self) -> tuple[State, int] | None:
+        """The last estimate at the present best, if it can be added to: where it began, and the number of its round."""
+        for number, origin in sorted(self.origins.items(), reverse=True) if self.settings.averaging else ():
+            if self._phases.get(number) == "estimate" and self._stands_at(origin):
+                assert origin is not None
+                return origin, number
+        return None
+
+    def _stands_at(self, origin: State | None) -> bool:
+        return origin is not None and self.state is not None and np.array_equal(origin.x, self.state.x)
 
     def run(self) -> None:
         history, start = self.history, self.options["start"]
         if start is not None:
             x = history.space.encode([history.space.check(start)])
             self.state = State(self.shell(x)[0], self.settings.radius)
-        rounds: dict[int, list[int]] = {}
-        phases: dict[int, str] = {}
+        rounds, phases = self._rounds, self._phases
         for i, row in enumerate(history.rows):
             if row.meta and '"rank_sgd":' in row.meta and row.space_version == history.spaces.version:
                 note = history.meta(i)["rank_sgd"]
@@ -224,9 +259,13 @@ class _Walk:
                 self.round += 1
         else:
             for entry in history.feedback:
+                if self.round not in self.origins:
+                    self.origins[self.round], self.late = self.state, 0
                 self._read(entry, rounds.get(self.round, []), phases.get(self.round, ""))
+                if entry.kind in ORDERING:
+                    self.ranked |= set(entry.of)
         out = history.in_state(*_OUT)
-        self.begun = sum(not out[i] for i in rounds.get(self.round, []))
+        self.shown = frozenset(i for i in rounds.get(self.round, []) if not out[i])
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -235,7 +274,8 @@ class _Walk:
         if entry.kind == "go_back":
             self._go(entry.groups[0][0])
             return
-        if not set(entry.of) & set(members):  # of an earlier round that was shown again, or of other trials
+        if not set(entry.of) & set(members):  # of an earlier round, or of other trials
+            self._late(entry)
             return
         if entry.kind == "more_like":
             self._go(entry.groups[0][0])
@@ -249,6 +289,26 @@ class _Walk:
             if self.state is not None and entry.kind == "none_acceptable":
                 self.state = self.state.wider()
             self.round += 1
+
+    def _late(self, entry: FeedbackRecord) -> None:
+        """Average another rater's answer into the direction: of small changes of the present best, nobody's before."""
+        number = next(
+            (r for r in self.origins if r < self.round and set(entry.of) & set(self._rounds.get(r, []))), None
+        )
+        if entry.kind not in ORDERING or number is None or self._phases[number] != "estimate":
+            return
+        origin, members = self.origins[number], set(self._rounds[number])
+        shown = [i for i in entry.of if i in members and self.history.placed[i]]
+        if len(shown) < 2 or not self._stands_at(origin) or self.ranked & set(shown):
+            return
+        assert origin is not None
+        assert self.state is not None
+        self.late += 1
+        omega = edge_weights(edges(entry.kind, entry.groups, entry.of), shown)
+        if omega.any() and self.state.heading is not None and self.settings.averaging:
+            same = replace(self.state, radius=origin.radius)
+            averaged = same.estimated(self.history.X[shown], omega, self.settings)
+            self.state = replace(self.state, heading=averaged.heading, averaged=averaged.averaged)
 
     def _go(self, row: int) -> None:
         if not self.history.placed[row]:  # of an earlier space, which the present one cannot hold
