@@ -26,7 +26,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import fmin_l_bfgs_b
 from scipy.spatial.distance import squareform
 from scipy.special import log_ndtr
 
@@ -44,6 +43,7 @@ from workbench.models.exact import (
     solve,
 )
 from workbench.models.kernels import Kernel, Kind, Pairs
+from workbench.models.lbfgsb import Rules, minimum
 from workbench.models.normal import LOG_SQRT_2PI, SD_FLOOR, hazard, log_interval, log_normal, log_normal_grad
 
 Array = NDArray[np.float64]
@@ -59,6 +59,7 @@ _STILL = 1e-6  # largest change, in posterior standard deviations, at which the 
 _LEAST_SHARE = 0.1  # of a change that is made
 _PRECISION = 1e-9  # least of a density
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior of hyperparameters
+_GAIN = 2.2e-9  # a smaller relative gain of it ends a search
 _COLD, _WARM = 60, 15  # most iterations
 
 
@@ -183,8 +184,8 @@ def fit_failure(labels: Labels, warm: Settings | None, *, keep: bool, deadline: 
         return -value, -slope
 
     with suppress(DeadlineReached):
-        bounds = list(zip(low.tolist(), high.tolist(), strict=True))
-        fmin_l_bfgs_b(loss, start, bounds=bounds, maxiter=_COLD if warm is None else _WARM, pgtol=_TOLERANCE)
+        rules = Rules(rounds=_COLD if warm is None else _WARM, flat=_TOLERANCE, stalled=_GAIN)
+        minimum(loss, start, low, high, rules)
     return Settings(_KIND, best[1])
 
 

@@ -7,17 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import fmin_l_bfgs_b
 
 from workbench.errors import DeadlineReached
 from workbench.models.exact import Array, Data, Prior, Settings
 from workbench.models.kernels import KINDS
+from workbench.models.lbfgsb import Rules, minimum
 from workbench.models.placing import log_posterior
 
 _COLD = 100  # most iterations from the prior's mode
 _WARM = 15  # and from the last hyperparameters: 0.2 nats are left there
 _TOLERANCE = 1e-2  # of the projected gradient of the log posterior: 0.01 nats a unit of log theta
-_GAIN = 1e7  # of machine precision: a relative gain of the log posterior below it ends a search
+_GAIN = 1e7 * float(np.finfo(np.float64).eps)  # a relative gain of the log posterior below it ends a search
 _PLANE = 5.0  # nats that a plane has to gain: with none to gain it left 1.4 decades more regret on Branin (4 seeds)
 _STEP = 1e-3  # of theta between slopes, where curvatures are wanted
 _CANDIDATES = 4  # a draw
@@ -140,11 +140,9 @@ class _Climb:
         self.late = False
 
     def run(self, most: int) -> None:
-        bounds = list(zip(self._prior.low.tolist(), self._prior.high.tolist(), strict=True))
+        rules = Rules(rounds=most, flat=_TOLERANCE, stalled=_GAIN)
         with suppress(DeadlineReached):
-            fmin_l_bfgs_b(
-                self._loss, self._start.theta, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=_GAIN, maxls=20
-            )
+            minimum(self._loss, self._start.theta, self._prior.low, self._prior.high, rules)
 
     def _loss(self, theta: Array) -> tuple[float, Array]:
         if self._deadline is not None and time.monotonic() >= self._deadline:

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from workbench.errors import DeadlineReached
 from workbench.models.exact import Prior
 from workbench.models.judgements import Answer, Family, Hyper, Likelihood, Local
 from workbench.models.kernels import Kernel
+from workbench.models.lbfgsb import Rules, minimum
 from workbench.rankings import Groups
 
 Array = NDArray[np.float64]
@@ -49,6 +49,7 @@ _TIES = (math.log(0.3), 1.0, math.log(1e-3), math.log(50.0))
 _PRECISION = (0.0, 0.5, math.log(0.05), math.log(20.0))  # of a rater, of which the typical one has 1
 _SEARCH, _WARM = 60, 15  # iterations of the search for hyperparameters
 _TOLERANCE = 1e-2  # nats a unit of theta
+_GAIN = 2.2e-8  # a smaller relative gain ends the search
 _JITTER = 1e-8  # of the scale, on the diagonal
 _FLOOR = 1e-20  # keeps the root of a squared distance differentiable at 0
 _NODES = 32  # of Gauss-Hermite quadrature
@@ -212,9 +213,8 @@ class Evidence:
                 best, best_loss = np.array(vector), -float(value.detach())
             return -float(value.detach()), -slope.cpu().numpy()
 
-        bounds = list(zip(self.low.tolist(), self.high.tolist(), strict=True))
         try:
-            fmin_l_bfgs_b(loss, start, bounds=bounds, maxiter=most, pgtol=_TOLERANCE, factr=1e8, maxls=20)
+            minimum(loss, start, self.low, self.high, Rules(rounds=most, flat=_TOLERANCE, stalled=_GAIN))
         except DeadlineReached:
             return best, True
         return best, False

@@ -396,8 +396,10 @@ def _vicinity(request: AskRequest, device: str | None) -> Vicinity | None:
     history, inputs = request.history, Inputs(request.history.space)
     if request.centre is not None:
         return Vicinity(request.centre, NEAR)
+    if np.count_nonzero(history.complete & history.placed) <= largest(device):
+        return None
     best = _good(history, _CENTRES)
-    if np.count_nonzero(history.complete & history.placed) <= largest(device) or len(best) == 0:
+    if len(best) == 0:
         return None
     centre = best[0 if request.rng.random() < 0.5 else request.rng.integers(len(best))].copy()
     known = history.X[history.complete & history.placed]

@@ -158,7 +158,9 @@ class History:
 
     def in_state(self, *states: TrialState) -> NDArray[np.bool_]:
         """Mask of the trials in one of these states, shape (n,)."""
-        return np.isin(self.states, [_CODES[state] for state in states])
+        among = np.zeros(len(_CODES), dtype=bool)
+        among[[_CODES[state] for state in states]] = True
+        return among[self.states]  # `np.isin` takes ten times as long for few trials
 
     @property
     def complete(self) -> NDArray[np.bool_]:
