@@ -173,7 +173,7 @@ def preferences(seeds: int) -> dict[str, Any]:
     rewards = _rewards(("branin", "currin"))
     R = rewards(graph.states[graph.ends])
     found: dict[str, Any] = {}
-    for label, bins in (("raw", 0), ("thermometer", 50)):
+    for label, bins in (("raw", 0), ("16 bins", 16), ("50 bins", 50)):
         rows = []
         for seed in range(seeds):
             g = torch.Generator().manual_seed(seed)

@@ -230,7 +230,8 @@ def ablation() -> Cases:
     from dataclasses import replace
 
     changes: Mapping[str, Mapping[str, Any]] = {
-        "as it is": {}, "weights as they are": {"bins": 0}, "beta 8": {"beta": 8.0}, "beta 32": {"beta": 32.0},
+        "as it is": {}, "weights as they are": {"bins": 0}, "50 bins": {"bins": 50}, "beta 8": {"beta": 8.0},
+        "beta 32": {"beta": 32.0},
         "alpha 0.5": {"alpha": 0.5}, "alpha 2": {"alpha": 2.0}, "log": {"scalarization": "log"},
         "chebyshev": {"scalarization": "chebyshev"}, "no children": {"bred": 0.0}, "no replay": {"replayed": 0.0},
         "neither": {"bred": 0.0, "replayed": 0.0}, "order": {"order": True},
@@ -295,7 +296,7 @@ def _extremes(worth: Array, linked: Array) -> tuple[float, float]:
 
 PARTS: Mapping[str, tuple[Callable[[], Cases], int]] = {
     "pairs": (pairs, 5), "totals": (totals, 5), "sparse": (sparse, 3), "strings": (strings, 3),
-    "bigrams": (bigrams, 3),    "ablation": (ablation, 3), "rankings": (rankings, 5),
+    "bigrams": (bigrams, 3), "ablation": (ablation, 3), "rankings": (rankings, 5),
 }  # fmt: skip
 
 

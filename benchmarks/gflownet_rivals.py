@@ -33,7 +33,7 @@ Texts = NDArray[np.str_]
 Sampler = Callable[[Sequence[float], int], Texts]
 """A preference (m,) and n -> n strings."""
 
-_HIDDEN, _BATCH, _GROUP, _BINS = (128, 128), 64, 8, 50
+_HIDDEN, _BATCH, _GROUP = (128, 128), 64, 8
 _REINFORCED = 1e-3  # rate of MO-REINFORCE; not tuned
 _RATE, _RATE_Z, _FINAL, _EPSILON, _CLIP = 1e-2, 1e-1, 0.1, 0.05, 10.0
 _NARROW = 0.98  # cosine from which on a design lies in the direction of a goal
@@ -116,7 +116,7 @@ def by_reinforce(problem: compositional.Composition, evaluations: int, seed: int
     """MO-REINFORCE: policy gradient of the weighted sum of rewards, the mean within a preference as the baseline."""
     record, environment = _Record(problem), SpaceEnvironment(problem.space)
     generator = torch.Generator().manual_seed(seed)
-    conditioning = Conditioning(len(problem.objectives), bins=_BINS, repeat=_GROUP)
+    conditioning = Conditioning(len(problem.objectives), repeat=_GROUP)
     policy = _policy(environment, conditioning, generator)
     optimizer = torch.optim.Adam(policy.parameters(), lr=_REINFORCED)
     steps = evaluations // _BATCH
@@ -137,7 +137,7 @@ def by_goals(problem: compositional.Composition, evaluations: int, seed: int) ->
     record, environment = _Record(problem), SpaceEnvironment(problem.space)
     generator = torch.Generator().manual_seed(seed)
     m = len(problem.objectives)
-    conditioning = Conditioning(m, bins=_BINS, beta=(_AIMED,))
+    conditioning = Conditioning(m, beta=(_AIMED,))
     policy = _policy(environment, conditioning, generator)
     log_z = LogZ(conditioning.width, 0.0, generator)
     groups = [{"params": policy.parameters(), "lr": _RATE}, {"params": log_z.parameters(), "lr": _RATE_Z}]

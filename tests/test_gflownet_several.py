@@ -174,7 +174,7 @@ def test_order_preserving_training_puts_the_mass_on_the_front(graph: Graph) -> N
 def test_one_policy_answers_every_preference(graph: Graph) -> None:
     """The bar of the reference: mean L1 below 0.1 over 11 preferences and 5 exponents."""
     g = generator(0)
-    conditioning = Conditioning(2, beta=(1.0, 2.0, 4.0, 8.0, 16.0), bins=0)
+    conditioning = Conditioning(2, beta=(1.0, 2.0, 4.0, 8.0, 16.0))
     policy = Policy(GRID, hidden=(64, 64, 64), slope=0.01, condition=conditioning.width, generator=g)
     settings = Settings(learning_rate=1e-2, learning_rate_z=1e-2, final=0.01, steps=2500, epsilon=0.01)
     trainer = Trainer(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-import sys
 import tracemalloc
 
 import numpy as np
@@ -388,7 +388,7 @@ def test_a_large_record_of_several_objectives_is_learnt_along_its_front(monkeypa
     assert np.abs(model.surrogate.posterior(front)[0] - truth).max() < 0.04  # two sd of one measurement
     one_end = GaussianProcesses.fit(history, centre=history.X[history.Y[:, 0].argmax()])
     assert np.abs(one_end.posterior(front)[0] - truth).max() > 0.2
-    monkeypatch.setattr(sys.modules["workbench.analysis.diagnose"], "LARGEST", 100)
+    monkeypatch.setattr(importlib.import_module("workbench.analysis.diagnose"), "LARGEST", 100)
     assert "The model looks at 60 of 400 runs: those nearest to the front." in [v.claim for v in model.verdicts()]
 
 

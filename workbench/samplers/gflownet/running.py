@@ -23,7 +23,7 @@ from torch import Tensor
 
 from workbench.errors import InvalidValueError
 from workbench.pareto import weights as lattice
-from workbench.samplers.gflownet.conditioning import Conditioning, Scalarization
+from workbench.samplers.gflownet.conditioning import BINS, Conditioning, Scalarization
 from workbench.samplers.gflownet.graph import enumerate_states
 from workbench.samplers.gflownet.points import environment_of
 from workbench.samplers.gflownet.policy import Policy
@@ -94,7 +94,7 @@ class Options:
     hidden: tuple[int, ...] = _HIDDEN
     scalarization: Literal["sum", "log", "chebyshev"] = "sum"
     alpha: float = 1.0
-    bins: int = 50
+    bins: int = BINS
     environment: Literal["tokens", "grid"] = "tokens"
 
     def settings(self, m: int, steps: int) -> Settings:
