@@ -103,10 +103,12 @@ def by_gflownet(
     run = Run(problem.space, evaluate, evaluations, np.random.default_rng(seed), options or OURS)
     while run.step():
         pass
-    generator = torch.Generator().manual_seed(seed)
-    return record.searched(
-        lambda w, n: _texts(environment, environment.states(run.model.sample(n, generator, list(w))))
-    )  # fmt: skip
+    generator, model = torch.Generator().manual_seed(seed), run.model
+
+    def sample(w: Sequence[float], n: int) -> Texts:  # an order knows no preference
+        return _texts(environment, environment.states(model.sample(n, generator, list(w) if model.answers else None)))
+
+    return record.searched(sample)
 
 
 OURS = Options(reward="values", beta=96.0, learning_rate=3e-3)

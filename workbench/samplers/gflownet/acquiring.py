@@ -21,7 +21,7 @@ from workbench.errors import DeadlineReached
 from workbench.samplers.gflownet.conditioning import Conditioning
 from workbench.samplers.gflownet.policy import Policy
 from workbench.samplers.gflownet.replay import Archive
-from workbench.samplers.gflownet.training import Settings, Trainer
+from workbench.samplers.gflownet.training import Breed, Settings, Trainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
+# Without children of the best the hypervolume of 160 strings of two bigrams was 0.36 instead of 0.45, that of DNA 0.138
+# instead of 0.160 (7 studies each).
 SETTINGS = Settings(
-    objective="vargrad", batch=64, learning_rate=3e-3, epsilon=0.05, clip=10.0, replayed=0.25, steps=200, final=0.1
+    objective="vargrad",
+    batch=64,
+    learning_rate=3e-3,
+    epsilon=0.05,
+    clip=10.0,
+    replayed=0.25,
+    bred=0.25,
+    steps=200,
+    final=0.1,
 )
-EDITING = replace(SETTINGS, objective="subtb")  # every start has a flow of its own
+EDITING = replace(SETTINGS, objective="subtb", bred=0.0)  # every start has a flow of its own; edits have no children
 _HIDDEN = (128, 128)
 _SAMPLES = 512  # drawn from the trained policy
 _SHARPNESS = 12.0
@@ -90,7 +100,7 @@ class Pool:
 
 def learn(
     environment: Points, pool: Pool, spread: Tensor, generator: torch.Generator, *,
-    settings: Settings = SETTINGS, sharpness: float = _SHARPNESS, over: Callable[[], bool],
+    settings: Settings, breed: Breed | None = None, sharpness: float = _SHARPNESS, over: Callable[[], bool],
 ) -> bool:  # fmt: skip
     """Train a policy on the acquisition values and fill the pool with what it samples.
 
@@ -100,6 +110,7 @@ def learn(
         spread: Whole states that the scale is read from, and good ones to begin with, shape (n, D).
         generator: Source of randomness.
         settings: Of the training.
+        breed: Makes children of the best; needed where the settings want some.
         sharpness: log R of the median below that of the best.
         over: Is the time over?
     Returns:
@@ -120,8 +131,9 @@ def learn(
     archive = Archive(256)
     archive.add(spread, rewards(spread))
     trainer = Trainer(
-        policy, rewards, settings, generator, conditioning=Conditioning(1, scalarization="exponential"), archive=archive
-    )
+        policy, rewards, settings, generator, conditioning=Conditioning(1, scalarization="exponential"),
+        archive=archive, breed=breed,
+    )  # fmt: skip
     try:
         for _ in range(settings.steps):
             if over():

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from workbench.errors import InfeasibleSpaceError, UnsupportedError
 from workbench.samplers.gflownet.environment import Edits, Environment, Grid
-from workbench.samplers.gflownet.spaces import COUNTED, SpaceEnvironment, check_finite
+from workbench.samplers.gflownet.spaces import CHANGED, COUNTED, SpaceEnvironment, check_finite
 from workbench.space import Permutation, Sequence, Subset
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class SpaceGrid:
         self.source, self.allowed, self.after = self._grid.source, self._grid.allowed, self._grid.after
         self.undo_of, self.undoable, self.before = self._grid.undo_of, self._grid.undoable, self._grid.before
 
-    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float) -> Tensor:
+    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float = CHANGED) -> Tensor:
         """States with the level of one of two parents in each place, or any; one that is no end is its first parent.
 
         Args:

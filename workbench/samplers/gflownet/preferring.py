@@ -72,7 +72,7 @@ def learn_preferences(
         settings = model.options.settings(model.m, steps)
         trainer = Trainer(
             model.policy, rewards, settings, generator, conditioning=model.conditioning, archive=archive,
-            breed=model.breed,
+            breed=environment.children,
         )  # fmt: skip
         for _ in range(steps):
             if over():

@@ -57,7 +57,6 @@ _EACH = 32  # samples of one of them, at most
 _LEAST, _DEPTHS = 100.0, {"scaled": -2 * _WORST, "values": 5.0}
 _TINY = 1e-12
 _BRED = 0.25
-_CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _TRIES = 64  # times n samples, where constraints admit few
 _COUNTED = 4096  # ends up to which it is compared with all of them
 
@@ -203,10 +202,6 @@ class Model:
                 break
         return self.environment.encoded(torch.cat(found)[:n])
 
-    def breed(self, first: Tensor, second: Tensor, generator: torch.Generator) -> Tensor:
-        """Children of whole states (n, D) and (n, D), one a pair."""
-        return self.environment.children(first, second, generator, _CHANGED)
-
     def rewards(self, Y: Array, excess: Array | None = None) -> Tensor:
         """Utilities (n, m), and excess over limits (n,), as what the training takes for rewards."""
         over = np.zeros(len(Y)) if excess is None else excess
@@ -268,7 +263,7 @@ class Run:
         self.archive = Archive()
         self.trainer = Trainer(
             self.model.policy, self._rewards, settings, self._generator, conditioning=self.model.conditioning,
-            archive=self.archive, breed=self.model.breed,
+            archive=self.archive, breed=self.model.environment.children,
         )  # fmt: skip
         self.loss: list[float] = []
         self.log_rewards: list[tuple[float, float, float]] = []

@@ -451,17 +451,19 @@ class _Batch:
         generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
         spread, best = self._beginnings()
         environment: Points
-        if editing := options["environment"] == "edits":
+        if options["environment"] == "edits":
             starts = best if len(best) else spread[:_GOOD]
             environment = SpaceEdits(history.space, starts, _EDITS, request.fixed, generator)
+            settings, breed = EDITING, None
         else:
-            environment = environment_of(options["environment"], history.space, request.fixed)
+            environment = crossed = environment_of(options["environment"], history.space, request.fixed)
+            settings, breed = SETTINGS, crossed.children
         objective = Objective(chosen.acquisition, self._surrogate.inputs, request.deadline)
         pool = Pool(environment, objective.values, screen.admits)
-        settings = replace(EDITING if editing else SETTINGS, steps=options["steps"])
         reserve = _RESERVE * self._begun if np.isfinite(self._begun) else 0.0
         whole = learn(
-            environment, pool, environment.states(np.concatenate([spread, best])), generator, settings=settings,
+            environment, pool, environment.states(np.concatenate([spread, best])), generator,
+            settings=replace(settings, steps=options["steps"]), breed=breed,
             over=lambda: request.seconds_left <= reserve,
         )  # fmt: skip
         return pool.best(_FINALISTS), whole

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 1024  # of one parameter: that many outputs a network has
 COUNTED = 1 << 17  # points up to which constraints are met exactly
+CHANGED = 1.0  # tokens of a child that are neither parent's, as genetic algorithms have it
 _SLACK = 1e-9  # of sums of a linear constraint, relative to their size
 _NONE = -1.0
 
@@ -124,7 +125,7 @@ class SpaceEnvironment:
 
     # -- points ------------------------------------------------------------------------------------
 
-    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float) -> Tensor:
+    def children(self, first: Tensor, second: Tensor, generator: torch.Generator, changed: float = CHANGED) -> Tensor:
         """Whole states, each written with tokens of two parents; where neither's is legal, with any that is.
 
         Kim et al. 2024, Genetic-guided GFlowNets (arXiv 2402.05961): what selection keeps is crossed and mutated, and a
