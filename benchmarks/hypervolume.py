@@ -5,6 +5,7 @@
     python benchmarks/hypervolume.py ours  [--cases …] [--seeds 15] [--into FOLDER] [--out FILE]
     python benchmarks/hypervolume.py read  [--into FOLDER]         # no runs, only the figures of what is on record
     python benchmarks/hypervolume.py times                         # seconds of an ask at 100 trials, exact and noisy
+    python benchmarks/hypervolume.py beside [--out FILE]           # and beside BoTorch's NEHVI, asked in turn
 
 A figure is log10 of what is missing to the largest hypervolume that is known, at the reference point of the problem,
 over the true values of all points evaluated so far that hold the limits; clipped at 1e-6 of that largest one. For each
@@ -26,7 +27,7 @@ import numpy as np
 import workbench as wb
 from problems import engineering, multiobjective
 from problems.multiobjective import VectorProblem
-from workbench.bench import Case, Contestant, Order, Run, read_runs, run
+from workbench.bench import Case, Contestant, Order, Run, compare, read_runs, run
 from workbench.bench.driver import Limits
 from workbench.bench.figures import bootstrap
 from workbench.pareto import hypervolume
@@ -148,10 +149,25 @@ def times(asks: int = 7) -> dict[str, dict[str, float]]:
     return found
 
 
+def beside(asks: int = 10) -> list[dict[str, Any]]:
+    """Mean seconds of an ask on BraninCurrin, ours and that of BoTorch's NEHVI, in turn on the same designs."""
+    rows = []
+    for sds in (None, (15.19, 0.63)):
+        for n in (20, 50, 100):
+            case = Case.of(multiobjective.branin_currin(sds) if sds else multiobjective.branin_currin(), n + asks, n)
+            result = compare([case], [OURS, NEHVI], seeds=1, together=True, progress=False)
+            if result.failures:
+                raise RuntimeError("; ".join(failure.text for failure in result.failures))
+            mean = {played.contestant: float(np.mean(played.ask_s)) for played in result.runs}
+            rows.append({"case": case.name, "n": n, "asks": asks, **mean, "ratio": mean[OURS] / mean[NEHVI]})
+            print(rows[-1], flush=True)
+    return rows
+
+
 def main() -> None:
     """Run ours or theirs, and say who is ahead."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("peers", "ours", "read", "times"))
+    parser.add_argument("what", choices=("peers", "ours", "read", "times", "beside"))
     parser.add_argument("--cases", nargs="*", default=[case.name for case in CASES])
     parser.add_argument("--names", nargs="*", default=list(PEERS))
     parser.add_argument("--seeds", type=int, default=5)
@@ -161,6 +177,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.what == "times":
         print(json.dumps(times()))
+        return
+    if arguments.what == "beside":
+        timed = {"command": "python benchmarks/hypervolume.py beside", "rows": beside()}
+        if arguments.out is not None:
+            arguments.out.write_text(json.dumps(timed, indent=1) + "\n")
+        print(json.dumps(timed))
         return
     cases = tuple(case for case in CASES if case.name in arguments.cases)
     if len(cases) < len(arguments.cases):
