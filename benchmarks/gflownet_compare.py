@@ -1,6 +1,6 @@
 """GFlowNets beside each other and beside whom else there is, at equal evaluations.
 
-    python benchmarks/gflownet_compare.py pairs totals sparse strings bigrams ablation rankings [--seeds N]
+    python benchmarks/gflownet_compare.py pairs totals sparse strings bigrams chemistry ablation rankings [--seeds N]
 
 pairs        order-preserving on the six pairs of the 32 x 32 grid, 128,000 evaluations: as published (labels by the
              batch), and ours (an archive that begins with 4,096 uniform points, replay of what the batch lacks, rate
@@ -12,6 +12,7 @@ sparse       the claim that an order thins out: exact mass of the best 1, 10, 10
 strings      strings with 2 to 4 objectives, one letter each, 10,000 evaluations: a run beside MO-REINFORCE, a
              goal-conditioned GFlowNet, NSGA-II and chance (`gflownet_rivals.py`)
 bigrams      the same of pairs of letters
+chemistry    the same of molecules of up to six fragments (RDKit) and of DNA of 30 bases (ViennaRNA)
 ablation     the run on three unigrams with another encoding, β, α, scalarisation, without children, without replay
 rankings     from simulated rankings of four: regret of the best shown by number of answers, beside the preference GP,
              on 64 states and on 10^6
@@ -38,6 +39,7 @@ from gflownet_rivals import OURS, SEARCHES, by_gflownet, measured
 from numpy.typing import NDArray
 
 import workbench as wb
+from problems import chemistry as lab
 from problems import compositional
 from workbench.pareto import gd_plus, non_dominated
 from workbench.samplers.batch import Outcomes
@@ -210,9 +212,16 @@ def bigrams() -> Cases:
     return _searched([compositional.ngrams(pairs[:m]) for m in (2, 3, 4)])
 
 
-def _searched(problems: Sequence[compositional.Composition]) -> Cases:
+def chemistry() -> Cases:
+    """Every search on molecules (drug-likeness, synthesis, weight) and on DNA (energy, pairs, hairpins)."""
+    return _searched([lab.molecules(), lab.aptamers()], named=True)
+
+
+def _searched(problems: Sequence[compositional.Composition], named: bool = False) -> Cases:
     return {
-        f"{'-'.join(goal.name for goal in problem.objectives)}, {name}": partial(_on_strings, problem, search)
+        f"{problem.name if named else '-'.join(g.name for g in problem.objectives)}, {name}": partial(
+            _on_strings, problem, search
+        )
         for problem in problems
         for name, search in SEARCHES.items()
     }
@@ -296,7 +305,7 @@ def _extremes(worth: Array, linked: Array) -> tuple[float, float]:
 
 PARTS: Mapping[str, tuple[Callable[[], Cases], int]] = {
     "pairs": (pairs, 5), "totals": (totals, 5), "sparse": (sparse, 3), "strings": (strings, 3),
-    "bigrams": (bigrams, 3), "ablation": (ablation, 3), "rankings": (rankings, 5),
+    "bigrams": (bigrams, 3), "chemistry": (chemistry, 3), "ablation": (ablation, 3), "rankings": (rankings, 5),
 }  # fmt: skip
 
 

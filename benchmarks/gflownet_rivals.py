@@ -1,8 +1,8 @@
 """What GFlowNets are measured beside on strings: other policies, evolution, chance; and by what.
 
 Every rival gets as many evaluations, counts repeated ones, too, and returns all that it evaluated; policies return how
-to sample for a preference as well. MO-REINFORCE and the goal-conditioned GFlowNet train the same network on batches of
-the same size.
+to sample for a preference as well. Strings are encoded points: rows of tokens, -1 after the end. MO-REINFORCE and the
+goal-conditioned GFlowNet train the same network on batches of the same size.
 
 Sources: MO-REINFORCE as in Jain et al. 2023 (arXiv 2210.12765), section 5; goal-conditioned GFlowNets, Roy et al. 2023
 (arXiv 2306.04620), section 4; NSGA-II by pymoo.
@@ -27,10 +27,10 @@ from workbench.samplers.gflownet.policy import Policy
 from workbench.samplers.gflownet.running import Options, Run
 from workbench.samplers.gflownet.spaces import SpaceEnvironment
 from workbench.samplers.gflownet.training import LogZ
+from workbench.space import Sequence as Tokens
 
 Array = NDArray[np.float64]
-Texts = NDArray[np.str_]
-Sampler = Callable[[Sequence[float], int], Texts]
+Sampler = Callable[[Sequence[float], int], Array]
 """A preference (m,) and n -> n strings."""
 
 _HIDDEN, _BATCH, _GROUP = (128, 128), 64, 8
@@ -50,12 +50,12 @@ class Searched:
     """What a search left.
 
     Args:
-        texts: All that was evaluated, in order, shape (n,).
+        X: All that was evaluated, in order, encoded, shape (n, d).
         Y: Its objectives, shape (n, m).
         sample: How its policy samples; None: it has none.
     """
 
-    texts: Texts
+    X: Array
     Y: Array
     sample: Sampler | None = None
 
@@ -69,18 +69,18 @@ class _Record:
 
     def __init__(self, problem: compositional.Composition) -> None:
         self._problem = problem
-        self.texts: list[Texts] = []
+        self.X: list[Array] = []
         self.Y: list[Array] = []
 
-    def __call__(self, texts: Texts) -> Array:
-        values = self._problem.evaluate_batch({"string": texts})
+    def __call__(self, X: Array) -> Array:
+        values = self._problem.evaluate_batch(self._problem.space.decode_columns(X))
         Y = np.stack([values[goal.name] for goal in self._problem.objectives], axis=1)
-        self.texts.append(texts)
+        self.X.append(X.copy())
         self.Y.append(Y)
         return Y
 
     def searched(self, sample: Sampler | None = None) -> Searched:
-        return Searched(np.concatenate(self.texts), np.concatenate(self.Y), sample)
+        return Searched(np.concatenate(self.X), np.concatenate(self.Y), sample)
 
 
 # -- searches -----------------------------------------------------------------------------------------
@@ -95,18 +95,18 @@ def by_gflownet(
     """
     from workbench.samplers.batch import Outcomes
 
-    record, environment = _Record(problem), SpaceEnvironment(problem.space)
+    record = _Record(problem)
 
     def evaluate(X: Array) -> Outcomes:
-        return Outcomes(record(_texts(environment, environment.states(X))), np.zeros(len(X)))
+        return Outcomes(record(X), np.zeros(len(X)))
 
     run = Run(problem.space, evaluate, evaluations, np.random.default_rng(seed), options or OURS)
     while run.step():
         pass
     generator, model = torch.Generator().manual_seed(seed), run.model
 
-    def sample(w: Sequence[float], n: int) -> Texts:  # an order knows no preference
-        return _texts(environment, environment.states(model.sample(n, generator, list(w) if model.answers else None)))
+    def sample(w: Sequence[float], n: int) -> Array:  # an order knows no preference
+        return model.sample(n, generator, w if model.answers else None)
 
     return record.searched(sample)
 
@@ -126,7 +126,7 @@ def by_reinforce(problem: compositional.Composition, evaluations: int, seed: int
         _anneal(optimizer, [_REINFORCED], step / steps)
         given = conditioning.draw(_BATCH, generator)
         drawn = policy.sample(_BATCH, generator, condition=given.encoding, keep=True)
-        R = torch.from_numpy(record(_texts(environment, drawn.ends)))
+        R = torch.from_numpy(record(environment.encoded(drawn.ends)))
         worth = (given.weights * R).sum(1).reshape(-1, _GROUP)
         gain = (worth - worth.mean(1, keepdim=True)) / worth.std(1, keepdim=True).clamp(min=1e-3)
         log_p = drawn.totals(policy.evaluate(drawn).log_pf)
@@ -150,7 +150,7 @@ def by_goals(problem: compositional.Composition, evaluations: int, seed: int) ->
         _anneal(optimizer, [_RATE, _RATE_Z], step / steps)
         given = conditioning.draw(_BATCH, generator)
         drawn = policy.sample(_BATCH, generator, condition=given.encoding, epsilon=_EPSILON)
-        R = torch.from_numpy(record(_texts(environment, drawn.ends)))
+        R = torch.from_numpy(record(environment.encoded(drawn.ends)))
         went = torch.where(R[:told].sum(1, keepdim=True) > 0, R[:told], given.weights[:told])
         aimed = torch.cat([went / went.sum(1, keepdim=True), given.weights[told:]])
         given = conditioning.given(aimed, given.beta)
@@ -170,14 +170,13 @@ def _towards(R: torch.Tensor, given: Given) -> torch.Tensor:
 
 def by_chance(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
     """Uniform strings."""
-    record, environment = _Record(problem), SpaceEnvironment(problem.space)
-    X = problem.space.uniform(evaluations, np.random.default_rng(seed))
-    record(_texts(environment, environment.states(X)))
+    record = _Record(problem)
+    record(problem.space.uniform(evaluations, np.random.default_rng(seed)))
     return record.searched()
 
 
 def by_nsga2(problem: compositional.Composition, evaluations: int, seed: int) -> Searched:
-    """pymoo's NSGA-II with 100 strings of the greatest length, the only one that it is spared to look for."""
+    """pymoo's NSGA-II with 100 strings of tokens; one token more ends a string where it may end."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.problem import Problem
     from pymoo.operators.crossover.ux import UniformCrossover
@@ -186,16 +185,21 @@ def by_nsga2(problem: compositional.Composition, evaluations: int, seed: int) ->
     from pymoo.operators.sampling.rnd import IntegerRandomSampling
     from pymoo.optimize import minimize
 
-    letters = np.array(list(compositional.AMINO_ACIDS))
-    longest = problem.space["string"].max_length  # type: ignore[attr-defined]
+    (string,) = problem.space
+    assert isinstance(string, Tokens)
+    k, least, most = len(string.alphabet), string.min_length, string.max_length
     record = _Record(problem)
 
     class Strings(Problem):  # type: ignore[misc]
         def __init__(self) -> None:
-            super().__init__(n_var=longest, n_obj=len(problem.objectives), xl=0, xu=len(letters) - 1, vtype=int)
+            last = k if least < most else k - 1
+            super().__init__(n_var=most, n_obj=len(problem.objectives), xl=0, xu=last, vtype=int)
 
         def _evaluate(self, X: Any, out: dict[str, Any], *_: Any, **__: Any) -> None:
-            out["F"] = -record(np.array(["".join(letters[row.astype(int)]) for row in X]))
+            tokens = X.astype(np.int64)
+            tokens[:, :least] %= k
+            over = np.cumsum(tokens == k, axis=1) > 0
+            out["F"] = -record(np.where(over, -1.0, tokens))
 
     algorithm = NSGA2(
         100, sampling=IntegerRandomSampling(), crossover=UniformCrossover(repair=RoundingRepair()),
@@ -230,15 +234,9 @@ def _descend(policy: Policy, optimizer: torch.optim.Optimizer, loss: torch.Tenso
 def _sampler(
     policy: Policy, environment: SpaceEnvironment, conditioning: Conditioning, generator: torch.Generator
 ) -> Sampler:  # fmt: skip
-    return lambda w, n: _texts(
-        environment, policy.sample(n, generator, condition=conditioning.at(w, n).encoding).ends
+    return lambda w, n: environment.encoded(
+        policy.sample(n, generator, condition=conditioning.at(w, n).encoding).ends
     )  # fmt: skip
-
-
-def _texts(environment: SpaceEnvironment, states: torch.Tensor) -> Texts:
-    """Strings of whole states; the last token ends them."""
-    letters = np.array([*compositional.AMINO_ACIDS, ""])
-    return np.array(["".join(row) for row in letters[states.numpy()]])
 
 
 # -- measures -----------------------------------------------------------------------------------------
@@ -252,26 +250,26 @@ def measured(problem: compositional.Composition, found: Searched) -> dict[str, f
     """
     m = found.Y.shape[1]
     preferences = weights(m, _DIVISIONS[m])
-    measures = _measures(found.Y, [(found.texts, found.Y)] * len(preferences), preferences)
+    measures = _measures(found.Y, [(found.X, found.Y)] * len(preferences), preferences)
     if found.sample is None:
         return measures
     record, drawn = _Record(problem), []
     for w in preferences:
-        texts = found.sample(w.tolist(), _SAMPLES)
-        drawn.append((texts, record(texts)))
+        X = found.sample(w.tolist(), _SAMPLES)
+        drawn.append((X, record(X)))
     sampled = _measures(np.concatenate([Y for _, Y in drawn]), drawn, preferences)
     return measures | {f"{name} of samples": value for name, value in sampled.items()}
 
 
-def _measures(Y: Array, offered: Sequence[tuple[Texts, Array]], preferences: Array) -> dict[str, float]:
+def _measures(Y: Array, offered: Sequence[tuple[Array, Array]], preferences: Array) -> dict[str, float]:
     m = Y.shape[1]
     rewards, distances = [], []
-    for w, (texts, values) in zip(preferences, offered, strict=True):
-        _, first = np.unique(texts, return_index=True)
+    for w, (X, values) in zip(preferences, offered, strict=True):
+        _, first = np.unique(X, axis=0, return_index=True)
         worth = values[first] @ w
         best = first[np.argsort(-worth, kind="stable")[:_BEST]]
         rewards.append(float((values[best] @ w).mean()))
-        distances.append(_spread(texts[best]))
+        distances.append(_spread(X[best]))
     front = np.unique(Y, axis=0)
     return {
         "hypervolume": hypervolume(front, np.zeros(m)), "R2": r2(front, np.ones(m), np.zeros(m), preferences),
@@ -279,17 +277,17 @@ def _measures(Y: Array, offered: Sequence[tuple[Texts, Array]], preferences: Arr
     }  # fmt: skip
 
 
-def _spread(texts: Texts) -> float:
+def _spread(X: Array) -> float:
     """Mean Levenshtein distance of pairs; 0 of one alone."""
-    pairs = [(a, b) for i, a in enumerate(texts) for b in texts[:i]]
-    return float(np.mean([levenshtein(a, b) for a, b in pairs])) if pairs else 0.0
+    pairs = [(a, b) for i, a in enumerate(X) for b in X[:i]]
+    return float(np.mean([levenshtein(a[a >= 0], b[b >= 0]) for a, b in pairs])) if pairs else 0.0
 
 
-def levenshtein(a: str, b: str) -> int:
-    """Fewest insertions, deletions and exchanges of letters from one string to the other."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        above, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
-    return row[-1]
+def levenshtein(a: Array, b: Array) -> int:
+    """Fewest insertions, deletions and exchanges of tokens from one string to the other."""
+    places = np.arange(len(b) + 1)
+    row = places
+    for i, token in enumerate(a, start=1):
+        above = np.minimum(row[1:] + 1, row[:-1] + (b != token))
+        row = np.minimum.accumulate(np.concatenate([[i], above]) - places) + places
+    return int(row[-1])
