@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent / "RESULTS.md"
 _TOP = """# Results
@@ -97,7 +99,77 @@ def preferences() -> str:
         for name, values in models.items()
     ]
     text = f"{found['seeds']} data sets of BoTorch's tutorial: Kendall's tau, and seconds of a fit and of a question."
-    return section("Preferences", "ranking.py preference", text, table(["model", "tau", "fit", "question"], rows))
+    models_table = table(["model", "tau", "fit", "question"], rows)
+    found = read("ranking_regret")
+    rows = []
+    for case in dict.fromkeys(key.split(": ")[0] for key in found if ": " in key):
+        row = [case]
+        for peer in ("random", "BoTorch", "dashboard"):
+            run = found[f"{case}: {peer}"]
+            row.append(f"{run['eubo minus it, decades'][-1]:+.2f} ± {run['standard error'][-1]:.2f}")
+        rows.append(row)
+    said = (
+        f"`python benchmarks/ranking.py regret`: decades of regret of the best shown after {found['pictures'][-1]} "
+        f"pictures, `eubo` minus the others, and standard errors; {found['seeds']} seeds. The dashboard is Optuna's."
+    )
+    regrets = table(["case", "random", "BoTorch", "dashboard"], rows)
+    return section("Preferences", "ranking.py preference", text, models_table, said, regrets)
+
+
+def policies() -> str:
+    """GFlowNets: speed, exactness, and what they find."""
+    fast = read("gflownet_fast")
+    rows = [
+        [key, *(f"{row[name]:.1f} ms" for name in ("ms", "torchgfn ms", "network alone ms")), f"{row['share']:.2f}"]
+        for key, row in fast.items() if isinstance(row, dict)
+    ]  # fmt: skip
+    steps = table(["grid, batch", "ours", "torchgfn", "the network alone", "ratio"], rows)
+    exact = [
+        [f"preferences, {name}", *(f"{np.mean(row[key]):.3f}" for key in ("mean L1", "worst L1"))]
+        for name, row in read("gflownet_preferences").items() if isinstance(row, dict)
+    ]  # fmt: skip
+    distances = table(["one policy for 11 preferences and 5 exponents, encoded as", "mean L1", "worst L1"], exact)
+    searches = ("gflownet", "mo-reinforce", "goal-conditioned", "nsga2", "random")
+    rows = []
+    for part in ("strings", "bigrams", "chemistry"):
+        means = read(f"gflownet_{part}")["means"]
+        for case in dict.fromkeys(key.rsplit(", ", 1)[0] for key in means):
+            runs = [means[f"{case}, {search}"] for search in searches]
+            rows.append([case, *(f"{run['hypervolume']:.3f}" for run in runs), str(runs[0]["seeds"])])
+    found = table(["hypervolume after 10,000 evaluations", *searches, "seeds"], rows)
+    told = read("gflownet_expensive")
+    rows = []
+    for sampler in ("gflownet", "local", "nsga2", "random"):
+        row = [sampler]
+        for case in ("ngrams", "DNA"):
+            run = told[case][sampler]
+            mean, error = run.get("gflownet ahead by", (0.0, 0.0))
+            row += [f"{np.mean(run['last']):.3f}", "" if sampler == "gflownet" else f"{mean:+.3f} ± {error:.3f}"]
+        rows.append(row)
+    asked = table(["sampler", "bigrams", "gflownet is ahead by", "DNA", "gflownet is ahead by"], rows)
+    return section(
+        "GFlowNets", "gflownet.py fast", "A training step by trajectory balance, every visited state evaluated.", steps,
+        "`python benchmarks/gflownet.py preferences`: the 32 x 32 grid, 5,000 steps, beside exact tables.", distances,
+        "`python benchmarks/gflownet_compare.py strings bigrams chemistry`: of all that was evaluated, reference 0.",
+        found,
+        f"`python benchmarks/gflownet_expensive.py`: hypervolume after {told['rounds']} rounds of {told['batch']} by "
+        f"ask and tell, and standard errors; {told['seeds']} seeds.", asked,
+    )  # fmt: skip
+
+
+def swarms() -> str:
+    """Consensus-based optimisation."""
+    suite, race = read("consensus_suite"), read("consensus_rastrigin")
+    shares = suite["share of targets"]
+    names = list(next(iter(shares.values())))
+    rows = [[size, *(f"{row[name]:.2f}" for name in names)] for size, row in shares.items()]
+    single, double = (race[f"{kind} of cbx's time"] for kind in ("float32", "float64"))
+    said = (
+        "`python benchmarks/consensus.py rastrigin`: a hundred runs at once take "
+        f"{single:.2f} of cbx's time in float32 and {double:.2f} in float64."
+    )
+    text = "Share of targets reached on four functions, averaged over the evaluations."
+    return section("Consensus-based optimisation", "consensus.py suite", text, table(["", *names], rows), said)
 
 
 def record() -> str:
@@ -111,7 +183,7 @@ def record() -> str:
     return section("The record", "storage.py", table(["", "ours", "Optuna", "ratio"], rows), said)
 
 
-SECTIONS: tuple[Callable[[], str], ...] = (regret, latency, volumes, preferences, record)
+SECTIONS: tuple[Callable[[], str], ...] = (regret, latency, volumes, preferences, policies, swarms, record)
 
 
 def page() -> str:

@@ -248,8 +248,22 @@ def _log_ei(setting: Setting) -> Chosen:
     told = float(output.outcome.backward(np.array(best)))
     if not len(setting.pending):
         return Chosen(LogEI(posterior, best), told)
-    versions, brought = fantasies(posterior, setting.gp.inputs.model_points(setting.pending), setting.rng)
+    versions, brought = _in_versions(setting, posterior)
     return Chosen(PendingLogEI(versions, np.maximum(best, brought.max(axis=1))), told)
+
+
+def _in_versions(setting: Setting, posterior: ExactPosterior) -> tuple[ExactPosterior, Array]:
+    """`fantasies` of the trials in flight; what they bring is -inf where a limit shuts them out: as often as probable.
+
+    One systematic draw for each trial, in an order of its own.
+    """
+    P = setting.gp.inputs.model_points(setting.pending)
+    versions, brought = fantasies(posterior, P, setting.rng)
+    if setting.gp.limits:
+        s = len(brought)
+        lots = (setting.rng.permuted(np.tile(np.arange(s), (len(P), 1)), axis=1).T + setting.rng.random(len(P))) / s
+        brought = np.where(lots < np.exp(LogFeasibility(setting.gp.limits).value(P)), brought, -np.inf)
+    return versions, brought
 
 
 def _feasibility(setting: Setting) -> Chosen:
@@ -277,17 +291,32 @@ def _target_ei(setting: Setting) -> Chosen:
     def worth(z: Array) -> float:
         return float(-np.maximum(0.0, np.abs(z - target) - tolerance).min())
 
-    if setting.quiet:
-        z = output.outcome.forward(history.Y[history.complete & history.placed, 0])
+    rows = np.flatnonzero(history.counted & ~np.isnan(history.Y[:, 0]))
+    if setting.quiet and rows.size:
+        z = output.outcome.forward(history.Y[rows, 0])
     else:
         z = posterior.mean_sd(setting.observed())[0]
     if not len(setting.pending):
         return Chosen(TargetEI(posterior, target, tolerance, worth(z)), None)
-    versions, brought = fantasies(posterior, setting.gp.inputs.model_points(setting.pending), setting.rng)
+    versions, brought = _in_versions(setting, posterior)
     parts = [
         TargetEI(versions.version(s), target, tolerance, max(worth(z), worth(brought[s]))) for s in range(len(brought))
     ]
     return Chosen(Averaged(parts), None)
+
+
+def _believed(setting: Setting) -> Array:
+    """Model inputs of the trials in flight that are likely to count once they are told, (at most p, d)."""
+    P = setting.gp.inputs.model_points(setting.pending)
+    if len(P) == 0 or not setting.gp.limits:
+        return P
+    return P[LogFeasibility(setting.gp.limits).value(P) > _EVEN]
+
+
+def _to_beat(setting: Setting, posterior: ExactPosterior) -> float:
+    """The incumbent, or what is believed of a trial in flight if that is better."""
+    best, P = _incumbent(setting, posterior), _believed(setting)
+    return max(best, float(posterior.mean_sd(P)[0].max())) if len(P) else best
 
 
 def _with_pending(make: Callable[[Setting, ExactPosterior], Acquisition]) -> Callable[[Setting], Chosen]:
@@ -308,8 +337,8 @@ def _maxima(setting: Setting, posterior: ExactPosterior) -> Array:
 
 
 def _contenders(setting: Setting, posterior: ExactPosterior) -> Array:
-    """The trials that the final choice may fall on: the best by mean and two standard deviations."""
-    points = setting.observed()
+    """The trials that the final choice may fall on, those in flight too: the best by mean and two sds."""
+    points = np.concatenate([setting.observed(), _believed(setting)])
     if len(points) <= _CONTENDERS:
         return points
     mu, sd = posterior.mean_sd(points)
@@ -335,7 +364,7 @@ MAKERS: Mapping[str, Callable[[Setting], Chosen]] = {
     "log_ei": _log_ei,
     "target_ei": _target_ei,
     "noisy_ei": _with_pending(lambda setting, p: NoisyEI(p, _contenders(setting, p))),
-    "pi": _with_pending(lambda setting, p: LogPI(p, _incumbent(setting, p))),
+    "pi": _with_pending(lambda setting, p: LogPI(p, _to_beat(setting, p))),
     "ucb": _with_pending(lambda setting, p: UCB(p, _BETA)),
     "thompson": _with_pending(lambda setting, p: draw(p, setting.rng, setting.levels())),
     "kg": _with_pending(lambda setting, p: KnowledgeGradient(p, _finite_set(setting, p))),

@@ -311,7 +311,9 @@ def _fitted(
             if data is not kinds[0] and start is None:  # one kernel will do to see whether it is worth it
                 start, cold = Settings(KINDS[0], Prior.of(data).mode), False
             tried.append((data, _search(data, start, pace, deadline, cold=cold)))
+        late = any(one.late for _, one in tried)  # then the loser may have lost for want of time
         data, found = max(tried, key=lambda one: _plausibility(*one))
+        found = replace(found, late=late)
         if pace == "cold" and not found.late:
             data, found = _richer(inputs, data, found, warm, deadline)
     return GaussianProcess(
@@ -335,20 +337,22 @@ def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadl
         if deadline is not None:
             deadline = time.monotonic() + _time_to_fit(deadline - time.monotonic(), data)
         plain = found if part is data else fit(part, warm=found.settings, cold=False, deadline=deadline)
-        best = (part, plain, plain.worth)
+        best, late = (part, plain, plain.worth), plain.late
         if data.ordered and not plain.settings.trend:
             sloped = fit(part, warm=replace(plain.settings, trend=True), cold=False, deadline=deadline)
-            best = max(best, (part, sloped, sloped.worth), key=lambda one: one[2])
+            best, late = max(best, (part, sloped, sloped.worth), key=lambda one: one[2]), late or sloped.late
         if inputs.bendable:
             curved = replace(part, bent=inputs.bendable)
             other = fit(curved, warm=_bent_start(curved, plain.settings, warm), cold=False, deadline=deadline)
             best = max(best, (curved, other, _bent_worth(curved, other, best[2])), key=lambda one: one[2])
+            late = late or other.late
         richer, settings = replace(data, bent=best[0].bent), best[1].settings
         if best[1] is plain:
-            return data, found
+            return data, replace(found, late=late)
         if part is data:
-            return richer, best[1]
-        return richer, fit(richer, warm=settings, cold=False, deadline=deadline, most=_most(richer))
+            return richer, replace(best[1], late=late)
+        last = fit(richer, warm=settings, cold=False, deadline=deadline, most=_most(richer))
+        return richer, replace(last, late=late or last.late)
     except DeadlineReached:
         return data, replace(found, late=True)
 

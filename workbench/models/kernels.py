@@ -187,7 +187,8 @@ class _Scaled:
 
     def __init__(self, X: Array, lengths: Array) -> None:
         self._lengths = lengths
-        self._centre = X.mean(axis=0) if len(X) else np.zeros(X.shape[1])
+        # a point far outside of the unit cube must not pull the centre away from all others
+        self._centre = np.clip(X.mean(axis=0), 0.0, 1.0) if len(X) else np.zeros(X.shape[1])
         B = (X - self._centre) / lengths
         self._turned, self._norms = -2.0 * B.T, np.einsum("ij,ij->i", B, B)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from workbench.models.curves import finals
 from workbench.models.exact import NOISELESS, Data
+from workbench.problem import Constraint
 from workbench.trial import TrialState
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from workbench.models.inputs import Inputs
     from workbench.models.outcomes import Outcome
-    from workbench.problem import Constraint, Objective
+    from workbench.problem import Objective
     from workbench.trial import History
 
     Array = NDArray[np.float64]
@@ -89,6 +90,26 @@ def ends(history: History, limit: Constraint) -> tuple[float, float]:
     known = {bound.sign: bound.at(history.baseline.get(limit.name, np.nan)) for bound in limit.bounds}
     lower, upper = known.get(-1.0, np.nan), known.get(1.0, np.nan)
     return -np.inf if np.isnan(lower) else lower, np.inf if np.isnan(upper) else upper
+
+
+def as_known(history: History) -> History:
+    """The record without the limits that wait for their baseline: trials count by what is known to be allowed."""
+    if not history.unmeasured_baseline:
+        return history
+    constraints, columns, column = list[Constraint](), list[int](), 0
+    for limit in history.constraints:
+        lower, upper = (None if np.isinf(end) else end for end in ends(history, limit))
+        if lower is not None or upper is not None:
+            constraints.append(replace(limit, lower=lower, upper=upper))
+        for bound in limit.bounds:
+            if (lower if bound.sign < 0 else upper) is not None:
+                columns.append(column)
+            column += 1
+    reference = history.reference
+    return replace(
+        history, constraints=tuple(constraints), limited=history.limited[:, columns], C_sem=history.C_sem[:, columns],
+        stored_reference=history.stored_reference if np.isnan(reference).any() else tuple(reference.tolist()),
+    )  # fmt: skip
 
 
 def _columns(history: History) -> Iterator[tuple[Constraint, int]]:

@@ -25,6 +25,7 @@ _SHARES = (1.0, 0.1, 0.01)  # units of a bilog that are worth a look, in interqu
 _SKEWED = 1.0  # skewness from which a bend is worth a look
 _FEWEST = 8  # values from which skewness means something
 _TINY = 1e-12
+_EQUAL = 1e-14  # a spread of values of size one below it is rounding
 _GOLDEN = (5**0.5 - 1) / 2
 
 
@@ -93,7 +94,8 @@ class Outcome:
 
     def variance(self, y: Array, noise: Array) -> Array:
         """Noise variances (n,) of measurements y in units of z, by the slope of the bend at y."""
-        return np.asarray(noise * np.exp(2.0 * self.log_slopes(y)))
+        with np.errstate(divide="ignore"):  # each factor alone may be beyond floats
+            return np.asarray(np.exp(np.log(noise) + 2.0 * self.log_slopes(y)))
 
     def log_slopes(self, y: Array) -> Array:
         """log dz/dy at each of the values y, any shape."""
@@ -198,4 +200,4 @@ def robust(y: Array) -> tuple[float, float]:
 
 def _spread(t: Array) -> tuple[float, float]:
     sd = float(t.std(ddof=1)) if len(t) > 1 else 0.0
-    return (float(t.mean()) if len(t) else 0.0), (sd if sd > _TINY else 1.0)
+    return (float(t.mean()) if len(t) else 0.0), (sd if sd > _EQUAL else 1.0)

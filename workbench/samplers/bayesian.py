@@ -256,8 +256,9 @@ class GPSampler(Sampler):
                 others = [*before, *(p.x for j, p in enumerate(proposals) if j != i)]
                 try:
                     found = self._search(request, surrogate, near, others, share=left, present=present.x)
-                except DeadlineReached:
-                    return  # what was chosen one by one is whole
+                except DeadlineReached:  # what was chosen one by one is whole, but with more time it would have moved
+                    proposals[:] = [_cut_short(p) for p in proposals]
+                    return
                 left -= 1
                 if found is not None:
                     proposals[i], moved = found, True
@@ -276,8 +277,9 @@ class GPSampler(Sampler):
         """The best admissible point, better than `present`, in an equal share of the time; None if there is none."""
         from workbench.acquisition import plan
         from workbench.acquisition.search import maximize
+        from workbench.models.observed import as_known
 
-        history, rng = request.history, request.rng
+        history, rng = as_known(request.history), request.rng
         flying = history.X[history.pending & history.placed]
         pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
         region = _region(request, surrogate, near, taken, share)
@@ -305,16 +307,19 @@ class GPSampler(Sampler):
         around = _good(history) if present is None else np.vstack([present[None], _good(history)])
         if name == "hvkg" and self._costs is not None and present is None:
             return _cheapest(
-                history, setting, surrogate, self._costs, lambda a: maximize(a, region, rng, around, **effort)
+                request.history, setting, surrogate, self._costs, lambda a: maximize(a, region, rng, around, **effort)
             )
         chosen = plan.chosen(name, setting, seconds)
         found = maximize(chosen.acquisition, region, rng, around, **effort)
         if present is not None and found is not None:
             value = float(chosen.acquisition.value(surrogate.inputs.model_points(present[None]))[0])
-            found = found if found.value > value + _GAIN else None
+            if found.value <= value + _GAIN:
+                if found.late:
+                    raise DeadlineReached("the time given to the search is over")
+                return None
         if found is None:
             return None
-        return _towards(_explained(history, found, surrogate, name, reason, chosen.best), request.thresholds)
+        return _towards(_explained(request.history, found, surrogate, name, reason, chosen.best), request.thresholds)
 
 
 def _cheapest(
@@ -451,6 +456,13 @@ def _explained(
         predicted,
         warnings=(*warnings, *((_LATE_WARNING,) if late else ())),
     )
+
+
+def _cut_short(proposal: Proposal) -> Proposal:
+    """The proposal with a note that time was over before it could be what it would have become."""
+    if proposal.meta.get("deadline_hit"):
+        return proposal
+    return replace(proposal, meta={**proposal.meta, **_LATE}, warnings=(*proposal.warnings, _LATE_WARNING))
 
 
 def _towards(proposal: Proposal, thresholds: Mapping[str, float]) -> Proposal:

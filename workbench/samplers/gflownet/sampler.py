@@ -157,12 +157,14 @@ class GFlowNetSampler(BatchSampler):
                 f"{'; '.join(reasons)}. Use sampler='evolutionary' or 'sobol'; "
                 "study.optimize(…, vectorized=True) needs none"
             )
-        told = int((history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)).sum())
+        told = history.complete & history.placed & ~np.isnan(history.Y).any(axis=1)
         others = history.pending | history.failed | history.infeasible | history.pruned
-        begun = told + int((others & history.placed).sum())
+        begun = int((told | (others & history.placed)).sum())
         size = self._start_size(history)
-        n_start = request.n if told < 2 else min(request.n, max(0, size - begun))
-        why = f"spread evenly: {size} trials come before the model"
+        n_start, why = min(request.n, max(0, size - begun)), f"spread evenly: {size} trials come before the model"
+        if told.sum() < 2 or _alike(history, told):
+            n_start = request.n
+            why = why if begun < size else "spread evenly: all results are the same so far"
         chosen = spread_out(request, n_start, meta={"start": True}, why=why) if n_start else []
         if n_start < request.n:
             chosen += self._sampled(request, [p.x for p in chosen], request.n - n_start)
@@ -370,6 +372,13 @@ class GFlowNetSampler(BatchSampler):
         if missing:
             proposals += spread_out(request, missing, [*taken, *X], why="what is left of the space")
         return proposals
+
+
+def _alike(history: History, told: NDArray[np.bool_]) -> bool:
+    """Has nothing made a difference yet? A model then only knows what is far away: strings of one letter, say."""
+    results = np.hstack([history.Y[told], history.limited[told]])
+    other = history.placed & (history.failed | history.infeasible | history.pruned)
+    return not other.any() and bool((np.nan_to_num(results) == np.nan_to_num(results[:1])).all())
 
 
 def _foreseen(surrogate: GaussianProcesses, x: Array) -> dict[str, dict[str, float]]:
