@@ -289,7 +289,7 @@ def _open(storage: str | Path | Storage | None, *, make: bool = True) -> Storage
 
 
 def _text(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _whole(what: str, value: object, least: int, most: int) -> int:

@@ -190,36 +190,35 @@ def read(storage: Storage, path: Path, name: str | None = None) -> str:
     study = {key: dumps(value) if key in _STUDY_JSON else value for key, value in study.items()}
     study["name"] = name or bundle.study.name
     space = orjson.dumps(bundle.spaces[0]).decode()
-    return storage.create_study(**study, space=space, fill=lambda tx: _fill(tx, bundle)).name
+    remedy = "give what comes in another name with name= (in a shell --name)"
+    return storage.create_study(**study, space=space, remedy=remedy, fill=lambda tx: _fill(tx, bundle)).name
 
 
 # -- out -------------------------------------------------------------------------------------
 
 
 def _collect(storage: Storage, name: str) -> dict[str, Any]:
-    study = storage.study(name)
-    snapshot = storage.snapshot(study.id)
-    files = [storage.attachment(study.id, row.name) for row in storage.attachments(study.id)]
+    whole = storage.whole(name)  # of one moment: parts of two would contradict each other
     return {
         "format": _FORMAT,
         "version": VERSION,
-        "study": {key: _plain(getattr(study, key), key in _STUDY_JSON) for key in _Study.model_fields},
-        "spaces": [orjson.loads(text) for _, text in sorted(storage.spaces(study.id).items())],
-        "trials": [_trial_out(row) for row in snapshot.rows],
-        "reports": [report._asdict() for report in snapshot.reports],
-        "feedback": [{key: getattr(entry, key) for key in _Feedback.model_fields} for entry in snapshot.feedback],
-        "questions": [{key: getattr(q, key) for key in _Question.model_fields} for q in storage.questions(study.id)],
+        "study": {key: _plain(getattr(whole.study, key), key in _STUDY_JSON) for key in _Study.model_fields},
+        "spaces": [orjson.loads(text) for _, text in sorted(whole.spaces.items())],
+        "trials": [_trial_out(row) for row in whole.rows],
+        "reports": [report._asdict() for report in whole.reports],
+        "feedback": [{key: getattr(entry, key) for key in _Feedback.model_fields} for entry in whole.feedback],
+        "questions": [{key: getattr(q, key) for key in _Question.model_fields} for q in whole.questions],
         "attachments": [
             {"name": row.name, "mime": row.mime, "number": row.number, "created": row.created, "data": _b64(data)}
-            for row, data in files
+            for row, data in whole.attachments
         ],
         "audit": [
             {key: _plain(getattr(entry, key), key in ("before", "after")) for key in _Audit.model_fields}
-            for entry in storage.audit(study.id)
+            for entry in whole.audit
         ],
         "sampler_states": [
             {"sampler": sampler, "number": number, "data": _b64(data)}
-            for sampler, (number, data) in sorted(storage.sampler_states(study.id).items())
+            for sampler, (number, data) in sorted(whole.sampler_states.items())
         ],
     }
 

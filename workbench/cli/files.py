@@ -22,6 +22,12 @@ from workbench.storage import StudySummary
 from workbench.study import Study
 
 _TABLES = (".csv", ".xlsx")
+_TAKES = {
+    "bundle": ("--name",),
+    "table": ("--study", "--column", "--decimal", "--sheet"),
+    "optuna": ("--study", "--name", "--fill"),
+}
+"""What each kind of import can be told."""
 
 
 def studies(storage: str, *, as_json: bool) -> None:
@@ -92,6 +98,15 @@ def import_any(order: ImportOrder) -> None:
     suffix = Path(order.source).suffix.lower()
     if order.source != "optuna" and order.url is not None:
         raise InvalidValueError(f"a URL goes with `import optuna URL`, got {order.source!r} and {order.url!r}")
+    kind = "optuna" if order.source == "optuna" else "table" if suffix in _TABLES else "bundle"
+    given = {
+        "--study": order.study, "--name": order.name, "--column": order.columns, "--decimal": order.decimal,
+        "--sheet": order.sheet, "--fill": order.fill,
+    }  # fmt: skip
+    if idle := [option for option, value in given.items() if value and option not in _TAKES[kind]]:
+        raise InvalidValueError(
+            f"importing {order.source!r} takes {', '.join(_TAKES[kind])}, and not {', '.join(idle)}: leave it out"
+        )
     with spoken_warnings():
         if order.source == "optuna":
             study, added = _optuna(order)

@@ -275,7 +275,7 @@ def create(
         params = words.params(problem.space, words.pairs(baseline, "--baseline")) or None
         study = create_study(
             name or problem.name, problem.space, problem.objectives, problem.constraints, sampler=sampler or "auto",
-            storage=storage, seed=seed, budget=budget, baseline=params, pruner=pruner,
+            storage=storage, seed=seed or 0, budget=budget, baseline=params, pruner=pruner,
         )  # fmt: skip
     if as_json:
         typer.echo(showing.as_json_text(showing.described(study, storage)))

@@ -65,7 +65,7 @@ def print_best(out: Console, study: Study) -> None:
     from workbench.report import headline
 
     history = study.history()
-    if not history.counted.any():
+    if not history.measured or not history.counted.any():
         out.print(plain(headline(history)))
     elif len(measured(study)) == 1:
         out.print(_best(study))
@@ -84,7 +84,7 @@ def card(study: Study, trial: Trial) -> Table:
     table.add_column(justify="right")
     table.add_column()
     units = _units(study)
-    for name, value in trial.params.items():
+    for name, value in {**trial.params, **trial.actual}.items():
         unit = study.space[name].unit if name in study.space.names else None
         table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
     if trial.values:
@@ -113,7 +113,7 @@ def _best(study: Study) -> Table:
     for name, value in best.values.items():
         table.add_row(cell(name), cell(theme.wording(value), "bold"), cell(units.get(name) or ""))
     table.add_section()
-    for name, value in best.params.items():
+    for name, value in {**best.params, **best.actual}.items():
         unit = study.space[name].unit if name in study.space.names else None
         table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
     return table
@@ -129,7 +129,8 @@ def trials(study: Study, shown: Sequence[Trial]) -> Table:
         justify: JustifyMethod = "left" if text else "right"
         table.add_column(cell(theme.shorten(head, 20)), justify=justify, min_width=8 if text else None)
     for trial in shown:
-        cells: list[Any] = [trial.values.get(goal) for goal in goals] + [trial.params.get(knob) for knob in knobs]
+        set_at = {**trial.params, **trial.actual}
+        cells: list[Any] = [trial.values.get(goal) for goal in goals] + [set_at.get(knob) for knob in knobs]
         worded = ["–" if value is None else theme.wording(value) for value in cells]
         table.add_row(str(trial.number), str(trial.state), *map(cell, worded))
     return table

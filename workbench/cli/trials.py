@@ -35,9 +35,14 @@ def ask(
         out.print(tables.card(study, trial))
         if trial.why:
             out.print(tables.plain(f"  {trial.why}"))
-    goals = " ".join(f"{goal}=…" for goal in tables.told_names(study))
+    names = tables.told_names(study)
+    if not names:
+        out.print("\nPeople judge it: study.feedback in Python, or the Rank page of `workbench ui`.")
+        return
+    goals = " ".join(shlex.quote(f"{goal}=…") if not goal.isidentifier() else f"{goal}=…" for goal in names)
     command = f"{program()} tell {shlex.quote(name)} {trials[0].number} {goals}"
-    out.print(tables.plain(f"\nTell what came of it:\n  {command.rstrip()} --storage {tables.place(storage)}"))
+    place = shlex.quote(tables.place(storage))
+    out.print(tables.plain(f"\nTell what came of it:\n  {command.rstrip()} --storage {place}"))
 
 
 def tell(

@@ -62,6 +62,29 @@ def writer(parameter: Parameter) -> Write:
     return lambda value: _json(parameter.plain(value))
 
 
+def told(parameter: Parameter) -> Write:
+    """How a value that was really set becomes a cell; it is made of JSON types, and a mixture stands in one cell."""
+    if parameter.kind == "simplex":
+        return _json
+    write = writer(parameter)
+
+    def cell(value: Any) -> Cell:
+        try:
+            return write(parameter.check(value))
+        except InvalidValueError:  # of an earlier space
+            return None
+
+    return cell
+
+
+def read_told(parameter: Parameter, decimal: Decimal) -> Read:
+    """How such a cell becomes a canonical value."""
+    if parameter.kind != "simplex":
+        return reader(parameter, decimal)
+    expected = f"{parameter.describe()}, written as a JSON object"
+    return lambda cell: _checked(parameter, _parsed(cell) if isinstance(cell, str) else None, expected)
+
+
 def _checked(parameter: Parameter, value: Any, expected: str) -> Any:
     try:
         return parameter.check(value)

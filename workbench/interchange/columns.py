@@ -24,9 +24,10 @@ _UNIT = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\))\s*\Z")
 
 
 class Column(NamedTuple):
-    """What a column holds: a parameter, a part of a mixture, a value, its standard error, an attribute, or `OWN`."""
+    """What a column holds: a parameter, as proposed or as really set, a part of a mixture, a value, its standard error,
+    an attribute, or `OWN`."""
 
-    kind: str  # "param", "part", "value", "sem", "attr" or "own"
+    kind: str  # "param", "actual", "part", "value", "sem", "attr" or "own"
     name: str
 
 
@@ -50,7 +51,8 @@ def known(study: Study) -> dict[str, Column]:
             found[name] = Column("param", name)
     told = told_names(study)
     groups: list[tuple[str, Sequence[str], str]] = [
-        ("part", list(mixed), ""), ("value", told, ""), ("sem", told, "sem:"), ("own", OWN, ""), ("own", OWN, "trial:"),
+        ("part", list(mixed), ""), ("value", told, ""), ("sem", told, "sem:"),
+        ("actual", study.space.names, "actual:"), ("own", OWN, ""), ("own", OWN, "trial:"),
     ]  # fmt: skip
     for kind, names, prefix in groups:
         for name in names:

@@ -72,7 +72,8 @@ def import_optuna(
             WorkbenchWarning,
             stacklevel=2,
         )
-    made = store.create_study(**fields, fill=draft.write)
+    remedy = "give what comes in another name with name= (in a shell --name)"
+    made = store.create_study(**fields, remedy=remedy, fill=draft.write)
     return load_study(made.name, storage=store)
 
 

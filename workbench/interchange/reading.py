@@ -37,8 +37,9 @@ def read_table(
     """Add the rows of a CSV or XLSX file, or of pasted text, as trials: all of them or none.
 
     Titles are names of parameters (a mixture has one column for each part), of objectives and constraints,
-    "sem:NAME", "attr:KEY", "state", "cost", "tags", "note", "reason", "error", "started" and "finished",
-    exactly, whatever the case, or with the unit in brackets behind. Trials get new numbers, a column
+    "sem:NAME", "actual:NAME" (a parameter as it was really set), "attr:KEY", "state", "cost", "tags", "note",
+    "reason", "error", "started" and "finished", exactly, whatever the case, or with the unit in brackets
+    behind. Trials get new numbers, a column
     "number" is not looked at. A row needs every value, unless its state says "failed", "infeasible" or
     "pruned". Points outside the bounds are kept as data.
 
@@ -124,7 +125,7 @@ def _detected(space: Space, table: Table, found: Mapping[int, Column]) -> Decima
         i
         for i, column in found.items()
         if column.kind in ("part", "value", "sem") or column == Column("own", "cost")
-        or (column.kind == "param" and space[column.name].kind in ("float", "int"))
+        or (column.kind in ("param", "actual") and space[column.name].kind in ("float", "int"))
     ]  # fmt: skip
     return detect(row[i] for row in table.rows for i in numeric)
 
@@ -158,7 +159,10 @@ class _Sheet:
         bad = {error.column for error in errors}
         unread = {column for column, title in self.titles.items() if title in bad}
         params = self._params(got, unread)
-        faults = [*self._point_faults(params, got, unread), *self._outcome_faults(got, unread)]
+        faults = [
+            *self._point_faults(params, got, unread), *self._actual_faults(params, got),
+            *self._outcome_faults(got, unread),
+        ]  # fmt: skip
         for column, expected, came in faults:
             errors.append(CellError(line, self.titles.get(column, column.name), expected, came))
         return (None if errors else self._run(params, got)), errors
@@ -194,6 +198,19 @@ class _Sheet:
                 yield self._column(parameter, got), parameter.describe(), "nothing"
             elif name in params and name in self.mixtures:
                 yield from self._mixture_faults(parameter, params[name])
+
+    def _actual_faults(self, params: Mapping[str, Any], got: Mapping[Column, Any]) -> Iterator[tuple[Column, str, str]]:
+        """Values that were really set of a parameter that the row has not, and what exists only with them."""
+        actual = {column.name: value for column, value in got.items() if column.kind == "actual"}
+        point = {**params, **actual}
+        active = self.space.active(point)
+        for name, value in actual.items():
+            if name not in active:
+                yield Column("actual", name), f"an empty cell: the row has no {name}", str(value)
+        if actual:
+            for name in self.space.active(params) ^ active:
+                if name in active and name not in point:
+                    yield Column("actual", name), f"what {name} was set to: it exists with {actual}", "nothing"
 
     def _mixture_faults(self, parameter: Parameter, amounts: dict[str, Any]) -> Iterator[tuple[Column, str, str]]:
         missing = [part for part, amount in amounts.items() if amount is None]
@@ -241,13 +258,13 @@ class _Sheet:
 
     def _run(self, params: dict[str, Any], got: Mapping[Column, Any]) -> Run:
         own = {column.name: value for column, value in got.items() if column.kind == "own"}
-        by_kind: dict[str, dict[str, Any]] = {"value": {}, "sem": {}, "attr": {}}
+        by_kind: dict[str, dict[str, Any]] = {"value": {}, "sem": {}, "actual": {}, "attr": {}}
         for column, value in got.items():
             if column.kind in by_kind:
                 by_kind[column.kind][column.name] = value
         return Run(
             params,
-            Observation(by_kind["value"], by_kind["sem"], cost=own.get("cost")),
+            Observation(by_kind["value"], by_kind["sem"], cost=own.get("cost"), actual=by_kind["actual"]),
             own.get("state", TrialState.COMPLETE),
             error=own.get("error"), reason=own.get("reason"), attrs=by_kind["attr"], tags=own.get("tags", ()),
             note=own.get("note"), started=own.get("started"), finished=own.get("finished"),
@@ -265,6 +282,8 @@ def _reader(
     """How the cells of one column are read."""
     if column.kind == "param":
         return _sound(cells.reader(space[column.name], decimal))
+    if column.kind == "actual":
+        return _sound(cells.read_told(space[column.name], decimal))
     if column.kind == "attr":
         return _sound(lambda cell: cells.read_attr(cell, decimal))
     if column.kind == "own" and column.name != "cost":

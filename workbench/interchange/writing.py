@@ -35,7 +35,7 @@ def write_table(
     show_units: bool = True,
     only: Collection[int] | None = None,
 ) -> Path:
-    """Write every trial as one row of a CSV or XLSX file; `read_table` reads it back.
+    """Write every trial as one row of a CSV or XLSX file; `read_table` reads those that have ended back.
 
     Values of an earlier space that the present one cannot hold are left blank. Numbers stand there with all
     their digits. A text that a spreadsheet would take for a formula gets an
@@ -91,6 +91,10 @@ def _columns(study: Study, trials: Sequence[Trial], decimal: str) -> list[tuple[
     given = {name for trial in trials for name in trial.sem}
     columns += [(Column("sem", name), _item("sem", name)) for name in told if name in given]
     columns += [(Column("own", name), _own(name)) for name in _OPTIONAL if any(getattr(t, name) for t in trials)]
+    moved = {name for trial in trials for name in trial.actual}
+    columns += [
+        (Column("actual", p.name), _item("actual", p.name, cells.told(p))) for p in study.space if p.name in moved
+    ]
     keys = dict.fromkeys(key for trial in trials for key in trial.attrs)
     columns += [(Column("attr", key), _attr(key, decimal)) for key in keys]
     return columns + [(Column("own", name), _own(name)) for name in ("started", "finished")]
@@ -128,8 +132,12 @@ def _part(value: Callable[[Trial], Any], part: str) -> Get:
     return get
 
 
-def _item(what: str, name: str) -> Get:
-    return lambda trial: cast("dict[str, float]", getattr(trial, what)).get(name)
+def _item(what: str, name: str, write: cells.Write = lambda value: value) -> Get:
+    def get(trial: Trial) -> Cell:
+        found = getattr(trial, what)
+        return write(found[name]) if name in found else None
+
+    return get
 
 
 def _attr(key: str, decimal: str) -> Get:
@@ -163,8 +171,8 @@ def _titles(study: Study, columns: Sequence[Column], show_units: bool) -> list[s
     for column in columns:
         if column.kind == "attr":
             title = attr_title(column.name)
-        elif column.kind == "sem":
-            title = f"sem:{column.name}"
+        elif column.kind in ("sem", "actual"):
+            title = f"{column.kind}:{column.name}"
         else:
             title = f"trial:{column.name}" if column.kind == "own" and column.name in taken else column.name
         titles.append(title)

@@ -21,7 +21,8 @@ def headline(history: History) -> str:
     total = f"{theme.count(len(history), 'trial')}"
     chosen = panels(history, None)
     if not chosen:
-        return f"{total}, judged by people: {theme.count(len(history.feedback), 'answer')} so far."
+        answers = sum(entry.kind not in ("pin", "go_back") for entry in history.feedback)
+        return f"{total}, judged by people: {theme.count(answers, 'answer')} so far."
     if not len(history):
         return "No trials yet."
     if not history.counted.any():
@@ -50,7 +51,7 @@ def _reading(panel: Panel, row: int) -> str:
 
 def settings(history: History, row: int, most: int = 12) -> list[str]:
     """Parameters of a trial in words, such as "x = 3 mm"; plain text."""
-    params = list(history.params(row).items())
+    params = list(history.settings(row).items())
     said = []
     for name, value in params[:most]:
         unit = history.space[name].unit if name in history.space.names else None
@@ -76,7 +77,7 @@ def trial_columns(history: History, rows: Sequence[int]) -> dict[str, list[Any]]
     table: dict[str, list[Any]] = {"trial": [history.rows[i].number for i in rows]}
     for name, unit in units(history).items():
         table[markup.head(name, unit)] = [values.get(name) for values in told]
-    params = [history.params(i) for i in rows]
+    params = [history.settings(i) for i in rows]
     for name in history.space.names:
         head = markup.head(name, history.space[name].unit)
         table[f"at {head}" if head in table else head] = [point.get(name) for point in params]

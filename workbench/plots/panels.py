@@ -244,7 +244,7 @@ def hover(history: History, row: int, full: bool) -> str:
     told, unit = loads(record.outcomes, {}), units(history)
     lines = [f"{theme.say('Trial')} {record.number}" + ("" if record.state == "complete" else f", {record.state}")]
     lines += [f"{theme.shorten(name)}: {theme.quantity(value, unit.get(name))}" for name, value in told.items()]
-    params = list(history.params(row).items()) if full else []
+    params = list(history.settings(row).items()) if full else []
     lines += [f"{theme.shorten(name)} = {theme.wording(value)}" for name, value in params[:_HOVER_PARAMS]]
     lines += [f"and {len(params) - _HOVER_PARAMS} more"] if len(params) > _HOVER_PARAMS else []
     lines += [theme.shorten(record.error, 80)] if record.error else []

@@ -110,7 +110,7 @@ def parallel_table(
         "state": [history.rows[i].state for i in rows.tolist()],
     }
     for name in history.space.names if parameters is None else parameters:
-        table[f"parameter {name}"] = [history.params(i).get(name) for i in rows.tolist()]
+        table[f"parameter {name}"] = [history.settings(i).get(name) for i in rows.tolist()]
     return table | {panel.goal.label: listed(panel.values[rows]) for panel in chosen}
 
 

@@ -478,4 +478,6 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def _to_plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _to_plain(item) for name, item in value.items()}
+    if isinstance(value, np.generic):
+        return value.item()
     return [_to_plain(item) for item in value] if isinstance(value, tuple | list) else value

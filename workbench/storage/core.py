@@ -14,7 +14,7 @@ from workbench.errors import FrozenStudyError, InvalidValueError, StorageError
 from workbench.storage import reading
 from workbench.storage.engine import Database, is_memory, parse_url
 from workbench.storage.failures import ConflictError
-from workbench.storage.records import AttachmentRow, AuditRow, Snapshot, StudyRow, StudySummary
+from workbench.storage.records import AttachmentRow, AuditRow, Snapshot, StudyRow, StudySummary, Whole
 from workbench.storage.schema import studies, trials
 from workbench.storage.transaction import STUDY_FIELDS, Transaction, add_space, study_exists
 from workbench.storage.versions import prepare
@@ -93,11 +93,15 @@ class Storage:
 
     # -- studies --------------------------------------------------------------------------
 
-    def create_study(self, *, fill: Callable[[Transaction], object] | None = None, **fields: Any) -> StudyRow:
+    def create_study(
+        self, *, fill: Callable[[Transaction], object] | None = None,
+        remedy: str = "pass load_if_exists=True to go on with it, or choose another name", **fields: Any,
+    ) -> StudyRow:  # fmt: skip
         """Make a study. Fields as in `StudyRow`; name, space and objectives are needed.
 
         Args:
             fill: What else belongs to it from the start, written in the same transaction.
+            remedy: What to do where the name is taken.
         Raises:
             StudyExistsError: if the name is taken.
         """
@@ -109,7 +113,7 @@ class Storage:
             try:
                 connection.execute(insert(studies), [values])
             except ConflictError as error:
-                raise study_exists(name) from error
+                raise study_exists(name, remedy) from error
             made = connection.execute(_STUDY_ID, {"the_name": name}).scalar_one()
             add_space(connection, made, 1, space)
             if fill is not None:
@@ -183,6 +187,27 @@ class Storage:
                 return Snapshot(revision, version, [], [], log)
             rows = reading.rows_since(connection, study_id, since)
             return Snapshot(revision, version, rows, reading.reports_since(connection, study_id, since), log)
+
+    def whole(self, name: str) -> Whole:
+        """All of the study of that name, read in one transaction, whoever writes meanwhile.
+
+        Raises:
+            StudyNotFoundError: naming the nearest names.
+        """
+        with self._database.reading() as connection:
+            study = reading.study_by_name(connection, name, self._database.place)
+            files = reading.attachment_list(connection, study.id)
+            return Whole(
+                study,
+                reading.space_versions(connection, study.id),
+                reading.rows_since(connection, study.id, 0),
+                reading.reports_since(connection, study.id, 0),
+                reading.feedback_from(connection, study.id),
+                reading.all_questions(connection, study.id),
+                [reading.attachment(connection, study.id, row.name) for row in files],
+                reading.audit_log(connection, study.id),
+                reading.all_sampler_states(connection, study.id),
+            )
 
     def _log(self, connection: Connection, study_id: int, revision: int) -> tuple[FeedbackRecord, ...]:
         """The feedback log; entries never change, so that only new ones are read."""

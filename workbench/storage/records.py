@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from workbench.trial import FeedbackRecord, Report, TrialRow
+from workbench.trial import FeedbackRecord, QuestionRecord, Report, TrialRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,20 @@ class Snapshot(NamedTuple):
     rows: list[TrialRow]
     reports: list[Report]
     feedback: tuple[FeedbackRecord, ...]
+
+
+class Whole(NamedTuple):
+    """All of a study at one moment: what a bundle holds."""
+
+    study: StudyRow
+    spaces: dict[int, str]
+    rows: list[TrialRow]
+    reports: list[Report]
+    feedback: tuple[FeedbackRecord, ...]
+    questions: list[QuestionRecord]
+    attachments: list[tuple[AttachmentRow, bytes]]
+    audit: list[AuditRow]
+    sampler_states: dict[str, tuple[int, bytes]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -348,11 +348,9 @@ def add_space(connection: Connection, study_id: int, version: int, json: str) ->
     connection.execute(_insert(spaces), [{"study_id": study_id, "version": version, "json": json}])
 
 
-def study_exists(name: str) -> StudyExistsError:
+def study_exists(name: str, remedy: str = "choose another name") -> StudyExistsError:
     """The error for a name that is taken."""
-    return StudyExistsError(
-        f"a study {name!r} exists already: pass load_if_exists=True to go on with it, or choose another name"
-    )
+    return StudyExistsError(f"a study {name!r} exists already: {remedy}")
 
 
 def _check_fields(what: str, fields: Mapping[str, Any], allowed: frozenset[str]) -> None:

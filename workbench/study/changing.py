@@ -136,7 +136,8 @@ def choose(record: Record, number: int, reason: str) -> TrialRow:
             raise TrialStateError(f"only a complete trial can be chosen; trial {number} is {row.state}. Tell it first")
         before = tx.settings.get(CHOSEN)
         tx.update_study(settings=dumps(tx.settings | {CHOSEN: number}))
-        tx.audit("choose", number, before=before and {"trial": before}, after={"trial": number}, reason=reason)
+        was = None if before is None else {"trial": before}
+        tx.audit("choose", number, before=was, after={"trial": number}, reason=reason)
     return row
 
 

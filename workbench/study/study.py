@@ -646,7 +646,9 @@ class Study:
         return hypervolume(history.utility(history.Y[rows]), self._record.keep_reference(history))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a trial: number, state, parameters, values, cost, times (UTC), and "attr:…" for attributes.
+        """One row a trial: number, state, parameters, values, cost, times (UTC), "actual:…" and "attr:…".
+
+        Parameters are those proposed; "actual:…" holds what was really set where a trial was told so.
 
         A column of the trial whose name a parameter or a value has taken stands under "trial:…".
         """
@@ -658,7 +660,8 @@ class Study:
         )
         rows = [
             {number: t.number, state: str(t.state), **t.params, **t.values, cost: t.cost,
-             started: t.started, finished: t.finished, **{f"attr:{k}": v for k, v in t.attrs.items()}}
+             started: t.started, finished: t.finished, **{f"actual:{k}": v for k, v in t.actual.items()},
+             **{f"attr:{k}": v for k, v in t.attrs.items()}}
             for t in self.trials
         ]  # fmt: skip
         columns = [number, state, *named, cost, started, finished]
@@ -709,4 +712,4 @@ class Study:
 
     def export(self, path: str | Path) -> Path:
         """Write the whole study, attachments included, as one JSON bundle; `wb.import_study` reads it."""
-        return bundle.write(self._record.storage, self.name, Path(path))
+        return bundle.write(self._record.storage, self._row().name, Path(path))

@@ -16,6 +16,7 @@ from workbench.study.record import Record, finite
 from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now, pack_params
 
 if TYPE_CHECKING:
+    from workbench.space import Space
     from workbench.storage import Transaction
 
 log = logging.getLogger("workbench")
@@ -116,7 +117,7 @@ def _tell(
         )
     if final and state == TrialState.COMPLETE:
         _check_whole(record, number, whole["outcomes"], loads(row.measure))
-    _check_actual(record, row, seen)
+    _check_actual(record, row, whole["actual"], final=final)
     fields: dict[str, Any] = {column: dumps(value) for column, value in whole.items()}
     if seen.cost is not None:
         fields["cost"] = seen.cost
@@ -196,9 +197,8 @@ def _attach(record: Record, runs: Sequence[Run]) -> list[TrialRow]:
 def _attached(record: Record, run: Run) -> dict[str, Any]:
     """The columns of a trial that was run elsewhere, checked."""
     seen, point = run.seen, record.space.check(run.params, bounds=False)
-    for name in seen.actual:
-        if name not in point:
-            raise InvalidValueError(f"actual= names {name!r}, which is inactive at {run.params!r}; leave it out")
+    if seen.actual:
+        _check_set(record.space, point, seen.actual, f"a trial at {dict(run.params)!r}")
     if run.state == TrialState.COMPLETE:
         _check_whole(record, None, seen.values)
     text, vectors = pack_params(point)
@@ -222,7 +222,7 @@ def amend(tx: Transaction, record: Record, number: int, seen: Observation, reaso
             f"only a complete trial can be amended; trial {number} is {row.state}. Tell a running one; "
             "replace another one by study.void and study.attach(params, values)"
         )
-    _check_actual(record, row, seen)
+    _check_actual(record, row, _joined(_told(row), seen)["actual"])
     old: dict[str, Any] = {**_told(row), "cost": row.cost}
     new: dict[str, Any] = {**_joined(_told(row), seen), "cost": row.cost if seen.cost is None else seen.cost}
     changed = [column for column in new if new[column] != old[column]]
@@ -274,13 +274,26 @@ def _check_whole(
         raise InvalidValueError("this study measures nothing: judge its trials through study.feedback")
 
 
-def _check_actual(record: Record, row: TrialRow, seen: Observation) -> None:
-    if not seen.actual:
-        return
-    params = record.spaces.params(row)
-    for name in seen.actual:
-        if name not in params:
-            raise InvalidValueError(f"actual= names {name!r}, which is inactive in trial {row.number}; leave it out")
+def _check_actual(record: Record, row: TrialRow, actual: Mapping[str, Any], *, final: bool = True) -> None:
+    """Is what was really set a point: does each of its values exist, and is none missing that exists only now?"""
+    if actual:
+        _check_set(record.spaces.of(row), record.spaces.params(row), actual, f"trial {row.number}", final=final)
+
+
+def _check_set(
+    space: Space, params: Mapping[str, Any], actual: Mapping[str, Any], where: str, *, final: bool = True
+) -> None:
+    point = {**params, **actual}
+    active = space.active({name: value for name, value in point.items() if name in space})
+    for name in actual:
+        if name not in active:
+            raise InvalidValueError(f"actual= names {name!r}, which is inactive in {where}; leave it out")
+    missing = [name for name in space.names if name in active and name not in point]
+    if missing and final:
+        raise InvalidValueError(
+            f"with actual={dict(actual)!r} {where} has {', '.join(map(repr, missing))} too, which was not proposed; "
+            "say in actual= what it was set to"
+        )
 
 
 def _sem(record: Record, sem: float | Mapping[str, float]) -> dict[str, float]:

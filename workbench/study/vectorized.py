@@ -119,6 +119,12 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
                 study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
                 saved = time.monotonic()
     if milestone is None:
+        warnings.warn(
+            f"nothing new was found: of evaluations={plan.evaluations} {evaluator.spent} are spent, and a step of "
+            f"sampler {sampler.name!r} needs more than are left; give more evaluations",
+            WorkbenchWarning,
+            stacklevel=4,
+        )
         return
     study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
     if milestone.trace is not None:

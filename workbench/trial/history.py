@@ -367,6 +367,10 @@ class History:
         """Parameter values of row i as proposed, user units, in the words of the space it was made in."""
         return self.spaces.params(self.rows[i])
 
+    def settings(self, i: int) -> dict[str, Any]:
+        """Parameter values of row i as really set: those told as `actual` in place of the proposed ones."""
+        return {**self.params(i), **loads(self.rows[i].actual, {})}
+
     @property
     def next_number(self) -> int:
         """The number that the next new trial gets."""
