@@ -274,3 +274,20 @@ def test_names_options_and_fixed_values():
         for trial in s.ask(N, fixed={"x2": 0.25}):
             assert trial["x2"] == 0.25
             s.tell(trial, zdt(trial))
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3", "de", "cmaes"])
+def test_a_fixed_parent_switches_on_what_the_parents_lack(name):
+    space = wb.Space([wb.Int("d", 1, 4), wb.Float("m", 0, 1, when={"d": [3, 4]}), wb.Float("x", 0, 1)])
+    study = wb.create_study("s", space, [wb.Objective("y", noise="none")],
+                            sampler={"name": name, "options": {"population": 6}}, seed=1)  # fmt: skip
+    for i in range(10):
+        for trial in study.ask(2, fixed={"d": 3} if i >= 4 else {}):
+            study.tell(trial, trial["d"] + trial.params.get("m", 0.5) + trial["x"])
+    assert all(trial["d"] == 3 and "m" in trial.params for trial in study.trials[8:])
+
+
+def test_hypervolume_takes_several_objectives():
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="smsemoa")
+    with pytest.raises(wb.UnsupportedError, match="several objectives"):
+        study.ask()

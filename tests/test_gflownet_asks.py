@@ -370,3 +370,73 @@ def test_a_run_that_is_stopped_or_out_of_time_keeps_what_it_has() -> None:
     study.optimize(columns, vectorized=True, evaluations=100_000, keep=3, progress=False)
     with np.load(io.BytesIO(study.files.get("run-gflownet.npz")), allow_pickle=False) as held:
         assert spent < int(held["kept.spent"]) < 100_000
+
+
+# -- what is fixed, and what a run belongs to ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fixed", [{"c0": 1}, {"c3": 1}])
+def test_judgements_of_other_values_count_for_fixed_ones(fixed: dict[str, Any]) -> None:
+    """Masks of the fixed values made every judged trial unreachable, and the policy one single design."""
+    study = judged()
+    answered(study, 6)
+    trials = study.ask(6, fixed=fixed)
+    assert sum("keeps the order" in trial.why for trial in trials) >= 3
+    free = [sum(value for name, value in trial.params.items() if name not in fixed) for trial in trials]
+    assert np.mean(free) > 4.5  # of 9, chance
+
+
+def test_a_fixed_parent_switches_on_what_the_best_trials_lack() -> None:
+    space = wb.Space([wb.Bool("b"), wb.Float("m", 0, 1, step=0.25, when={"b": True}), wb.Int("i", 0, 9)])
+    study = wb.create_study("s", space, [wb.Objective("y", "maximize", noise="none")], sampler=SAMPLER, seed=1)
+    for trial in study.ask(12, sampler="sobol"):
+        study.tell(trial, float(trial["i"] + (0.0 if trial["b"] else 20.0)))
+    assert not study.best_trial["b"]
+    assert study.ask(fixed={"b": True})["b"]
+
+
+@pytest.mark.parametrize("acquisition", ["ucb", "noisy_ei", "pi"])
+def test_a_batch_by_edits_has_no_point_twice(acquisition: str) -> None:
+    """Two starts lead to one string; each of them was a candidate of its own."""
+    space = wb.Space([wb.Sequence("s", "AC", 3, 6)])
+    options = {"start": 6, "steps": 15, "environment": "edits", "acquisition": acquisition}
+    study = wb.create_study(
+        "s", space, [wb.Objective("y", "maximize")], sampler={"name": "gflownet", "options": options}, seed=1
+    )  # fmt: skip
+    for _ in range(3):
+        for trial in study.ask(8):
+            study.tell(trial, trial["s"].count("A") + 0.3 * len(trial["s"]))
+    assert len({trial["s"] for trial in study.trials}) == 24
+
+
+@pytest.mark.parametrize("sampler", ["gflownet", "cbo"])
+def test_a_run_over_another_space_begins_anew(sampler: str) -> None:
+    """What was kept is encoded: in a wider space the same columns are other points, and their values lies."""
+
+    def total(given: Mapping[str, Any]) -> Any:
+        return np.asarray(given["a"], dtype=np.float64) + np.asarray(given["b"], dtype=np.float64)
+
+    def box(high: int) -> wb.Space:
+        return wb.Space([wb.Float(name, 0, high, step=0.5) for name in "ab"])
+
+    study = wb.create_study("s", box(9), [wb.Objective("y", noise="none")], sampler=sampler, seed=0)
+    study.optimize(total, vectorized=True, evaluations=600, keep=3, progress=False)
+    study.change_space(box(19))
+    with pytest.warns(wb.WorkbenchWarning, match="begins anew"):
+        study.optimize(total, vectorized=True, evaluations=700, keep=3, progress=False)
+    assert all(trial.values["y"] == total(trial.params) for trial in study.trials)
+
+
+def test_a_run_that_was_killed_at_its_very_end_leaves_its_trials_to_the_next_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from workbench.study import telling
+
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y", noise="none")], sampler="cbo")
+    with monkeypatch.context() as patch:
+        patch.setattr(telling, "attach_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            study.optimize(lambda given: given["x"], vectorized=True, evaluations=1000, keep=3, progress=False)
+    assert len(study.trials) == 0
+    study.optimize(lambda given: given["x"], vectorized=True, evaluations=1000, keep=3, progress=False)
+    assert len(study.trials) == 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -734,3 +736,25 @@ def test_huge_values_are_survived():
     for x, y in ((0.1, 1e200), (0.2, 3.0), (0.5, 1.0), (0.9, 2.0)):
         s.attach({"x": x}, y)
     assert 0 <= s.ask()["x"] <= 1
+
+
+_FIRST_ASK = """
+import sys, time, warnings
+import workbench as wb
+warnings.simplefilter("ignore")
+wb.warm_up()
+study = wb.create_study("s", wb.Space([wb.Int("a", 0, 9), wb.Int("b", 0, 9)]), [wb.Objective("y")], sampler=sys.argv[1])
+for trial in study.ask(9, sampler="sobol"):
+    study.tell(trial, float(trial["a"] * trial["b"]))
+start = time.monotonic()
+study.ask(timeout=0.3)
+print(time.monotonic() - start)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["gp", "cbo", "gflownet", "nsga2", "cmaes"])
+def test_the_first_ask_of_a_fresh_process_is_in_time(sampler):
+    """Here every library is loaded already; `warm_up` has to load them where nothing is."""
+    done = subprocess.run([sys.executable, "-c", _FIRST_ASK, sampler], capture_output=True, text=True, check=True)
+    assert float(done.stdout) <= 0.3 + 0.25

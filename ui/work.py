@@ -48,8 +48,8 @@ def ask(order: Ask, channel: Channel) -> list[int]:
     from workbench.build import load_study, warm_up
 
     channel.send(Progress(None, "Reading the record."))
-    warm_up()
     study = load_study(order.study, storage=order.storage)
+    warm_up(order.sampler or study.sampler.name)
     done = int(study.history().complete.sum())
     channel.send(Progress(None, f"Learning from {done} results, then looking for the next {order.n}."))
     with warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import secrets
 import warnings
@@ -245,13 +246,30 @@ def import_study(
         raise
 
 
-def warm_up() -> None:
-    """Load and exercise what a first ask would otherwise wait for, so that `timeout` holds from then on."""
-    space = Space([Float("x", 0.0, 1.0)])
-    study = create_study("warm-up", space, [Objective("y")], sampler="gp", seed=0)
-    for x in (0.1, 0.4, 0.7, 0.9):
-        study.attach({"x": x}, (x - 0.5) ** 2)
-    study.ask()
+_WARMED: Mapping[str, tuple[Mapping[str, Any], float | None]] = {  # options, step of the parameter
+    "gp": ({}, None),
+    "cbo": ({}, None),
+    "gflownet": ({"start": 4, "steps": 1}, 0.1),
+    "cmaes": ({"population": 4}, None),
+}
+"""Samplers that load libraries of their own."""
+
+
+def warm_up(*samplers: str) -> None:
+    """Load and exercise what a first ask would otherwise wait for, so that `timeout` holds from then on.
+
+    Args:
+        samplers: Names of those that will be asked, in a second each; all of them if none is named.
+    """
+    for name in dict.fromkeys(name if name in _WARMED else "gp" for name in samplers or _WARMED):
+        options, step = _WARMED[name]
+        space = Space([Float("x", 0.0, 1.0, step=step)])
+        spec = {"name": name, "options": dict(options)}
+        study = create_study("warm-up", space, [Objective("y")], sampler=spec, seed=0)
+        for x in (0.1, 0.4, 0.7, 0.9):
+            study.attach({"x": x}, (x - 0.5) ** 2)
+        with contextlib.suppress(ImportError):  # a library that is not installed needs no warming
+            study.ask()
 
 
 def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_stated: bool) -> StudyRow:

@@ -89,6 +89,11 @@ class EvolutionarySampler(Sampler):
         """Refuse several objectives, and structured or unordered parameters, where the algorithm knows none."""
         super().check(request)
         history = request.history
+        if self._algorithm == "smsemoa" and len(history.measured) == 1:
+            raise UnsupportedError(
+                "algorithm 'smsemoa' ranks by hypervolume, which takes several objectives, this study has 1; use "
+                "sampler='nsga2', 'de' or 'cmaes'"
+            )
         if self._algorithm in _ONE:
             if len(history.measured) > 1:
                 raise UnsupportedError(
@@ -358,6 +363,8 @@ class _Run:
     def settled(self, X: Array) -> Array:
         """Points that exist next to X (k, d), what is fixed held, inactive columns NaN."""
         X = np.clip(X, self._inputs.low, self._inputs.high)
+        for name, value in self.request.fixed.items():  # before what they switch on or off is decided
+            X[:, self.space.slices[name]] = self.space[name].encode([value])
         X = self.space.encode(self.space.decode(X))
         for name, value in self.request.fixed.items():
             there = ~np.isnan(X[:, self.space.slices[name]])

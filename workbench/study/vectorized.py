@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from workbench.samplers.base import AskRequest
 from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
 from workbench.study import asking, telling
 from workbench.study.progress import batch_bar
-from workbench.trial import Observation
+from workbench.trial import Observation, dumps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,9 +103,10 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     sampler = _able(sampler, history)
     began = time.monotonic()
     name = f"run-{sampler.name}.npz"
-    evaluator = _Evaluator(record, plan)
+    evaluator = _Evaluator(record, plan, sampler)
     state = evaluator.resumed(stored(study, name))
     if evaluator.spent >= plan.evaluations:
+        evaluator.attach(sampler.name, "")  # trials stay; the run may have died before it wrote any
         return
     rng = np.random.default_rng(history.seed)
     saved = time.monotonic()
@@ -118,13 +120,14 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
             if time.monotonic() - saved >= CHECKPOINT:
                 study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
                 saved = time.monotonic()
-    if milestone is None:
-        warnings.warn(
-            f"nothing new was found: of evaluations={plan.evaluations} {evaluator.spent} are spent, and a step of "
-            f"sampler {sampler.name!r} needs more than are left; give more evaluations",
-            WorkbenchWarning,
-            stacklevel=4,
-        )
+    if milestone is None:  # too few evaluations were left for a step
+        evaluator.attach(sampler.name, "")  # as above
+        if state is None:
+            warnings.warn(
+                f"nothing was found: of evaluations={plan.evaluations} {evaluator.spent} are spent, and a step of "
+                f"sampler {sampler.name!r} needs more than are left; give more evaluations",
+                WorkbenchWarning, stacklevel=4,
+            )  # fmt: skip
         return
     study.files.put(name, _packed(evaluator.state(milestone.state)), _MIME)
     if milestone.trace is not None:
@@ -159,8 +162,10 @@ def _able(sampler: Sampler, history: History) -> BatchSampler:
 class _Evaluator:
     """Calls the function, counts, and remembers the best."""
 
-    def __init__(self, record: Record, plan: Batches) -> None:
+    def __init__(self, record: Record, plan: Batches, sampler: Sampler) -> None:
         self._record, self._plan, self._history = record, plan, record.history()
+        of = dumps([record.space.to_json(), sampler.options()]) or ""  # what a checkpoint belongs to
+        self._of = np.frombuffer(sha256(of.encode()).digest(), dtype=np.uint8)
         self._names = record.told_names
         self.spent = 0
         q = len(self._names)
@@ -233,12 +238,18 @@ class _Evaluator:
 
     def state(self, sampler: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """What has to be stored, beside the state of the sampler."""
-        own = {"X": self._X, "values": self._values, "spent": np.array(self.spent)}
+        own = {"X": self._X, "values": self._values, "spent": np.array(self.spent), "of": self._of}
         return {f"sampler.{name}": part for name, part in sampler.items()} | {f"kept.{k}": v for k, v in own.items()}
 
     def resumed(self, stored: Mapping[str, NDArray[Any]] | None) -> dict[str, NDArray[Any]] | None:
         """Take over what was stored; the state of the sampler is returned."""
-        if stored is None or stored["kept.X"].shape[1] != self._record.space.width:
+        if stored is None:
+            return None
+        if not np.array_equal(stored.get("kept.of", ()), self._of):
+            warnings.warn(
+                "the last run was over another space, or with other options of the sampler: this one begins anew",
+                WorkbenchWarning, stacklevel=5,
+            )  # fmt: skip
             return None
         self._X, self._values = stored["kept.X"], stored["kept.values"]
         self._sampled = np.zeros(len(self._X), dtype=bool)

@@ -86,6 +86,8 @@ class Pool:
         """The n best points that may be proposed, encoded, shape (at most n, d)."""
         order = np.argsort(-self.a, kind="stable")
         order = order[np.isfinite(self.a[order])]
+        _, first = np.unique(np.nan_to_num(self.X[order], nan=-9.0), axis=0, return_index=True)
+        order = order[np.sort(first)]  # by edits one point is reached from several starts
         found: list[Array] = []
         count = 0
         for start in range(0, len(order), 4 * n):

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedError
+from workbench.errors import DeadlineReached, ExhaustedSpaceError, InvalidValueError, UnsupportedError
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, chain, edges
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
+from workbench.space.geometry import inside
 from workbench.trial import TrialState
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _ONE, _SEVERAL = ("log_ei", "noisy_ei", "pi", "ucb"), ("ehvi", "nehvi", "parego"
 _BATCHES = 32  # of which a batch is a multiple: replay and preferences come in groups
 _PACE = 25  # steps from one milestone of a run to the next
 _STAYS = 8  # points sampled in the end that stay as trials
+_FEWEST = 64  # evaluations of a run: some to begin with, a step, some to look at the model, and those that stay
 _SPREAD = 256  # points that the scale of the acquisition function is read from
 _GOOD = 8  # best trials that training begins with
 _EDITS = 6  # of one of them, at most
@@ -178,13 +180,13 @@ class GFlowNetSampler(BatchSampler):
         from workbench.samplers.gflownet.ranked import learn_order
         from workbench.samplers.gflownet.spaces import SpaceEnvironment
 
-        history = request.history
+        history, there = request.history, _writable(request.history)
         stated = sorted(
             pair
             for entry in history.feedback
             if entry.kind in ORDERING
             for pair in edges(entry.kind, entry.groups, entry.of)
-            if history.placed[list(pair)].all()
+            if there[list(pair)].all()
         )
         if not stated:
             return spread_out(request, why="spread evenly until there is an answer", meta={"start": True})
@@ -192,7 +194,7 @@ class GFlowNetSampler(BatchSampler):
             pair
             for entry in history.feedback
             for pair in chain(entry.kind, entry.groups, entry.of)[1]
-            if history.placed[list(pair)].all()
+            if there[list(pair)].all()
         )
         judged = sorted({row for pair in [*stated, *tied] for row in pair})
         place = {row: i for i, row in enumerate(judged)}
@@ -201,10 +203,12 @@ class GFlowNetSampler(BatchSampler):
             environment = SpaceEnvironment(history.space, request.fixed)
             generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
             reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
+            anywhere = SpaceEnvironment(history.space)  # what was judged need not have the fixed values
             policy, whole = learn_order(
-                environment, environment.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
+                anywhere, anywhere.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
                 steps=self._options["steps"], over=lambda: request.seconds_left <= reserve, tied=ties,
             )  # fmt: skip
+            policy.environment = environment
             drawn = policy.sample(_FINALISTS, generator)
             likely = policy.evaluate(drawn).log_ratio.detach().numpy()
         X = environment.encoded(drawn.ends)
@@ -257,9 +261,14 @@ class GFlowNetSampler(BatchSampler):
             raise UnsupportedError(
                 "edits begin at the trials of a record, which a run has none of; use environment='tokens' or 'grid'"
             )
+        if evaluations < _FEWEST:
+            raise InvalidValueError(
+                f"a run of sampler 'gflownet' needs at least {_FEWEST} evaluations, got {evaluations}; for fewer call "
+                "optimize without vectorized=True"
+            )
         given = {key: self._options[key] for key in ("beta", "reward", "order", "batch", "environment")}
         with alone():
-            run = Run(space, evaluate, evaluations, rng, Options(**given), state)
+            run = Run(space, evaluate, evaluations - _STAYS, rng, Options(**given), state)
         going = True
         while going:
             with alone():
@@ -274,7 +283,7 @@ class GFlowNetSampler(BatchSampler):
             sample = run.model.sample(_STAYS, torch.Generator().manual_seed(int(rng.integers(2**63))))
         reasons = "; ".join(map(str, trace["reasons"]))
         note = f"look at the policy: {reasons}" if reasons else "the policy may be trusted"
-        yield Milestone(run.calls, run.state_dict(), note, trace, sample, run.model.arrays())
+        yield Milestone(run.calls + len(sample), run.state_dict(), note, trace, sample, run.model.arrays())
 
     def _start_size(self, history: History) -> int:
         start: int | None = self._options["start"]
@@ -488,6 +497,7 @@ class _Batch:
         best = history.X[rows[np.argsort(-rank, kind="stable")[:_GOOD]]]
         for name, value in request.fixed.items():
             best[:, history.space.slices[name]] = history.space[name].encode([value])
+        best = best[~(np.isnan(best) & history.space.mask(best)).any(axis=1)]  # switched on by what is fixed: no value
         best = history.space.encode(history.space.decode(best)) if len(best) else best
         return spread, best[history.space.feasible(best)] if len(best) else best
 
@@ -503,6 +513,15 @@ class _Batch:
         return Proposal(
             x, meta | _LATE if late else meta, why, predicted, warnings=(_LATE_WARNING,) if late else ()
         )  # fmt: skip
+
+
+def _writable(history: History) -> NDArray[np.bool_]:
+    """Which trials are points of the present space that meet its constraints, shape (N,): tokens write no others."""
+    there = np.array(history.placed)
+    rows = np.flatnonzero(there)
+    if rows.size:
+        there[rows] = inside(history.space, history.X[rows]) & history.space.feasible(history.X[rows])
+    return there
 
 
 def _no_climb(acquisition: Any) -> Array:
