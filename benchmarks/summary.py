@@ -87,7 +87,14 @@ def volumes() -> str:
             rows.append([case["case"], f"{ours:.2f}", peer, difference, str(gap["pairs"])])
     text = "Median log10 of what is missing to the largest known hypervolume."
     header = ["case", "gp", "best peer", "difference", "seeds"]
-    return section("Several objectives", "hypervolume.py ours", text, table(header, rows))
+    asked = read("hypervolume_ask")["rows"]
+    nehvi = "peer:botorch-qlognehvi"
+    times = [
+        [row["case"], str(row["n"]), _seconds(row["gp"]), _seconds(row[nehvi]), f"{row['ratio']:.2f}"] for row in asked
+    ]
+    said = "`python benchmarks/hypervolume.py beside`: seconds of an ask, in turn on the same designs."
+    asks = table(["case", "trials", "our ask", "BoTorch NEHVI", "ratio"], times)
+    return section("Several objectives", "hypervolume.py ours", text, table(header, rows), said, asks)
 
 
 def preferences() -> str:
