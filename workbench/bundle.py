@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from workbench.storage import Storage, Transaction
 
 VERSION = 2  # 2: whom a question was asked of
+TAKEN = "give what comes in another name with name= (in a shell --name)"
+"""What to do where a study that is imported has a name that is taken."""
 _FORMAT = "workbench study"
 _JSON_COLUMNS = (
     "params", "outcomes", "sem", "gradient", "actual", "meta", "predicted", "measure", "warnings",
@@ -190,8 +192,7 @@ def read(storage: Storage, path: Path, name: str | None = None) -> str:
     study = {key: dumps(value) if key in _STUDY_JSON else value for key, value in study.items()}
     study["name"] = name or bundle.study.name
     space = orjson.dumps(bundle.spaces[0]).decode()
-    remedy = "give what comes in another name with name= (in a shell --name)"
-    return storage.create_study(**study, space=space, remedy=remedy, fill=lambda tx: _fill(tx, bundle)).name
+    return storage.create_study(**study, space=space, remedy=TAKEN, fill=lambda tx: _fill(tx, bundle)).name
 
 
 # -- out -------------------------------------------------------------------------------------

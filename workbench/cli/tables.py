@@ -84,7 +84,7 @@ def card(study: Study, trial: Trial) -> Table:
     table.add_column(justify="right")
     table.add_column()
     units = _units(study)
-    for name, value in {**trial.params, **trial.actual}.items():
+    for name, value in trial.settings.items():
         unit = study.space[name].unit if name in study.space.names else None
         table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
     if trial.values:
@@ -113,7 +113,7 @@ def _best(study: Study) -> Table:
     for name, value in best.values.items():
         table.add_row(cell(name), cell(theme.wording(value), "bold"), cell(units.get(name) or ""))
     table.add_section()
-    for name, value in {**best.params, **best.actual}.items():
+    for name, value in best.settings.items():
         unit = study.space[name].unit if name in study.space.names else None
         table.add_row(cell(name), cell(theme.wording(value)), cell(unit or ""))
     return table
@@ -129,8 +129,8 @@ def trials(study: Study, shown: Sequence[Trial]) -> Table:
         justify: JustifyMethod = "left" if text else "right"
         table.add_column(cell(theme.shorten(head, 20)), justify=justify, min_width=8 if text else None)
     for trial in shown:
-        set_at = {**trial.params, **trial.actual}
-        cells: list[Any] = [trial.values.get(goal) for goal in goals] + [set_at.get(knob) for knob in knobs]
+        settings = trial.settings
+        cells: list[Any] = [trial.values.get(goal) for goal in goals] + [settings.get(knob) for knob in knobs]
         worded = ["–" if value is None else theme.wording(value) for value in cells]
         table.add_row(str(trial.number), str(trial.state), *map(cell, worded))
     return table

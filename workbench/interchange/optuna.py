@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.bundle import TAKEN
 from workbench.errors import InvalidValueError, SpaceError, WorkbenchWarning
 from workbench.interchange.optuna_space import Found, learn
 from workbench.interchange.optuna_tables import Entry, Source, fetch
@@ -72,8 +73,7 @@ def import_optuna(
             WorkbenchWarning,
             stacklevel=2,
         )
-    remedy = "give what comes in another name with name= (in a shell --name)"
-    made = store.create_study(**fields, remedy=remedy, fill=draft.write)
+    made = store.create_study(**fields, remedy=TAKEN, fill=draft.write)
     return load_study(made.name, storage=store)
 
 

@@ -39,9 +39,8 @@ def read_table(
     Titles are names of parameters (a mixture has one column for each part), of objectives and constraints,
     "sem:NAME", "actual:NAME" (a parameter as it was really set), "attr:KEY", "state", "cost", "tags", "note",
     "reason", "error", "started" and "finished", exactly, whatever the case, or with the unit in brackets
-    behind. Trials get new numbers, a column
-    "number" is not looked at. A row needs every value, unless its state says "failed", "infeasible" or
-    "pruned". Points outside the bounds are kept as data.
+    behind. Trials get new numbers, a column "number" is not looked at. A row needs every value, unless its
+    state says "failed", "infeasible" or "pruned". Points outside the bounds are kept as data.
 
     Args:
         path: A path, or what else `parse_table` takes, or what it gave.

@@ -91,6 +91,11 @@ class Trial:
         return dict(loads(self._row.actual, {}))
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """Parameter values as really set: those told as `actual` in place of the proposed ones."""
+        return {**self.params, **self.actual}
+
+    @property
     def meta(self) -> dict[str, Any]:
         """What the sampler wrote down for itself."""
         return dict(loads(self._row.meta, {}))
