@@ -344,7 +344,7 @@ def past(study: Study, shown: Filter, page: int = 0) -> Past:
     shown_rows = [history.rows[i] for i in here]
     knobs, results = knob_fields(study), result_fields(study)
     frame: dict[str, list[Any]] = {RUN: [row.number for row in shown_rows]}
-    params = [{**history.params(i), **loads(history.rows[i].actual, {})} for i in here]
+    params = [history.settings(i) for i in here]
     told = [loads(row.outcomes, {}) for row in shown_rows]
     for column in knobs:
         frame[column.id] = [column.of(point) for point in params]
@@ -443,7 +443,7 @@ def _nearest(history: History, trial: Trial, units: Mapping[str, str]) -> str:
         return ""
     gaps = np.nan_to_num(history.X[rows] - history.X[own[0]], nan=0.0)
     nearest = int(rows[np.argmin((gaps**2).sum(axis=1))])
-    there = history.params(nearest)
+    there = history.settings(nearest)
     differs = {name: there[name] for name, value in trial.params.items() if name in there and there[name] != value}
     said = words.values(dict(list(differs.items())[:3]), units)
     number_ = int(history.numbers[nearest])

@@ -357,7 +357,7 @@ def tray(study: Study, numbers: Sequence[int], limits: Mapping[str, float], beli
     floor = history.levels(limits)
     p = probabilities(history, belief.front)
     varied = [knob for knob in knob_fields(study) if knob.name not in belief.inert]
-    cells = [[knob.of(history.params(row)) for knob in varied] for row in rows]
+    cells = [[knob.of(history.settings(row)) for knob in varied] for row in rows]
     differ = [k for k in range(len(varied)) if len({str(line[k]) for line in cells}) > 1]
     made = []
     for i, row in enumerate(rows):
@@ -368,7 +368,7 @@ def tray(study: Study, numbers: Sequence[int], limits: Mapping[str, float], beli
             text = with_sd(value, sd) if known else "–"
             values.append((text, bool(len(rows) > 1 and known and utilities[i, j] == best[j])))
         over = [goal.name for j, goal in enumerate(history.measured) if utilities[i, j] < floor[j]]
-        knobs = knob_line([varied[k] for k in differ], history.params(row))
+        knobs = knob_line([varied[k] for k in differ], history.settings(row))
         truly = "not known yet" if np.isnan(p[row]) else _percent(float(p[row]))
         made.append(
             Column(LETTERS[i], row, f"over your {listed(over)}" if over else "", tuple(values), truly, knobs or "none")

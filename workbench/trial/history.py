@@ -369,7 +369,7 @@ class History:
 
     def settings(self, i: int) -> dict[str, Any]:
         """Parameter values of row i as really set: those told as `actual` in place of the proposed ones."""
-        return {**self.params(i), **loads(self.rows[i].actual, {})}
+        return self.spaces.settings(self.rows[i])
 
     @property
     def next_number(self) -> int:

@@ -176,6 +176,10 @@ class Spaces:
         """The values of a trial in the words of its own space."""
         return unpack_params(row.params, row.vectors, self.of(row))
 
+    def settings(self, row: TrialRow) -> dict[str, Any]:
+        """The values of a trial as really set: those told as `actual` in place of the proposed ones."""
+        return {**self.params(row), **loads(row.actual, {})}
+
     def understands(self, row: TrialRow, condition: str) -> bool:
         """Does a condition that came with a trial speak only of what the present space has?"""
         own = self.of(row)
@@ -185,7 +189,7 @@ class Spaces:
     def placed(self, row: TrialRow) -> dict[str, Any] | None:
         """The values of a trial, as really set, in the words of the present space; None if it cannot hold them."""
         if row.space_version not in self.earlier:
-            return {**self.params(row), **loads(row.actual, {})}
+            return self.settings(row)
         try:
             filled = {
                 name: self.present[name].check(value)
@@ -200,7 +204,7 @@ class Spaces:
 
     def filled(self, row: TrialRow) -> dict[str, Any]:
         """The values of a trial as really set, with the defaults of what it was made without."""
-        return {**self.defaults, **self.params(row), **loads(row.actual, {})}
+        return {**self.defaults, **self.settings(row)}
 
 
 @dataclass(frozen=True, slots=True)
