@@ -20,6 +20,7 @@ CHECKOUT = ROOT.parent
 # levels of their own, so that they do not import each other.
 LEVELS = {
     "errors": 0.0,
+    "integers": 0.0,
     "markup": 0.0,
     "space": 1.0,
     "pareto": 1.0,

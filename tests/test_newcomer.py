@@ -154,3 +154,53 @@ def test_the_command_to_tell_can_be_pasted(tmp_path):
     text = call("ask", "s", "--storage", place)[1]
     assert f"'{place}'" in text
     assert "'yield %=…'" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("show", "s", "--storage", "absent.db"), "`workbench create` makes a new one"),
+        (("create", "problems.synthetic:branin", "--study", "s", "--storage", "t.db"), "by `workbench ask`"),
+        (("tell", "s", "0", "value=2", "--storage", "t.db"), "keep it with `workbench annotate --attr`"),
+        (("tell", "s", "0", "--state", "failed", "--storage", "t.db"), "Correct a record with `workbench amend`"),
+        (("reject", "s", "0", "--reason", "x", "--storage", "t.db"), "use `workbench void`"),
+        (("run", "problems.synthetic:branin", "--pruner", "nope", "--storage", "absent.db"), "percentile; got 'nope'"),
+        (("run", "problems.synthetic:branin", "--sampler", "nope", "--storage", "absent.db"), "utility_ei; got 'nope'"),
+    ],
+)  # fmt: skip
+def test_a_remedy_in_the_shell_is_a_command(words, remedy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], storage="t.db")
+    study.tell(study.ask(), 1.0)
+    code, text = call(*words)
+    assert code == 2
+    assert remedy in " ".join(text.split())
+    assert "study." not in text
+    assert "wb." not in text
+    assert not (tmp_path / "absent.db").exists()
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path):
+    one, three, four = np.int64(1), np.int32(3), np.int64(4)
+    space = wb.Space([wb.Float("x", 0, 1), wb.Int("k", 0, 5)])
+    for n, sampler in enumerate(
+        (
+            wb.CBOSampler(particles=four), wb.GridSampler(levels=three), wb.GridSampler(levels={"x": three}),
+            {"name": "evolutionary", "options": {"population": four}},
+            {"name": "rank_sgd", "options": {"candidates": four}},
+        )
+    ):  # fmt: skip
+        study = wb.create_study(
+            f"s{n}", space, [wb.Objective("y")], sampler=sampler, seed=three, budget=four, storage=tmp_path / "t.db",
+            pruner=wb.MedianPruner(n_warmup_steps=one),
+        )  # fmt: skip
+        assert (study.seed, study.budget) == (3, 4)
+        study.optimize(lambda trial: trial["x"], n_trials=one, progress=False)
+        study.optimize(lambda trial: trial["x"], until=three, progress=False)
+        again = wb.load_study(f"s{n}", storage=tmp_path / "t.db")
+        assert len(again.trials) == 3
+        assert again.sampler.options() == study.sampler.options()
+    assert again.model().explain(one).trial == 1
+    for wrong in (True, 2.0, np.float64(2), np.bool_(True), -1):
+        with pytest.raises(wb.InvalidValueError, match="whole number"):
+            study.optimize(lambda trial: 0.0, n_trials=wrong, progress=False)

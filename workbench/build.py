@@ -14,6 +14,7 @@ import orjson
 
 from workbench import bundle
 from workbench.errors import InvalidValueError, StudyExistsError, UnsupportedError, WorkbenchError, WorkbenchWarning
+from workbench.integers import integer
 from workbench.problem import Constraint, Objective, Preference, check_apart, check_goals
 from workbench.pruning import Pruner, make_pruner
 from workbench.samplers.auto import AutoSampler
@@ -311,9 +312,10 @@ def _text(value: Any) -> str:
 
 
 def _whole(what: str, value: object, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    number = integer(value, least, most)
+    if number is None:
         raise InvalidValueError(f"{what} must be a whole number from {least} to {most}, or None; got {value!r}")
-    return value
+    return number
 
 
 def _functions(space: Space) -> dict[str, Function]:

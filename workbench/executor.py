@@ -32,6 +32,7 @@ from types import FunctionType
 from typing import Any, Literal, Protocol, Self
 
 from workbench.errors import ExecutorError, InvalidValueError
+from workbench.integers import integer
 
 # Read by the BLAS and OpenMP libraries when they are loaded, hence before the worker's first import.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
@@ -465,9 +466,10 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def _whole(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    number = integer(value, 1)
+    if number is None:
         raise InvalidValueError(f"Expected {name} to be a whole number of at least 1, got {value!r}.")
-    return value
+    return number
 
 
 # -- the worker's side ----------------------------------------------------------------

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from workbench.errors import InvalidValueError, UnknownTrialError, UnsupportedError
+from workbench.integers import integer
 from workbench.models.curves import Intermediate, intermediate
 from workbench.pareto import hypervolume
 from workbench.problem import Objective, Preference
@@ -344,7 +345,7 @@ def _check_pace(rule: MedianPruner | PercentilePruner) -> None:
 
 def _check_whole(rule: Pruner, option: str, least: int) -> None:
     value = getattr(rule, option)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if integer(value, least) is None:
         raise InvalidValueError(
             f"{option} of {type(rule).__name__} must be a whole number >= {least}, got {value!r}; leave it out for "
             "the usual value"

@@ -32,9 +32,10 @@ def refusing() -> Iterator[None]:
     try:
         yield
     except WorkbenchError as error:
+        from workbench.cli.speech import remedied
         from workbench.cli.tables import plain
 
-        print(f"Error: {plain(error)}", file=sys.stderr)
+        print(f"Error: {remedied(plain(error))}", file=sys.stderr)
         raise typer.Exit(REFUSED) from error
 
 

@@ -21,6 +21,7 @@ from workbench.cli.speech import program, spoken_warnings
 from workbench.errors import InvalidValueError, StorageError, StudyExistsError
 from workbench.executor import Processes
 from workbench.problem import Problem
+from workbench.pruning import make_pruner
 from workbench.storage import Storage
 from workbench.study import Study
 from workbench.trial import Trial, TrialState
@@ -104,6 +105,7 @@ def _check_report(path: Path | None) -> None:
 
 def _open(order: Order, problem: Problem) -> Study:
     make_sampler(order.sampler or "auto")  # a mistyped name leaves no file behind
+    make_pruner(order.pruner)
     store = Storage(order.storage)
     if store.url is None:
         raise InvalidValueError(

@@ -1,7 +1,8 @@
-"""How the shell speaks: warnings as sentences, and this program by the name it was called by."""
+"""How the shell speaks: warnings as sentences, remedies as commands, this program by the name it was called by."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -13,6 +14,30 @@ from typing import TextIO
 
 from workbench.cli import tables
 from workbench.errors import WorkbenchWarning
+
+# Errors are written where they arise, and most people meet them in Python; here a remedy is what one types.
+_COMMANDS = tuple(
+    (re.compile(pattern), command)
+    for pattern, command in (
+        (r"wb\.create_study\b", "`workbench create`"),
+        (r"pass load_if_exists=True to go on with it", "go on with it by `workbench ask`, `workbench run`"),
+        (r"study\.attach(\(.*?\))?", "`workbench attach`"),
+        (r"study\.amend(\(.*?\))?", "`workbench amend`"),
+        (r"study\.void(\(.*?\))?", "`workbench void`"),
+        (r"study\.ask\(.*?\)", "`workbench ask`"),
+        (r"trial\.set_attr\b", "`workbench annotate --attr`"),
+        (r", a rule such as wb\.MedianPruner\(\), or None", ""),
+        (r", \{'name': …, 'options': \{…\}\}", ""),
+        (r", or a Sampler object", ""),
+    )
+)
+
+
+def remedied(text: str) -> str:
+    """An error's text with the calls of Python that it advises as the commands that do the same."""
+    for pattern, command in _COMMANDS:
+        text = pattern.sub(command, text)
+    return text
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import UnsupportedError
+from workbench.integers import integer
 from workbench.models.inputs import Inputs
 from workbench.pareto import weights
 from workbench.samplers.base import KINDS, AskRequest, Proposal, Sampler, Screen, spread_out
@@ -75,8 +76,7 @@ class EvolutionarySampler(Sampler):
     def __init__(self, algorithm: str = "nsga2", population: int | None = None) -> None:
         if algorithm not in ALGORITHMS:
             raise UnsupportedError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
-        whole = isinstance(population, int) and not isinstance(population, bool)
-        if population is not None and not (whole and population >= 4):
+        if population is not None and integer(population, 4) is None:
             raise UnsupportedError(f"population must be a whole number from 4 on, or None; got {population!r}")
         self._algorithm, self._population = algorithm, population
         self._memory: dict[bytes, Any] = {}

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import ExhaustedSpaceError, InvalidValueError
+from workbench.integers import integer
 from workbench.samplers.base import (
     KINDS,
     ROLES,
@@ -74,7 +75,7 @@ class GridSampler(Sampler):
 
     def __init__(self, levels: int | Mapping[str, int | Sequence[Any]] = 5) -> None:
         for wish in levels.values() if isinstance(levels, Mapping) else [levels]:
-            number = isinstance(wish, int) and not isinstance(wish, bool) and wish >= 2
+            number = integer(wish, 2) is not None
             listed = isinstance(levels, Mapping) and isinstance(wish, Sequence) and not isinstance(wish, str) and wish
             if not number and not listed:
                 raise InvalidValueError(

@@ -228,14 +228,14 @@ def _walk(
 
 def _axis(p: Parameter, levels: int | Mapping[str, int | Sequence[Any]]) -> list[Any]:
     wish = levels.get(p.name) if isinstance(levels, Mapping) else levels
-    if wish is not None and not isinstance(wish, int):
+    if wish is not None and not isinstance(wish, int | np.integer):
         return _distinct(p, [p.check(value, bounds=True) for value in wish])
     if p.target is not None:
         return [p.target]
     if p.samples is not None:
         return _distinct(p, p.samples)
     named = isinstance(levels, Mapping) and wish is not None
-    count = 5 if wish is None else wish
+    count = 5 if wish is None else int(wish)
     if p.kind == "simplex":
         return _lattice(p, count)
     if p.box and p.width == 1:

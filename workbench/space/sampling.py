@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.errors import InfeasibleSpaceError, InvalidValueError
+from workbench.integers import integer
 from workbench.space.feasibility import Row, linear_rows, stacked, total_row
 from workbench.space.parameters import Parameter
 from workbench.space.polytope import Polytope, polytope
@@ -75,7 +76,7 @@ class Sobol(Source):
     """A scrambled Sobol sequence (Owen 1998, by linear matrix scramble and shift, 30 bits)."""
 
     def __init__(self, seed: int) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        if integer(seed) is None:
             raise InvalidValueError(f"expected a seed that is an integer of at least 0, got {seed!r}.")
         self._seed = int(seed)
         self._engine: Any = None
@@ -133,7 +134,7 @@ class Plan:
     def take(self, source: Source, n: int, skip: int) -> Array:
         """Return n points after the first skip accepted ones, X (n, D)."""
         for what, number in (("n", n), ("skip", skip)):
-            if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 0:
+            if integer(number) is None:
                 raise InvalidValueError(f"expected {what} to be an integer of at least 0, got {number!r}.")
         if n == 0:
             return np.empty((0, self._space.width))

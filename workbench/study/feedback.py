@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from workbench.errors import FeedbackError, SamplerError
+from workbench.integers import integer
 from workbench.problem import Preference, Rendered
 from workbench.rankings import ORDERING, Consistency, Groups, consistency, edges, partial_order, ranking
 from workbench.study.asking import foresee
@@ -133,9 +134,9 @@ class Feedback:
 
     def undo(self, feedback_id: int | FeedbackRecord, *, rater: str = "") -> FeedbackRecord:
         """Take an entry back by a new entry; undoing an undo restores what it took back."""
-        target = feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id
-        if isinstance(target, bool) or not isinstance(target, int):
-            raise FeedbackError(f"expected a feedback entry or its number, got {target!r}; see study.feedback.log")
+        target = integer(feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id)
+        if target is None:
+            raise FeedbackError(f"expected a feedback entry or its number, got {feedback_id!r}; see study.feedback.log")
         with self._record.transaction("feedback") as tx:
             log = tx.feedback_log()
             known = {entry.id: entry for entry in log}
@@ -168,7 +169,7 @@ class Feedback:
             FeedbackError: if k is less than 2, or the rater is no name.
             SamplerError: if the sampler cannot fill the question.
         """
-        if isinstance(k, bool) or not isinstance(k, int) or k < 2:
+        if integer(k, 2) is None:
             raise FeedbackError(f"a question shows at least 2 trials, got k={k!r}")
         owner = None if rater is None else _name(rater) or None
         while True:

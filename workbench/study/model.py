@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import DeadlineReached, InvalidValueError, TrialStateError, UnsupportedError, WorkbenchError
+from workbench.integers import integer
 from workbench.samplers.base import AskRequest, Sampler, Screen
 from workbench.trial import Trial
 
@@ -239,8 +240,8 @@ class Model:
         """
         from workbench.analysis import explain
 
-        number = trial.number if isinstance(trial, Trial) else trial
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(self.history):
+        number = integer(trial.number if isinstance(trial, Trial) else trial, 0, len(self.history) - 1)
+        if number is None:
             raise InvalidValueError(f"expected a trial or its number, 0 to {len(self.history) - 1}, got {trial!r}")
         belief = self.belief()
         earlier = self.history.as_of(number)

@@ -27,6 +27,7 @@ from workbench.errors import (
     WorkbenchWarning,
 )
 from workbench.executor import Died, Done, Executor, Raised, Request
+from workbench.integers import integer
 from workbench.problem import Objective, Preference
 from workbench.space import Space
 from workbench.study import asking, telling
@@ -63,7 +64,7 @@ class Plan:
     def __post_init__(self) -> None:
         self._check_types()
         for name, value in (("n_trials", self.n_trials), ("until", self.until)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            if value is not None and integer(value) is None:
                 raise InvalidValueError(f"{name} must be a whole number >= 0, got {value!r}")
         if self.n_trials is None and self.until is None and self.timeout is None:
             raise InvalidValueError("say when to stop: n_trials=, until=, timeout=, or a study with a budget")

@@ -21,6 +21,7 @@ from workbench.errors import (
     TrialStateError,
     UnknownTrialError,
 )
+from workbench.integers import integer
 from workbench.problem import Objective, Preference, constraint_from_json, objective_from_json
 from workbench.pruning import pruner_from_json
 from workbench.space import Space
@@ -151,9 +152,10 @@ class Record:
         """The number of a trial that a caller named."""
         if isinstance(trial, Trial):
             return trial.number
-        if isinstance(trial, bool) or not isinstance(trial, int | np.integer):
+        number = integer(trial)
+        if number is None:
             raise UnknownTrialError(f"expected a trial or its number, got {trial!r}; numbers start at 0")
-        return int(trial)
+        return number
 
     @property
     def measured(self) -> tuple[Objective, ...]:
@@ -191,7 +193,7 @@ class Record:
 
     def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
         """Store intermediate values of a running trial."""
-        if isinstance(step, bool) or not isinstance(step, int | np.integer) or step < 0:
+        if integer(step) is None:
             raise InvalidValueError(f"step must be a whole number >= 0, got {step!r}")
         named = self.named(values)
         with self.transaction("report") as tx:

@@ -15,6 +15,7 @@ import numpy as np
 
 from workbench import bundle
 from workbench.errors import InvalidValueError, TrialStateError, UnknownTrialError, WorkbenchWarning
+from workbench.integers import integer
 from workbench.problem import Constraint, Objective, Preference
 from workbench.samplers.base import Sampler
 from workbench.study import asking, changing, optimizing, telling
@@ -220,7 +221,7 @@ class Study:
         held: frozenset[int] = frozenset(),
     ) -> list[TrialRow]:
         began = time.monotonic()
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        if integer(n, 1) is None:
             raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
         if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
             raise InvalidValueError(f"timeout must be a number of seconds > 0, or None for no limit; got {timeout!r}")

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InvalidValueError, UnsupportedError, WorkbenchWarning
+from workbench.integers import integer
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
 from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
@@ -88,7 +89,7 @@ class Batches:
         if not callable(self.fn):
             raise InvalidValueError(f"fn must be a function of columns by name, got {self.fn!r}; nothing was run")
         for name, value in (("evaluations", self.evaluations), ("keep", self.keep)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if integer(value, 1) is None:
                 raise InvalidValueError(f"{name} must be a whole number >= 1, got {value!r}; nothing was run")
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import SearchEnded, UnsupportedError
+from workbench.integers import integer
 from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone
 from workbench.samplers.consensus.ending import Ending
@@ -106,7 +107,7 @@ class CBOSampler(BatchSampler):
             ("particles", particles, 2), ("surrogate_steps", surrogate_steps, 0), ("batch", batch, 2),
             ("patience", patience, 1),
         ):  # fmt: skip
-            if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < least):
+            if count is not None and integer(count, least) is None:
                 raise UnsupportedError(f"{name} must be a whole number from {least} on, got {count!r}")
         for name, value in (
             ("drift", drift), ("noise", noise), ("dt", dt), ("truncation", truncation), ("kernel", kernel),

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from workbench.errors import DeadlineReached, ExhaustedSpaceError, InvalidValueError, UnsupportedError
+from workbench.integers import integer
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, chain, edges
@@ -103,7 +104,7 @@ class GFlowNetSampler(BatchSampler):
                 f"acquisition must be one of {', '.join((*_ONE, *_SEVERAL))}, or None; got {acquisition!r}"
             )
         for name, value in (("start", start), ("steps", steps), ("batch", batch)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            if value is not None and integer(value, 1) is None:
                 raise UnsupportedError(f"{name} must be a whole number >= 1, got {value!r}")
         if batch % _BATCHES:
             raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")

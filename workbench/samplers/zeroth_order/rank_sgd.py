@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import UnsupportedError
+from workbench.integers import integer
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, edge_weights, edges
 from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
@@ -73,7 +74,7 @@ class RankSGDSampler(Sampler):
         self, candidates: int = 8, radius: float | None = None, step: float | None = None, halving: float = 0.5,
         shrink: float = 0.97, averaging: bool = True, start: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 2:
+        if integer(candidates, 2) is None:
             raise UnsupportedError(f"candidates must be a whole number >= 2, got {candidates!r}")
         for name, value in (("radius", radius), ("step", step)):
             if value is not None and not value > 0:
