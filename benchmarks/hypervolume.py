@@ -9,8 +9,9 @@
 
 A figure is log10 of what is missing to the largest hypervolume that is known, at the reference point of the problem,
 over the true values of all points evaluated so far that hold the limits; clipped at 1e-6 of that largest one. For each
-case the difference to every peer, paired by seed and so by initial design, with a bootstrap interval of 90 %. A peer's
-run is cut after half an hour. Every finished run is on the disk at once and is not run again. Last a line of JSON.
+case the difference to every peer, paired by seed and so by initial design, with a bootstrap interval of 90 %, and the
+mean over all cases; with four objectives and more also after the same seconds. A peer's run is cut after half an hour.
+Every finished run is on the disk at once and is not run again. Last a line of JSON.
 """
 
 from __future__ import annotations
@@ -26,17 +27,15 @@ import numpy as np
 
 import workbench as wb
 from problems import engineering, multiobjective
-from problems.multiobjective import VectorProblem
-from workbench.bench import Case, Contestant, Order, Run, compare, read_runs, run
+from workbench.bench import Case, Contestant, Difference, Order, Result, Run, compare, read_runs, run
 from workbench.bench.driver import Limits
 from workbench.bench.figures import bootstrap
-from workbench.pareto import hypervolume
+from workbench.bench.result import ALL
 
 RECORDS = Path(__file__).parent / "results" / "peers"
 OURS = "gp"
 NEHVI, PAREGO = "peer:botorch-qlognehvi", "peer:botorch-qlogparego"
 PEERS = (PAREGO, NEHVI, "peer:optuna-gp", "peer:optuna-nsga2", "peer:pymoo-nsga2")
-FLOOR = 1e-6
 _LONGEST = 1800.0  # seconds of a peer's run
 
 MUST = (
@@ -60,59 +59,53 @@ CASES = (
 )
 
 
-def volumes(case: Case, played: Run) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Hypervolume after each evaluation, shape (N,); a run that was cut keeps its last one."""
-    problem = case.problem
-    assert isinstance(problem, VectorProblem)
-    true = played.true or played.values
-    signs = np.array([goal.sign for goal in problem.objectives])
-    Y = signs * np.stack([true[goal.name] for goal in problem.objectives], axis=1)  # (N, m)
-    reference = signs * np.array([goal.reference for goal in problem.objectives], dtype=np.float64)
-    held = np.ones(len(Y), dtype=bool)
-    for limit in problem.constraints:
-        for bound in limit.bounds:
-            held &= bound.sign * (np.asarray(true[limit.name]) - bound.offset) <= 0
-    Y[~held] = np.nan  # counts for nothing
-    found = [hypervolume(Y[: i + 1], reference) for i in range(len(Y))]
-    return np.pad(np.array(found), (0, case.evaluations - len(found)), mode="edge")
-
-
-def gaps(cases: tuple[Case, ...], runs: list[Run]) -> dict[str, dict[str, dict[int, float]]]:
-    """log10 of what is missing in the end: case -> contestant -> seed."""
-    found: dict[str, dict[str, dict[int, float]]] = {}
-    for case in cases:
-        mine = [played for played in runs if played.case == case.name and played.fingerprint == case.fingerprint]
-        ends = {(played.contestant, played.seed): float(volumes(case, played)[-1]) for played in mine}
-        known = getattr(case.problem, "hypervolume", None)
-        most = max([*ends.values(), known or 0.0]) if ends else 1.0
-        if known is None:
-            most *= 1.001  # no run shall miss nothing
-        for (contestant, seed), volume in ends.items():
-            gap = float(np.log10(max(most - volume, FLOOR * most)))
-            found.setdefault(case.name, {}).setdefault(contestant, {})[seed] = gap
-    return found
-
-
-def verdicts(found: dict[str, dict[str, dict[int, float]]], cut: set[tuple[str, str]]) -> list[dict[str, Any]]:
+def verdicts(found: Result) -> list[dict[str, Any]]:
     """For each case the medians, and ours minus each peer in decades, negative where ours is better."""
-    rows = []
-    for case, by_name in found.items():
-        medians = {name: round(float(np.median([*seeds.values()])), 3) for name, seeds in by_name.items()}
-        row: dict[str, Any] = {"case": case, "median": medians, "cut": sorted(n for c, n in cut if c == case)}
-        ours = by_name.get(OURS, {})
-        row["ours_minus"] = {}
-        for name, seeds in by_name.items():
-            pairs = sorted(ours.keys() & seeds.keys())
-            if name == OURS or not pairs:
-                continue
-            sample = np.array([ours[seed] - seeds[seed] for seed in pairs])
-            mean, low, high = bootstrap([sample])
-            row["ours_minus"][name] = {
-                "mean": round(mean, 3), "low": round(low, 3), "high": round(high, 3), "pairs": len(pairs)
-            }  # fmt: skip
-        peers = {name: median for name, median in medians.items() if name in row["ours_minus"]}
+    rows: dict[str, dict[str, Any]] = {}
+    for one in found.rows():
+        row = rows.setdefault(one["case"], {"case": one["case"], "median": {}, "cut": [], "ours_minus": {}})
+        row["median"][one["contestant"]] = round(float(one["log10_regret"]["median"]), 3)
+        row["cut"] += [one["contestant"]] if one["cut"] else []
+    for gap in found.differences(OURS) if OURS in found.contestants else []:
+        if gap.case == ALL:
+            continue
+        rows[gap.case]["ours_minus"][gap.other] = _rounded(gap)
+    for row in rows.values():
+        peers = {name: row["median"][name] for name in row["ours_minus"]}
         row["best_peer"] = min(peers, key=peers.__getitem__) if peers else None
-        rows.append(row)
+    return list(rows.values())
+
+
+def _rounded(gap: Difference) -> dict[str, float]:
+    return {"mean": round(gap.mean, 3), "low": round(gap.low, 3), "high": round(gap.high, 3), "pairs": gap.pairs}
+
+
+def overall(found: Result) -> dict[str, dict[str, float]]:
+    """Ours minus each peer in the mean over the cases that both ran."""
+    if OURS not in found.contestants:
+        return {}
+    return {gap.other: _rounded(gap) for gap in found.differences(OURS) if gap.case == ALL}
+
+
+def at_equal_time(found: Result) -> list[dict[str, Any]]:
+    """Ours minus qLogNParEGO with four objectives and more, when ours has ended and it has spent as many seconds."""
+    rows = []
+    for case in found.cases:
+        ours, theirs = found.log_regrets(case, OURS), found.log_regrets(case, PAREGO)
+        pairs = sorted(ours.keys() & theirs.keys())
+        if len(case.objectives) < 4 or not pairs:
+            continue
+        gaps, reached = [], []
+        for seed in pairs:
+            spent = sum(found.runs_of(case.name, OURS)[seed].ask_s)
+            asks = np.cumsum(found.runs_of(case.name, PAREGO)[seed].ask_s)
+            reached.append(case.start + int(np.searchsorted(asks, spent, side="right")))
+            gaps.append(ours[seed][-1] - theirs[seed][reached[-1] - 1])
+        mean, low, high = bootstrap([np.array(gaps)])
+        rows.append(
+            {"case": case.name, "their evaluations by then": reached, "mean": round(mean, 3), "low": round(low, 3),
+             "high": round(high, 3), "pairs": len(pairs)}
+        )  # fmt: skip
     return rows
 
 
@@ -198,13 +191,17 @@ def main() -> None:
         ours, failed = list(result.runs), [failure.text for failure in result.failures]
     elif arguments.into is not None:
         ours = read_runs([arguments.into])
-    named = {case.name for case in cases}
-    runs = [*ours, *(played for played in read_runs([RECORDS]) if played.case in named)]
-    cut = {(played.case, played.contestant) for played in runs if played.cut is not None}
-    rows = verdicts(gaps(cases, runs), cut)
+    prints = {case.name: case.fingerprint for case in cases}
+    runs = [played for played in (*ours, *read_runs([RECORDS])) if prints.get(played.case) == played.fingerprint]
+    seen = {played.contestant for played in runs}
+    measured = Result(cases, tuple(name for name in (OURS, *PEERS) if name in seen), tuple(runs), taken="best")
+    rows = verdicts(measured)
     for row in rows:
         print(row["case"], row["median"], "best peer:", row["best_peer"], row["ours_minus"].get(row["best_peer"]))
-    found = {"cases": rows, "ask_seconds": seconds(runs), "failed": failed}
+    found = {
+        "cases": rows, "overall": overall(measured), "at_equal_time": at_equal_time(measured),
+        "ask_seconds": seconds(runs), "failed": failed,
+    }  # fmt: skip
     text = json.dumps(found)
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from problems import synthetic
+from problems import multiobjective, synthetic
 from workbench import bench
 from workbench.bench import Case, Contestant, ContestantError, Order, Result, Run, figures
 from workbench.bench.contestant import Line
@@ -277,7 +277,7 @@ def test_a_case_refuses_what_it_cannot_compare() -> None:
 class _WithLimits:
     name, source, optimum = "limits", "test", 0.0
     space = wb.Space([wb.Float("x", 0, 1)])
-    objectives = (wb.Objective("y", noise="none"),)
+    objectives: tuple[wb.Objective, ...] = (wb.Objective("y", noise="none"),)
 
     def __init__(self, constraints: tuple[wb.Constraint, ...]) -> None:
         self.constraints = constraints
@@ -548,13 +548,93 @@ def test_infeasible_points_are_never_taken() -> None:
     assert figures.log_regret(np.array([math.inf, 1e-9, 0.1]), 1.0) == pytest.approx([0.0, -6.0, -1.0])
 
 
-def test_several_objectives_are_recorded_though_regret_is_refused(fakes: Fakes) -> None:
-    goals = [wb.Objective("f"), wb.Objective("g")]
-    the_case = Case.of((lambda p: {"f": p["x"], "g": 1 - p["x"]}, wb.Space([wb.Float("x", 0, 1)]), goals), 6, 2)
-    result = bench.run(order(the_case, [fakes("fair")], seeds=1))
-    assert set(result.runs[0].values) == {"f", "g"}
-    with pytest.raises(wb.ProblemError, match="2 objectives"):
-        result.table()
+def two_goals(*goals: wb.Objective, **changed: Any) -> Case:
+    space = wb.Space([wb.Float("x", 0, 1)])
+    return Case.of((lambda p: {"f": p["x"], "g": 1 - p["x"]}, space, goals), 5, 2, **changed)
+
+
+def told(of: Case, f: list[float], g: list[float], name: str = "a", seed: int = 0, **changed: Any) -> Run:
+    return replace(made(seed, f, name, of=of, **changed), values={"f": f, "g": g})
+
+
+def test_the_regret_of_several_objectives_is_missing_hypervolume() -> None:
+    the_case = two_goals(wb.Objective("f", reference=4.0), wb.Objective("g", "maximize", reference=0.0))
+    # (f, g): 1 x 1; beaten; beyond the reference; adds 2 x 3 of which 1 x 1 was there; a copy of that
+    first = told(the_case, [3.0, 3.5, 5.0, 2.0, 2.0], [1.0, 0.5, 9.0, 3.0, 3.0])
+    second = told(the_case, [0.0, 4.0, 4.0, 4.0, 4.0], [2.0, 1.0, 1.0, 1.0, 1.0], "b")
+    reference = figures.reference_point(the_case, [first, second])
+    assert reference is not None
+    assert reference.tolist() == [-4.0, 0.0]
+    assert figures.trace(the_case, first, "best", reference).tolist() == [-1.0, -1.0, -1.0, -6.0, -6.0]
+    assert figures.trace(the_case, second, "best", reference).tolist() == [-8.0] * 5
+    result = Result((the_case,), ("a", "b"), (first, second))
+    most = 8.0 * 1.001  # nothing better is known
+    assert result.regrets(the_case, "a")[0] == pytest.approx([most - 1] * 3 + [most - 6] * 2)
+    assert result.log_regrets(the_case, "b")[0] == pytest.approx(np.log10([most - 8] * 5))
+    (difference,) = result.differences()
+    assert difference.mean == pytest.approx(math.log10(most - 6) - math.log10(most - 8))
+    assert "largest hypervolume known" in result.table()
+
+
+def test_a_largest_hypervolume_that_the_problem_states_counts_until_it_is_beaten() -> None:
+    problem = multiobjective.branin_currin()
+    the_case = Case.of(problem, 5, 2)
+    references = {goal.name: goal.reference or 0.0 for goal in the_case.objectives}
+    one = replace(made(0, [], of=the_case), values={name: [r - 1.0] * 5 for name, r in references.items()})
+    result = Result((the_case,), ("a",), (one,))
+    assert problem.hypervolume is not None
+    assert result.regrets(the_case, "a")[0] == pytest.approx([problem.hypervolume - 1.0] * 5)
+    far = replace(one, values={name: [r - 1e3] * 5 for name, r in references.items()})
+    assert Result((the_case,), ("a",), (far,)).log_regrets(the_case, "a")[0] == pytest.approx([0.0] * 5)  # 1e-6 of 1e6
+
+
+def test_a_front_is_chosen_by_what_was_told_and_worth_what_is_true() -> None:
+    the_case = two_goals(wb.Objective("f", reference=4.0), wb.Objective("g", reference=4.0))
+    run = told(
+        the_case, [3.0, 2.0, 2.5, 3.5, 3.5], [3.0, 2.0, 2.5, 3.5, 3.5],
+        true={"f": [2.0, 3.0, 3.5, 1.0, 5.0], "g": [2.0, 3.0, 3.5, 1.0, 5.0]},
+    )  # fmt: skip
+    reference = figures.reference_point(the_case, [run])
+    assert figures.trace(the_case, run, "chosen", reference).tolist() == [-4.0, -1.0, -1.0, -1.0, -1.0]
+    assert figures.trace(the_case, run, "best", reference).tolist() == [-4.0, -4.0, -4.0, -9.0, -9.0]
+
+
+def test_what_holds_no_limit_stands_on_no_front() -> None:
+    problem = _WithLimits((wb.Constraint("c", upper=0.0),))
+    problem.objectives = (wb.Objective("f", reference=4.0), wb.Objective("g", reference=4.0))
+    the_case = Case.of(problem, 5, 2)
+    values = {"f": [1.0, 2.0, 3.0, 1.0, 2.0], "g": [1.0, 2.0, 3.0, 1.0, 2.0], "c": [1.0, 1.0, 0.0, 1.0, -1.0]}
+    run = replace(made(0, [], of=the_case), values=values)
+    reference = figures.reference_point(the_case, [run])
+    assert figures.trace(the_case, run, "chosen", reference).tolist() == [0.0, 0.0, -1.0, -1.0, -4.0]
+
+
+def test_references_that_are_not_stated_are_the_same_for_all_runs() -> None:
+    the_case = two_goals(wb.Objective("f"), wb.Objective("g", reference=2.0))
+    first = told(the_case, [0.0, 1.0, 1.0, 1.0, 1.0], [1.0, 0.0, 1.0, 1.0, 1.0])
+    second = told(the_case, [-1.0, 3.0, 3.0, 3.0, 3.0], [1.0, -1.0, 1.0, 1.0, 1.0], "b")
+    reference = figures.reference_point(the_case, [first, second])
+    assert reference is not None
+    # the front of all: f from -1 to 3, and a tenth of that beyond
+    assert reference == pytest.approx([-3.4, -2.0])
+    result = Result((the_case,), ("a", "b"), (first, second))
+    assert set(result.regrets(the_case, "a")) == {0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ["gp", "nsga2", "parego"])
+def test_samplers_of_several_objectives_are_compared(sampler: str) -> None:
+    result = bench.compare(multiobjective.branin_currin(), [sampler, "random"], seeds=1, evaluations=12)
+    assert not result.failures, result.failures[0].text
+    (row, _) = result.rows()
+    assert -6 <= row["log10_regret"]["median"] - math.log10(multiobjective.branin_currin().hypervolume or 0) <= 0
+
+
+@pytest.mark.slow
+def test_a_sampler_that_knows_no_box_is_not_warmed_up_in_one() -> None:
+    whole = (lambda p: float(p["a"] + p["b"]), wb.Space([wb.Int("a", 0, 7), wb.Int("b", 0, 7)]), [wb.Objective("y")])
+    result = bench.compare(whole, ["gflownet"], seeds=1, evaluations=9)
+    assert not result.failures, result.failures[0].text
 
 
 def test_the_result_as_json_text_and_page(fakes: Fakes, tmp_path: Path) -> None:

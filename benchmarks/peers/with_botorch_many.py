@@ -29,8 +29,6 @@ class Peer:
     def __init__(self, hello: Mapping[str, Any], variant: str) -> None:
         self.versions = versions("botorch", "gpytorch", "torch", "numpy", "scipy")
         self._cube, self._goals, self._hello = Cube(hello, limits=True), goals(hello, most=None), hello
-        if len(self._goals) == 1:  # the toy problem of the warm-up: its objective twice
-            self._goals = [{**self._goals[0], "reference": 1.0}] * 2
         self._signs, self._variant = signs(self._goals), variant
         self._X: list[list[float]] = []
         self._Y: list[list[float]] = []

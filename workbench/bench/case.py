@@ -105,10 +105,7 @@ class Case:
         """
         first, *others = self.objectives
         if others:
-            raise ProblemError(
-                f"case {self.name!r} has {1 + len(others)} objectives; regret is for one. "
-                "Its runs are recorded all the same"
-            )
+            raise ProblemError(f"case {self.name!r} has {1 + len(others)} objectives, not one; see `objectives`")
         return first
 
     @property

@@ -1,6 +1,10 @@
 """Figures from runs, as pure functions: regret, share of targets reached, paired differences, times.
 
-Symbols: S seeds, N evaluations, T targets; r regret in units of the objective, R the range of the function.
+Several objectives have one loss too: minus the hypervolume of the front so far. Their regret is what is missing to the
+largest hypervolume known, and their range is that whole hypervolume.
+
+Symbols: S seeds, N evaluations, T targets, m objectives; r regret in units of the objective, R the range of the
+function.
 """
 
 from __future__ import annotations
@@ -13,12 +17,14 @@ from numpy.typing import NDArray
 
 from workbench.bench.case import Case
 from workbench.bench.records import Run
+from workbench.pareto import hypervolume, infer_reference, non_dominated
 from workbench.problem import Constraint, Objective
 
 Array = NDArray[np.float64]
 FLOOR = 1e-6  # regret below this share of the range counts as this share
 _TARGETS = np.logspace(0.0, np.log10(FLOOR), 51)  # shares of the range, as COCO spreads them
 _SCALE_POINTS = 4096
+_ROOM = 1.001  # of a hypervolume that was only attained: no run shall miss nothing
 Taken = Literal["chosen", "best"]
 
 
@@ -30,29 +36,87 @@ def losses(goal: Objective, values: Sequence[float] | Array) -> Array:
     return -goal.sign * y
 
 
-def best_loss(case: Case) -> float | None:
-    """The loss at the optimum of a case; None where it is not known."""
-    if case.goal.target is not None:
+def worths(case: Case, values: Mapping[str, Sequence[float]]) -> Array:
+    """Values of all objectives, larger is better, shape (N, m)."""
+    return np.stack([-losses(goal, values[goal.name]) for goal in case.objectives], axis=1)
+
+
+def reference_point(case: Case, runs: Sequence[Run]) -> Array | None:
+    """The worst worths that count, shape (m,); None with one objective.
+
+    What objectives do not state is inferred from all points of all runs, so that they are held to one point.
+    """
+    goals = case.objectives
+    if len(goals) == 1:
+        return None
+    stated = [np.nan if goal.reference is None else -losses(goal, [goal.reference])[0] for goal in goals]
+    known = np.array(stated, dtype=np.float64)
+    if np.isfinite(known).all():
+        return known
+    Y = np.concatenate([worths(case, run.true or run.values) for run in runs])
+    met = np.concatenate([_feasible(case.problem.constraints, run.true or run.values) for run in runs])
+    return np.where(np.isnan(known), infer_reference(Y[met] if met.any() else Y), known)
+
+
+def best_loss(case: Case, runs: Sequence[Run] = (), reference: Array | None = None) -> float | None:
+    """The loss at the optimum of a case, or the least one of its runs where that is not known or was beaten.
+
+    A problem of several objectives may state the largest `hypervolume` known at its references. None if neither the
+    optimum is known nor a run given.
+    """
+    several = len(case.objectives) > 1
+    if not several and case.goal.target is not None:
         return 0.0
-    return None if case.problem.optimum is None else float(losses(case.goal, [case.problem.optimum])[0])
+    if not several and case.problem.optimum is not None:
+        return float(losses(case.goal, [case.problem.optimum])[0])
+    found = [float(trace(case, run, "best", reference)[-1]) for run in runs]
+    if not several:
+        return min(found, default=None)
+    stated = all(goal.reference is not None for goal in case.objectives)
+    known: float | None = getattr(case.problem, "hypervolume", None) if stated else None
+    if known is None:
+        return min(found) * _ROOM if found else None
+    return min([*found, -known])
 
 
-def trace(case: Case, run: Run, taken: Taken = "chosen") -> Array:
-    """True loss of the point that one would take after each evaluation, shape (N,); inf before a feasible one.
+def trace(case: Case, run: Run, taken: Taken = "chosen", reference: Array | None = None) -> Array:
+    """True loss of what one would take after each evaluation, shape (N,).
+
+    One objective: of the best point, infinite before a feasible one. Several: minus the hypervolume of the front, 0
+    before a feasible one.
 
     Args:
-        taken: "chosen" takes the point with the best value told so far, as a user would; "best" the best
-            true value among the points so far. Without noise they are the same.
+        taken: "chosen" takes the point, or the front, that is best by the values told so far, as a user would; "best"
+            the one that is best by true values. Without noise they are the same.
+        reference: The worst worths that count, shape (m,); needed for several objectives.
     """
-    name, limits = case.goal.name, case.problem.constraints
-    true = losses(case.goal, (run.true or run.values)[name])
-    judged = true if taken == "best" else losses(case.goal, run.values[name])
-    judged = np.where(_feasible(limits, run.values), judged, np.inf)
-    true = np.where(np.isfinite(judged), true, np.inf)
+    true = run.true or run.values
+    told = true if taken == "best" else run.values
+    met = _feasible(case.problem.constraints, told)
+    if len(case.objectives) > 1:
+        assert reference is not None
+        return _held(-_volumes(worths(case, true), worths(case, told), met, reference), run.evaluations)
+    name = case.goal.name
+    judged = np.where(met, losses(case.goal, told[name]), np.inf)
+    loss = np.where(met, losses(case.goal, true[name]), np.inf)
     at = np.zeros(len(judged), dtype=np.int64)
     for i in range(1, len(judged)):
         at[i] = i if judged[i] < judged[at[i - 1]] else at[i - 1]
-    return _held(true[at], run.evaluations)
+    return _held(loss[at], run.evaluations)
+
+
+def _volumes(true: Array, told: Array, met: NDArray[np.bool_], reference: Array) -> Array:
+    """Hypervolume of the true worths of the front by worths told, after each point, shape (N,)."""
+    front = np.empty(0, dtype=np.int64)
+    found = np.zeros(len(told))
+    volume = 0.0
+    for i in range(len(told)):
+        if met[i] and not (told[front] >= told[i]).all(axis=1).any():
+            front = np.append(front, i)
+            front = front[non_dominated(told[front])]
+            volume = hypervolume(true[front], reference)
+        found[i] = volume
+    return found
 
 
 def _held(values: Array, evaluations: int) -> Array:
@@ -70,12 +134,14 @@ def _feasible(limits: Sequence[Constraint], values: Mapping[str, Sequence[float]
     return met
 
 
-def scale(case: Case, runs: Sequence[Run]) -> float:
+def scale(case: Case, runs: Sequence[Run], reference: Array | None = None) -> float:
     """The range R of a case: worst minus best true loss over its space, units of the objective.
 
     Over 4,096 Sobol points and the optimum where the problem takes whole columns, so that it does not
-    depend on the runs; else over the initial designs of the runs.
+    depend on the runs; else over the initial designs of the runs. Of several objectives, the largest hypervolume known.
     """
+    if len(case.objectives) > 1:
+        return -(best_loss(case, runs, reference) or 0.0) or 1.0
     space, goal = case.problem.space, case.goal
     batch = getattr(case.problem, "evaluate_batch", None)  # a problem may offer it, says DESIGN
     if batch is not None and all(parameter.when is None for parameter in space):

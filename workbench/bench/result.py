@@ -66,6 +66,15 @@ class Timing:
     recorded: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Yardstick:
+    """Of a case: the loss of the optimum or of the best known, the range, the reference point of a hypervolume."""
+
+    best: float
+    span: float
+    reference: Array | None
+
+
 @dataclass(frozen=True)
 class Result:
     """Runs of cases by contestants.
@@ -102,31 +111,30 @@ class Result:
         return self._by_pair.get((case, contestant), {})
 
     @cached_property
-    def _spans(self) -> dict[str, tuple[float, float]]:
-        """Per case the loss of the optimum, or of the best point known, and the range."""
+    def _yardsticks(self) -> dict[str, _Yardstick]:
         found = {}
         for case in self.cases:
             runs = [run for run in self.runs if run.case == case.name]
             if not runs:
                 continue
-            best = figures.best_loss(case)
-            if best is None:
-                best = min(float(figures.trace(case, run, "best")[-1]) for run in runs)
-            found[case.name] = best, figures.scale(case, runs)
+            reference = figures.reference_point(case, runs)
+            best = figures.best_loss(case, runs, reference)
+            assert best is not None  # there are runs
+            found[case.name] = _Yardstick(best, figures.scale(case, runs, reference), reference)
         return found
 
     def regrets(self, case: Case, contestant: str) -> dict[int, Array]:
-        """Regret after each evaluation by seed, shape (N,), units of the objective."""
-        if case.name not in self._spans:
+        """Regret after each evaluation by seed, shape (N,), units of the objective, or of hypervolume."""
+        if case.name not in self._yardsticks:
             return {}
-        best, _ = self._spans[case.name]
+        known = self._yardsticks[case.name]
         runs = self.runs_of(case.name, contestant)
-        return {seed: figures.trace(case, run, self.taken) - best for seed, run in runs.items()}
+        return {seed: figures.trace(case, run, self.taken, known.reference) - known.best for seed, run in runs.items()}
 
     def log_regrets(self, case: Case, contestant: str) -> dict[int, Array]:
         """log10 regret after each evaluation by seed, clipped to [1e-6, 1] of the range."""
         regrets = self.regrets(case, contestant)
-        return {seed: figures.log_regret(r, self._spans[case.name][1]) for seed, r in regrets.items()}
+        return {seed: figures.log_regret(r, self._yardsticks[case.name].span) for seed, r in regrets.items()}
 
     def differences(self, first: str | None = None) -> list[Difference]:
         """Paired differences of the first contestant to every other, per case and over all cases.
@@ -163,7 +171,8 @@ class Result:
         for case in self.cases:
             regrets = self.regrets(case, contestant)
             if regrets:
-                shares.append(figures.reached(np.stack(list(regrets.values())), self._spans[case.name][1]))
+                span = self._yardsticks[case.name].span
+                shares.append(figures.reached(np.stack(list(regrets.values())), span))
         longest = max((len(share) for share in shares), default=0)
         held = [np.pad(share, (0, longest - len(share)), mode="edge") for share in shares]
         return np.arange(1.0, longest + 1), np.mean(held, axis=0) if held else np.empty(0)

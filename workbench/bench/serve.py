@@ -40,7 +40,10 @@ class Ours:
 
     def ask(self) -> tuple[Mapping[str, Any], str | None]:
         """The next trial's parameters, and the sampler that its meta names."""
-        self._trial = self._study.ask()
+        try:
+            self._trial = self._study.ask()
+        except UnsupportedError as error:
+            raise wire.Refused(str(error)) from error
         meta = self._trial.meta
         source = str(meta.get("sampler"))
         return self._trial.params, f"{source} {meta['fit']}" if "fit" in meta else source

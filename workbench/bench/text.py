@@ -52,9 +52,16 @@ def duration(seconds: float) -> str:
 
 def notes(result: Result) -> str:
     """How to read the table."""
-    said = ["Regret: of the true value of the point with the best value told, clipped to [1e-6, 1] of the range."]
-    if result.taken == "best":
-        said = ["Regret: of the best true value among the evaluated points, clipped to [1e-6, 1] of the range."]
+    said = []
+    if any(len(case.objectives) == 1 for case in result.cases):
+        point = "the point with the best value told" if result.taken == "chosen" else "the best point evaluated"
+        said.append(f"Regret: of the true value of {point}, clipped to [1e-6, 1] of the range.")
+    if any(len(case.objectives) > 1 for case in result.cases):
+        front = "front by the values told" if result.taken == "chosen" else "points evaluated"
+        said.append(
+            "Regret of several objectives: what is missing to the largest hypervolume known, by the true values of the "
+            f"{front}, clipped to [1e-6, 1] of it."
+        )
     if len(result.contestants) > 1:
         said.append(
             f"First minus this: {result.contestants[0]} minus the contestant, decades, paired by seed, negative where "

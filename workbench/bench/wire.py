@@ -16,6 +16,7 @@ its children so far, and "peak_mib", the largest memory of the process so far. A
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -105,12 +106,21 @@ def _answer(
 
 
 def _warm_up(hello: Mapping[str, Any], make: Callable[[Mapping[str, Any]], Served]) -> None:
-    goal = {"kind": "objective", "name": "y", "direction": "minimize", "noise": hello["objectives"][0]["noise"]}
-    toy = {**hello, "space": _WARM, "objectives": [goal], "constraints": [], "evaluations": 20, "start": 6}
-    sampler = make(toy)
-    sampler.start([{"params": {"x": x}, "values": {"y": (x - 0.4) ** 2}} for x in (0.05, 0.2, 0.5, 0.6, 0.8, 0.9)])
-    params, _ = sampler.ask()
-    sampler.tell(params, {"y": 0.5})
+    """Ask once for a toy of as many objectives; a sampler that does not take its space does without."""
+    goals = [
+        {key: goal[key] for key in ("kind", "name", "noise")} | {"direction": "minimize", "reference": 1.0}
+        for goal in hello["objectives"]
+    ]
+    toy = {**hello, "space": _WARM, "objectives": goals, "constraints": [], "evaluations": 20, "start": 6}
+
+    def values(x: float) -> dict[str, float]:
+        return {goal["name"]: (x - 0.4 - 0.1 * j) ** 2 for j, goal in enumerate(goals)}
+
+    with contextlib.suppress(Refused):
+        sampler = make(toy)
+        sampler.start([{"params": {"x": x}, "values": values(x)} for x in (0.05, 0.2, 0.5, 0.6, 0.8, 0.9)])
+        params, _ = sampler.ask()
+        sampler.tell(params, values(0.7))
     if "torch" in sys.modules:  # it may not have heeded the variables
         sys.modules["torch"].set_num_threads(1)
 
