@@ -13,6 +13,7 @@ from scipy import integrate
 from scipy.stats import norm
 
 import workbench as wb
+from problems import engineering, multiobjective
 from workbench.acquisition import plan
 from workbench.acquisition.search import Region, maximize
 from workbench.models.exact import NOISELESS
@@ -434,6 +435,24 @@ def test_skewed_values_are_bent_and_predicted_in_their_own_units(monkeypatch):
     monkeypatch.setattr("workbench.models.gp.worth_a_look", lambda y: (None,))
     monkeypatch.setattr("workbench.models.gp._richer", lambda inputs, data, found, *_: (data, found))  # would do some
     assert error(gp) < 0.5 * error(GaussianProcesses.fit(straight.history()))
+
+
+@pytest.mark.parametrize(
+    ("problem", "name", "shared"),
+    [(multiobjective.dtlz2(9, 6), "f1", False), (engineering.welded_beam(), "deflection", True)],
+    ids=["a product of cosines", "over orders of magnitude"],
+)
+def test_one_of_several_objectives_is_bent_by_clear_evidence_only(problem, name, shared):
+    """What a bend makes of the best values counts for less there, and on DTLZ2 it costs half of the hypervolume."""
+    alone = wb.create_study("alone", problem.space, [goal for goal in problem.objectives if goal.name == name])
+    several = wb.create_study("several", problem.space, problem.objectives)
+    for params in problem.space.decode(problem.space.sobol(20, 0)):
+        values = problem.evaluate(params)
+        alone.attach(params, values[name])
+        several.attach(params, {goal.name: values[goal.name] for goal in problem.objectives})
+    assert GaussianProcesses.fit(alone.history()).outputs[0].outcome.bend is not None
+    bends = {output.name: output.outcome.bend for output in GaussianProcesses.fit(several.history()).outputs}
+    assert (bends[name] is not None) == shared
 
 
 # -- conditional inputs -------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Observed:
         doubt: Variances on top, of values that were foretold instead of measured, shape (n,).
         linear: Must the model be linear in y, as for an objective with a target?
         focus: Value around which differences count; None for the largest.
+        shared: Is it one of several objectives, so that small differences at its best are worth little by themselves?
     """
 
     name: str
@@ -51,6 +52,7 @@ class Observed:
     doubt: Array
     linear: bool = False
     focus: float | None = None
+    shared: bool = False
 
     @property
     def quiet(self) -> bool:
@@ -131,7 +133,8 @@ def _objective(history: History, j: int, goal: Objective) -> Observed:
         rows, y = np.concatenate([rows, pruned.rows]), np.concatenate([y, pruned.values])
         variance = np.concatenate([variance, np.full(pruned.rows.size, variance.mean())])
         doubt = np.concatenate([doubt, pruned.variances])
-    return Observed(goal.name, rows, history.X[rows], y, variance, doubt, linear=goal.target is not None)
+    linear, shared = goal.target is not None, len(history.measured) > 1
+    return Observed(goal.name, rows, history.X[rows], y, variance, doubt, linear=linear, shared=shared)
 
 
 def _limit(history: History, limit: Constraint, column: int) -> Observed:
