@@ -566,6 +566,8 @@ def test_the_regret_of_several_objectives_is_missing_hypervolume() -> None:
     assert reference is not None
     assert reference.tolist() == [-4.0, 0.0]
     assert figures.trace(the_case, first, "best", reference).tolist() == [-1.0, -1.0, -1.0, -6.0, -6.0]
+    with pytest.raises(wb.InvalidValueError, match="several objectives; pass reference="):
+        figures.trace(the_case, first)
     assert figures.trace(the_case, second, "best", reference).tolist() == [-8.0] * 5
     result = Result((the_case,), ("a", "b"), (first, second))
     most = 8.0 * 1.001  # nothing better is known

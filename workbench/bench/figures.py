@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from workbench.bench.case import Case
 from workbench.bench.records import Run
+from workbench.errors import InvalidValueError
 from workbench.pareto import hypervolume, infer_reference, non_dominated
 from workbench.problem import Constraint, Objective
 
@@ -89,12 +90,15 @@ def trace(case: Case, run: Run, taken: Taken = "chosen", reference: Array | None
         taken: "chosen" takes the point, or the front, that is best by the values told so far, as a user would; "best"
             the one that is best by true values. Without noise they are the same.
         reference: The worst worths that count, shape (m,); needed for several objectives.
+    Raises:
+        InvalidValueError: for several objectives without it.
     """
     true = run.true or run.values
     told = true if taken == "best" else run.values
     met = _feasible(case.problem.constraints, told)
     if len(case.objectives) > 1:
-        assert reference is not None
+        if reference is None:
+            raise InvalidValueError(f"case {case.name!r} has several objectives; pass reference=reference_point(…)")
         return _held(-_volumes(worths(case, true), worths(case, told), met, reference), run.evaluations)
     name = case.goal.name
     judged = np.where(met, losses(case.goal, told[name]), np.inf)

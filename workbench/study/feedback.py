@@ -134,7 +134,7 @@ class Feedback:
 
     def undo(self, feedback_id: int | FeedbackRecord, *, rater: str = "") -> FeedbackRecord:
         """Take an entry back by a new entry; undoing an undo restores what it took back."""
-        target = integer(feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id)
+        target = integer(feedback_id.id if isinstance(feedback_id, FeedbackRecord) else feedback_id, least=None)
         if target is None:
             raise FeedbackError(f"expected a feedback entry or its number, got {feedback_id!r}; see study.feedback.log")
         with self._record.transaction("feedback") as tx:

@@ -152,7 +152,7 @@ class Record:
         """The number of a trial that a caller named."""
         if isinstance(trial, Trial):
             return trial.number
-        number = integer(trial)
+        number = integer(trial, least=None)
         if number is None:
             raise UnknownTrialError(f"expected a trial or its number, got {trial!r}; numbers start at 0")
         return number
