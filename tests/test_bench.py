@@ -590,6 +590,15 @@ def test_a_largest_hypervolume_that_the_problem_states_counts_until_it_is_beaten
     assert Result((the_case,), ("a",), (far,)).log_regrets(the_case, "a")[0] == pytest.approx([0.0] * 5)  # 1e-6 of 1e6
 
 
+def test_where_no_run_has_a_front_all_is_missing() -> None:
+    the_case = two_goals(wb.Objective("f", reference=0.0), wb.Objective("g", reference=0.0))
+    runs = tuple(told(the_case, [1.0] * 5, [1.0] * 5, name) for name in "ab")
+    result = Result((the_case,), ("a", "b"), runs)
+    assert result.log_regrets(the_case, "a")[0].tolist() == [0.0] * 5
+    assert result.differences()[0].mean == 0.0
+    assert result.reached("a")[1].tolist() == pytest.approx([1 / 51] * 5)  # the whole range is the first target
+
+
 def test_a_front_is_chosen_by_what_was_told_and_worth_what_is_true() -> None:
     the_case = two_goals(wb.Objective("f", reference=4.0), wb.Objective("g", reference=4.0))
     run = told(

@@ -75,9 +75,10 @@ def best_loss(case: Case, runs: Sequence[Run] = (), reference: Array | None = No
         return min(found, default=None)
     stated = all(goal.reference is not None for goal in case.objectives)
     known: float | None = getattr(case.problem, "hypervolume", None) if stated else None
-    if known is None:
-        return min(found) * _ROOM if found else None
-    return min([*found, -known])
+    if known is None and not found:
+        return None
+    least = min(found) * _ROOM if known is None else min([*found, -known])
+    return least or -1.0  # no run has a front yet: all is missing, not nothing
 
 
 def trace(case: Case, run: Run, taken: Taken = "chosen", reference: Array | None = None) -> Array:
@@ -145,7 +146,7 @@ def scale(case: Case, runs: Sequence[Run], reference: Array | None = None) -> fl
     depend on the runs; else over the initial designs of the runs. Of several objectives, the largest hypervolume known.
     """
     if len(case.objectives) > 1:
-        return -(best_loss(case, runs, reference) or 0.0) or 1.0
+        return -(best_loss(case, runs, reference) or -1.0)
     space, goal = case.problem.space, case.goal
     batch = getattr(case.problem, "evaluate_batch", None)  # a problem may offer it, says DESIGN
     if batch is not None and all(parameter.when is None for parameter in space):
