@@ -516,6 +516,34 @@ def test_an_exact_policy_is_trusted_and_a_random_one_is_not(grid: tuple[Grid, Gr
     assert any("not what it should draw" in reason for reason in random.reasons)
 
 
+def test_a_reward_of_zero_is_no_cause_to_distrust_a_policy(grid: tuple[Grid, Graph, torch.Tensor]) -> None:
+    """It draws in proportion to R, but one of none, log R = -300, once in 10^5 times: a line through all is flat."""
+    environment, graph, reward = grid
+    log_reward = reward.log()
+    log_reward[9] = -300.0
+
+    class Close(_ExactFlows):
+        def evaluate(self, trajectories: Trajectories) -> Evaluation:
+            return tabular(graph, trajectories, log_pf, graph.uniform_backward(), F)
+
+        def tables(self, states: torch.Tensor, condition: torch.Tensor | None = None):  # type: ignore[no-untyped-def]
+            return log_pf, None, None
+
+    almost = log_reward.clone()
+    almost[9] = float(log_reward.logsumexp(0)) + math.log(1e-5)
+    F, log_pf = graph.flows(almost)
+    numbers = {tuple(state): i for i, state in enumerate(graph.states[graph.ends].tolist())}
+
+    def log_rewards(states: torch.Tensor) -> torch.Tensor:
+        return log_reward[[numbers[tuple(state)] for state in states.tolist()]]
+
+    seen = trust(Close(environment, hidden=(8,), generator=generator(0)), log_rewards, generator(1), graph=graph)
+    assert np.polyfit(log_reward.numpy(), seen.log_p.numpy(), 1)[0] < 0.1
+    assert seen.distance == pytest.approx(2e-5, rel=0.01)
+    assert (seen.correlation, seen.slope) == pytest.approx((1.0, 1.0), abs=1e-4)  # both below 10^-3 / 64
+    assert seen.reasons == ()
+
+
 def test_probabilities_of_ends_from_ways_that_lead_there(grid: tuple[Grid, Graph, torch.Tensor]) -> None:
     environment, graph, _ = grid
     policy = Policy(environment, backward="learned", generator=generator(0), dtype=torch.float64)

@@ -3,7 +3,8 @@
 Jain et al. 2023 (arXiv 2210.12765), section 4.3 (MOGFN-AL): the reward is the acquisition value, and a batch is chosen
 from samples. Here log R = sharpness * (a - a_best) / (a_best - a_median) for acquisition values a, best and median of a
 spread of points: acquisition functions come as logarithms, in whatever unit. The batch is chosen one by one from
-everything that was evaluated, each seeing those before it as in flight.
+everything that was evaluated, each seeing those before it as in flight. Every second one is searched beside the best
+trials instead (`climb`), which finds what a policy of two hundred steps passes by.
 
 Symbols: n states, D tokens, a acquisition values.
 """
@@ -46,6 +47,9 @@ SETTINGS = Settings(
     final=0.1,
 )
 EDITING = replace(SETTINGS, objective="subtb", bred=0.0)  # every start has a flow of its own; edits have no children
+# Without a search beside the front DNA came to 0.148 instead of 0.172 (15 studies), and with nothing else to 0.163.
+_ROUNDS = 4  # of it
+_TRIED = 160  # children in each
 _HIDDEN = (128, 128)
 _SAMPLES = 512  # drawn from the trained policy
 _SHARPNESS = 12.0
@@ -81,6 +85,10 @@ class Pool:
             self._known |= {key: len(self.a) + i for i, key in enumerate(fresh)}
             self.X, self.a = np.concatenate([self.X, X]), np.concatenate([self.a, a])
         return self.a[[self._known[key] for key in keys]]
+
+    def proposable(self, states: Tensor) -> Array:
+        """Acquisition values of whole states (n, D), shape (n,); -inf also where they may not be proposed."""
+        return np.where(self._admits(self._environment.encoded(states)), self(states), -np.inf)
 
     def best(self, n: int) -> Array:
         """The n best points that may be proposed, encoded, shape (at most n, d)."""
@@ -145,3 +153,27 @@ def learn(
     except DeadlineReached:
         return False
     return True
+
+
+def climb(breed: Breed, pool: Pool, starts: Tensor, generator: torch.Generator) -> None:
+    """Fill the pool with what a few rounds of small changes make of the starts, the best child of each kept if better.
+
+    Stanton et al. 2022 (arXiv 2203.12742), algorithm 1, without its network: starts on the front, several edits.
+
+    Args:
+        breed: Makes children of two parents; both are the same here, so that a child differs by what is drawn anew.
+        pool: Of acquisition values.
+        starts: Whole states (n, D).
+        generator: Source of randomness.
+    Raises:
+        DeadlineReached: if time was over before.
+    """
+    states, here = starts.clone(), np.full(len(starts), -np.inf)  # a trial that is there may not be proposed again
+    each = -(-_TRIED // len(starts))
+    for _ in range(_ROUNDS):
+        parents = states.repeat_interleave(each, 0)
+        children = breed(parents, parents, generator)
+        values = pool.proposable(children)
+        best = values.reshape(-1, each).argmax(axis=1) + each * np.arange(len(states))
+        better = values[best] > here
+        states[torch.from_numpy(better)], here[better] = children[best[better]], values[best[better]]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
     from workbench.acquisition.plan import Chosen
     from workbench.models.gp import GaussianProcesses
-    from workbench.samplers.gflownet.points import Points
+    from workbench.samplers.gflownet.acquiring import Pool
+    from workbench.samplers.gflownet.points import Points, SpaceGrid
     from workbench.samplers.gflownet.policy import Policy
     from workbench.samplers.gflownet.running import Model
     from workbench.samplers.gflownet.spaces import SpaceEnvironment
@@ -55,6 +57,7 @@ _STAYS = 8  # points sampled in the end that stay as trials
 _FEWEST = 64  # evaluations of a run: some to begin with, a step, some to look at the model, and those that stay
 _SPREAD = 256  # points that the scale of the acquisition function is read from
 _GOOD = 8  # best trials that training begins with
+_STARTS = 16  # best trials beside which every second point of a batch is searched
 _EDITS = 6  # of one of them, at most
 _DRAWN = 512  # for a preference
 _FINALISTS = 256  # best points among which the next one of a batch is chosen
@@ -408,6 +411,7 @@ class _Batch:
         self._sampler, self._request, self._surrogate = sampler, request, surrogate
         self._taken = list(taken)
         self._begun = request.seconds_left
+        self._whole = True  # did the time suffice so far?
 
     def choose(self, n: int) -> list[Proposal]:
         """n proposals; what the time is too short for is quasi-random.
@@ -417,20 +421,26 @@ class _Batch:
         """
         request = self._request
         screen = Screen(request.history, self._taken)
-        name, chosen = self._chosen()
-        finalists, whole = self._trained(chosen, screen)
+        finalists: Array | None = None  # trained for when the first of them is needed
         proposals: list[Proposal] = []
-        values = None
-        while len(finalists) and len(proposals) < n:
-            if proposals:
-                if request.seconds_left <= 0:
+        while len(proposals) < n and (not proposals or request.seconds_left > 0):
+            name, chosen = self._chosen()
+            beside = (len(request.history) + len(self._taken)) % 2 == 1
+            found = self._beside(chosen, screen) if beside else None
+            how = "the best of what was sampled" if found is None else "searched beside the best trials"
+            if found is None:
+                try:
+                    finalists = self._trained(chosen, screen) if finalists is None else finalists
+                except DeadlineReached:
                     break
-                name, chosen = self._chosen()
-            values = chosen.acquisition.value(self._surrogate.inputs.model_points(finalists))
-            best = int(np.argmax(values))
-            proposals.append(self._explained(finalists[best], float(values[best]), name, chosen, whole))
-            self._taken.append(finalists[best])
-            finalists = np.delete(finalists, best, axis=0)
+                finalists = finalists[screen.admits(finalists)]
+                if len(finalists) == 0:
+                    break
+                values = chosen.acquisition.value(self._surrogate.inputs.model_points(finalists))
+                found = finalists[int(np.argmax(values))], float(np.max(values))
+            proposals.append(self._explained(*found, name, chosen, how))
+            self._taken.append(found[0])
+            screen.take(found[0][None])
         missing = n - len(proposals)
         if missing == 0:
             return proposals
@@ -458,59 +468,97 @@ class _Batch:
             name = asked
         return name, plan.chosen(name, setting, seconds)
 
-    def _trained(self, chosen: Chosen, screen: Screen) -> tuple[Array, bool]:
-        """The best points that training and sampling came across, and whether the time sufficed for both."""
+    def _trained(self, chosen: Chosen, screen: Screen) -> Array:
+        """The best points that training and sampling came across.
+
+        Raises:
+            DeadlineReached: if time was over before there was any.
+        """
         import torch
 
-        from workbench.acquisition.search.objective import Objective
-        from workbench.samplers.gflownet.acquiring import EDITING, SETTINGS, Pool, learn
-        from workbench.samplers.gflownet.points import SpaceEdits, environment_of
+        from workbench.samplers.gflownet.acquiring import EDITING, SETTINGS, learn
+        from workbench.samplers.gflownet.points import SpaceEdits
 
         request, history, options = self._request, self._request.history, self._sampler.options()
         generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
-        spread, best = self._beginnings()
+        spread, best = self._spread(), self._best(_GOOD)
         environment: Points
         if options["environment"] == "edits":
             starts = best if len(best) else spread[:_GOOD]
             environment = SpaceEdits(history.space, starts, _EDITS, request.fixed, generator)
             settings, breed = EDITING, None
         else:
-            environment = crossed = environment_of(options["environment"], history.space, request.fixed)
-            settings, breed = SETTINGS, crossed.children
-        objective = Objective(chosen.acquisition, self._surrogate.inputs, request.deadline)
-        pool = Pool(environment, objective.values, screen.admits)
+            environment, settings, breed = self._written, SETTINGS, self._written.children
+        pool = self._pool(environment, chosen, screen)
         reserve = _RESERVE * self._begun if np.isfinite(self._begun) else 0.0
-        whole = learn(
+        self._whole &= learn(
             environment, pool, environment.states(np.concatenate([spread, best])), generator,
             settings=replace(settings, steps=options["steps"]), breed=breed,
             over=lambda: request.seconds_left <= reserve,
         )  # fmt: skip
-        return pool.best(_FINALISTS), whole
+        return pool.best(_FINALISTS)
 
-    def _beginnings(self) -> tuple[Array, Array]:
-        """Spread points and the best trials, encoded."""
+    def _beside(self, chosen: Chosen, screen: Screen) -> tuple[Array, float] | None:
+        """The best point that a search from the best trials comes across, and its value; None if there is none."""
+        import torch
+
+        from workbench.samplers.gflownet.acquiring import climb
+
+        best = self._best(_STARTS)
+        if len(best) == 0:
+            return None
+        environment = self._written
+        pool = self._pool(environment, chosen, screen)
+        generator = torch.Generator().manual_seed(int(self._request.rng.integers(2**63)))
+        try:
+            climb(environment.children, pool, environment.states(best), generator)
+        except DeadlineReached:
+            self._whole = False
+        found = pool.best(1)
+        return (found[0], float(pool(environment.states(found))[0])) if len(found) else None
+
+    @cached_property
+    def _written(self) -> SpaceGrid | SpaceEnvironment:
+        """The space as it is written down; in tokens where trajectories are edits."""
+        from workbench.samplers.gflownet.points import environment_of
+
+        kind = self._sampler.options()["environment"]
+        return environment_of("tokens" if kind == "edits" else kind, self._request.history.space, self._request.fixed)
+
+    def _pool(self, environment: Points, chosen: Chosen, screen: Screen) -> Pool:
+        from workbench.acquisition.search.objective import Objective
+        from workbench.samplers.gflownet.acquiring import Pool
+
+        objective = Objective(chosen.acquisition, self._surrogate.inputs, self._request.deadline)
+        return Pool(environment, objective.values, screen.admits)
+
+    def _spread(self) -> Array:
+        """Spread points, encoded."""
+        request = self._request
+        return request.history.space.sobol(_SPREAD, int(request.rng.integers(2**31)), fixed=request.fixed)
+
+    def _best(self, n: int) -> Array:
+        """The n best trials as far as they exist with what is fixed, encoded: the front first."""
         request, history = self._request, self._request.history
-        seed = int(request.rng.integers(2**31))
-        spread = history.space.sobol(_SPREAD, seed, fixed=request.fixed)
         rows = np.flatnonzero(history.counted & history.placed & ~np.isnan(history.Y).any(axis=1))
         worth = history.utility(history.Y[rows])
         rank = worth[:, 0] if worth.shape[1] == 1 else _fronts_first(worth)
-        best = history.X[rows[np.argsort(-rank, kind="stable")[:_GOOD]]]
+        best = history.X[rows[np.argsort(-rank, kind="stable")[:n]]]
         for name, value in request.fixed.items():
             best[:, history.space.slices[name]] = history.space[name].encode([value])
         best = best[~(np.isnan(best) & history.space.mask(best)).any(axis=1)]  # switched on by what is fixed: no value
         best = history.space.encode(history.space.decode(best)) if len(best) else best
-        return spread, best[history.space.feasible(best)] if len(best) else best
+        return best[history.space.feasible(best)] if len(best) else best
 
-    def _explained(self, x: Array, value: float, name: str, chosen: Chosen, whole: bool) -> Proposal:
+    def _explained(self, x: Array, value: float, name: str, chosen: Chosen, how: str) -> Proposal:
         predicted = _foreseen(self._surrogate, x)
         goals = self._request.history.measured
         foretold = ", ".join(f"{g.name} {predicted[g.name]['mean']:.4g} ± {predicted[g.name]['sd']:.2g}" for g in goals)
-        why = f"sampled where {name} is high, the best of what was sampled: predicted {foretold}"
+        why = f"where {name} is high, {how}: predicted {foretold}"
         if chosen.best is not None:
             why += f", to beat {goals[0].sign * chosen.best:.4g}"
         meta: dict[str, Any] = {"acquisition": name, "value": value, "gp": self._surrogate.memory.to_json()}
-        late = not whole or self._surrogate.late
+        late = not self._whole or self._surrogate.late
         return Proposal(
             x, meta | _LATE if late else meta, why, predicted, warnings=(_LATE_WARNING,) if late else ()
         )  # fmt: skip

@@ -35,6 +35,7 @@ _FAR, _MISSED, _LOOSE, _FEW = 0.3, 0.9, 0.8, 0.1
 _FLAT, _STEEP = 0.5, 2.0  # slopes
 _KEPT = 0.8  # of pairs whose order is known; chance keeps half of them
 _PAIRED = 1024  # ends, at most, each of which is compared with each other one
+_RARE = 1e-3  # of an even share: where all ends are counted, what is rarer counts as that rare for the slope
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -47,7 +48,8 @@ class Trust:
         coverage: Of the ends that make up the upper half of the target, the share that is sampled at least half as
             often as it should be; None where they were not counted.
         correlation: Pearson's, of log p with log R; NaN if log R is the same everywhere, or for an order.
-        slope: Of log p on log R; 1 for a perfect policy; NaN for an order.
+        slope: Of log p on log R; 1 for a perfect policy; NaN for an order. Where all ends are counted, both take what
+            is rarer than a thousandth of an even share for just that rare: else a reward of 0 is all that they see.
         quantiles: Of log R, or of rewards added up, over samples: least, quarter, median, three quarters, greatest.
         loss: Variance of log P_F - log P_B - log R over samples; 0 for a perfect policy; NaN for an order.
         effective: Effective sample size of importance weights R P_B / P_F, as a share of the samples; NaN for an order.
@@ -98,11 +100,12 @@ def trust(
     distance = coverage = None
     ends, log_p = _looked_at(policy, generator, graph, condition, held_out, samples)
     against = log_rewards(ends).double()
-    log_z = float(gap.logsumexp(0)) - math.log(samples)
+    log_z, least = float(gap.logsumexp(0)) - math.log(samples), -math.inf
     if graph is not None:
         log_z, target = float(against.logsumexp(0)), against.softmax(0)
         distance, coverage = l1(log_p.exp(), target), _coverage(log_p.exp(), target)
-    correlation, slope = _line(against, log_p)
+        least = math.log(_RARE / len(ends))
+    correlation, slope = _line((against - log_z).clamp(min=least), log_p.clamp(min=least))
     reasons = _reasons(distance, coverage, correlation, slope, effective)
     return Trust(
         distance, coverage, correlation, slope, _quantiles(log_reward), float(gap.var(unbiased=False)), effective, None,
