@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 import workbench as wb
 from problems import multiobjective
 from workbench import build, pareto
+from workbench.acquisition.base import LOG_ZERO
+from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.report import render
 from workbench.trial import History
 
@@ -93,14 +96,36 @@ def test_noise_is_averaged_out():
     assert front.probability[on].mean() < 1.0
 
 
-@pytest.mark.parametrize("noise", [0.1, "none"])
-def test_the_search_goes_on_while_nothing_reaches_the_reference_point(noise):
-    goals = (wb.Objective("f", noise=noise, reference=-3.0), wb.Objective("g", "maximize", noise=noise, reference=2.0))
-    s = study(goals, n=10)
-    trial = s.ask()
-    assert trial.meta["acquisition"] in ("ehvi", "nehvi")
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("noise", [0.02, "none"])
+def test_the_search_comes_as_near_as_it_can_to_a_reference_point_out_of_reach(noise, seed):
+    """f = a^2 <= 0.1 is a <= 0.316, g = -(1 - a)^2 >= -0.3 is a >= 0.452; both need b = 0.5. In the corners, where the
+    model knows least, the odds are better by orders of magnitude, and yet nothing."""
+    goals = (wb.Objective("f", noise=noise, reference=0.1), wb.Objective("g", "maximize", noise=noise, reference=-0.3))
+    s = study(goals, n=16, seed=seed)
     assert s.hypervolume() == 0.0
-    assert "hypervolume" in trial.why
+    for trial in s.ask(3):
+        assert 0.28 < trial["a"] < 0.53  # from one end of the gap to the other, a tenth of the front more
+        assert abs(trial["b"] - 0.5) < 0.11
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("sampler", "n"), [("gp", 16), ("parego", 16), ("hvkg", 10)])
+def test_thresholds_out_of_reach_say_so(sampler, n, seed):
+    trial = study(n=n, sampler=sampler, seed=seed).ask(thresholds={"f": 0.1, "g": -0.3})
+    assert 0.2 < trial["a"] < 0.6
+    assert abs(trial["b"] - 0.5) < 0.25  # the knowledge gradient looks beside what it asks about
+    assert trial.meta["value"] > -20  # there is something to gain
+    assert "to reach f 0.1, g -0.3 or better, as far as it goes" in trial.why
+    assert "will hardly get there" in trial.why
+
+
+def test_a_reference_point_within_reach_is_kept():
+    goals = (wb.Objective("f", noise="none", reference=0.3), wb.Objective("g", "maximize", noise="none"))
+    s = study(goals, n=12)
+    trial = s.ask(thresholds={"f": 0.2})
+    assert "hardly" not in trial.why
+    assert trial["a"] < math.sqrt(0.2)
 
 
 @pytest.mark.parametrize(("prefer", "high"), [({"g": 0.95, "f": 0.05}, True), ({"g": 0.05, "f": 0.95}, False)])
@@ -278,8 +303,8 @@ def test_a_cheap_objective_is_measured_alone_and_models_learn_from_it():
 
 @pytest.mark.slow
 def test_an_open_trial_may_be_asked_for_again_to_measure_what_it_lacks():
-    sampler = {"name": "hvkg", "options": {"costs": {"f": 0.3, "g": 0.5}, "restarts": 2, "raw_samples": 64}}
-    s, again = study(sampler=sampler, n=6), []
+    sampler = {"name": "hvkg", "options": {"costs": {"f": 0.5, "g": 0.5}, "restarts": 2, "raw_samples": 64}}
+    s, again = study(sampler=sampler, n=6, seed=0), []
     for _ in range(12):
         trial = s.ask()
         before = trial.values
@@ -292,6 +317,19 @@ def test_an_open_trial_may_be_asked_for_again_to_measure_what_it_lacks():
     for trial in again:
         assert trial.state == "complete"
         assert set(trial.values) == {"f", "g"}
+
+
+@pytest.mark.parametrize("options", [{}, {"costs": {"f": 1.0, "g": 1.0}}])
+def test_where_no_measurement_moves_the_front_the_gain_of_hypervolume_says_where(options, monkeypatch):
+    """Everything is known: all gains are log 0, and any point as good as another."""
+    monkeypatch.setattr(LogHVKG, "value", lambda self, Z: np.full(len(Z), LOG_ZERO))
+    monkeypatch.setattr(LogHVKG, "value_and_grad", lambda self, Z: (np.full(len(Z), LOG_ZERO), np.zeros_like(Z)))
+    s = study(sampler={"name": "hvkg", "options": {"restarts": 2, "raw_samples": 64, **options}}, n=16)
+    trial = s.ask()
+    assert trial.meta["acquisition"] == "nehvi"
+    assert "no single measurement" in trial.meta["reason"]
+    assert trial.measure is None
+    assert abs(trial["b"] - 0.5) < 0.15
 
 
 def test_units_and_offsets_of_the_objectives_change_nothing():

@@ -5,10 +5,12 @@ b_j(x', x) z_j, b_j = S_j(x', x) / sqrt(S_j(x, x) + noise_j), with independent s
 The final front is that of the means over a finite set and x. Since measuring one objective alone teaches something,
 too, it is the function by which to decide which objective to measure next, at its cost.
 
-Along each z_j alone the hypervolume is convex, an integral of maxima of lines; so over nodes of mean zero the gain is
-never negative. The nodes are a tensor grid of equally spaced ones with normal weights.
+Along each z_j alone the hypervolume is convex, an integral of maxima of lines. So over nodes of which every z_j has the
+mean zero, whatever the others are, the gain is never negative, nor greater for some of the objectives than for all. The
+nodes are strata of half a normal, as even a design as Sobol's points are, with all combinations of signs; and shells
+far out on each axis, without which there would be no slope where a gain takes much luck.
 Source: Daulton, Balandat, Bakshy 2023, Hypervolume Knowledge Gradient, eq. 4; differs in the finite set, as in the
-discrete knowledge gradient, and in the grid instead of samples.
+discrete knowledge gradient, and in the nodes instead of random samples.
 
 Symbols: b candidates Z, k points A, m objectives, q nodes.
 """
@@ -20,6 +22,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
 
 from workbench.acquisition.base import LOG_ZERO
 from workbench.acquisition.marginals import Marginal
@@ -30,8 +34,8 @@ from workbench.pareto import hypervolume
 
 Array = NDArray[np.float64]
 
-_NODES = {1: 17, 2: 7, 3: 5, 4: 3}  # of each measured objective, by their number
-_REACH = 2.75  # sd of the outermost node
+_STRATA = {1: 32, 2: 32, 3: 16, 4: 8}  # by the number of objectives; each makes 2^m nodes
+_SHELLS = (3.0, 4.5, 6.0)  # |z| from which on they begin
 _SMALL = 1e-6  # step of a slope, of the size of what it is a slope of
 
 
@@ -66,7 +70,7 @@ class LogHVKG:
         self._posteriors, self._marginals, self._A = posteriors, marginals, A
         self._reference, self._log_cost = np.asarray(reference, dtype=np.float64), math.log(cost)
         self._means = np.stack([posterior.mean_sd(A)[0] for posterior in posteriors], axis=1)  # (k, m)
-        self._z, self._weights = _grid(chosen)  # (q, m), (q,)
+        self._z, self._weights = _nodes(chosen)  # (q, m), (q,)
 
     def value(self, Z: Array) -> Array:
         """Log gain less log cost, shape (b,), at Z (b, d)."""
@@ -123,19 +127,30 @@ class LogHVKG:
         return logs, W[:, :, k].sum(axis=1), (W * z[:, None]).sum(axis=1)
 
 
-def _grid(measured: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Equally spaced nodes of each measured objective in a tensor grid, and their weights, which add up to 1."""
-    n = int(measured.sum())
-    count = _NODES.get(n, 3)
-    line = np.linspace(-_REACH, _REACH, count)
-    share = np.exp(-0.5 * line * line)
-    share /= share.sum()
-    line = line / math.sqrt(float(share @ line**2))  # of variance 1
-    axes = np.meshgrid(*[line] * n, indexing="ij")
-    parts = np.meshgrid(*[share] * n, indexing="ij")
-    z = np.zeros((count**n, len(measured)))
-    z[:, measured] = np.stack([axis.ravel() for axis in axes], axis=1)
-    return z, np.prod([part.ravel() for part in parts], axis=0)
+def _nodes(measured: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Standard normal z (q, m), zero where nothing is measured, and their weights (q,), which add up to 1."""
+    m = len(measured)
+    n = _STRATA.get(m, 4)
+    far, share = _strata(np.array([*_SHELLS, math.inf]))
+    near = _strata(ndtri(0.5 + (ndtr(_SHELLS[0]) - 0.5) * np.arange(n + 1) / n))[0]
+    bulk = 1.0 - m * share.sum()
+    near *= math.sqrt((1.0 - share @ far**2) / bulk / np.mean(near**2))  # of variance 1, with the shells
+    ranks = (qmc.Sobol(m, scramble=False).random_base2(n.bit_length() - 1) * n).astype(np.int64)  # (n, m), permutations
+    signs = np.stack(np.meshgrid(*[(-1.0, 1.0)] * m, indexing="ij"), axis=-1).reshape(-1, m)
+    inner = (near[ranks][:, None] * signs).reshape(-1, m)
+    outer = np.concatenate([sign * far[:, None, None] * np.eye(m) for sign in (-1.0, 1.0)]).reshape(-1, m)
+    z = np.where(measured, np.concatenate([inner, outer]), 0.0)
+    weights = np.concatenate([np.full(len(inner), bulk / len(inner)), np.tile(np.repeat(share / 2, m), 2)])
+    nodes, place = np.unique(z, axis=0, return_inverse=True)
+    return nodes, np.bincount(place.ravel(), weights).astype(np.float64)
+
+
+def _strata(edges: Array) -> tuple[Array, Array]:
+    """Mean of |z| between edges, of a standard normal z, and the probability of being there."""
+    density = np.exp(-0.5 * edges**2)
+    tail = 2.0 * ndtr(-edges)
+    probability = tail[:-1] - tail[1:]
+    return math.sqrt(2.0 / math.pi) * (density[:-1] - density[1:]) / probability, probability
 
 
 def _volumes(U: Array, reference: Array, slopes: bool) -> tuple[Array, Array]:

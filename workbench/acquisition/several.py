@@ -47,6 +47,8 @@ _FRONTS = 8  # drawn, of the joint and the predictive entropy search
 _ON_FRONT = 10  # points of a front that is conditioned on, or that the hypervolume knowledge gradient looks at
 _RIVALS = 16  # measured points that a drawn front is held against
 _KNOWN = 0.1  # sd, in standardised values, up to which a value counts as known well
+_HOPE = 3.0  # sd above its mean that a point may turn out
+_BEHIND = 0.1  # of the front's extent, as a reference point that is inferred
 _EVEN = math.log(0.5)
 _FEWEST = 4  # versions
 _SHARED = 0.45  # different sides along an objective, of the boxes
@@ -182,6 +184,9 @@ class Known:
 
         An inferred coordinate is lowered to what would be inferred from the front of the means all over the space: the
         front of a few trials rarely reaches its ends, and nothing beyond the reference point would ever be worth one.
+
+        Where no point may reach it, it is lowered to just behind the one that comes nearest. Of hopes that are all but
+        impossible the likeliest are where least is known, not where least is missing.
         """
         history, gp = self.setting.history, self.setting.gp
         stated = np.array([g.reference is not None or g.threshold is not None for g in history.measured])
@@ -190,10 +195,28 @@ class Known:
             means = np.concatenate([history.utility(gp.posterior(self.setting.candidates)[0]), values[None]])
             values = np.where(stated, values, np.minimum(values, infer_reference(means)))
         values = np.fmax(np.fmax(values, history.thresholds), history.levels(self.setting.thresholds))
-        return np.array(
+        wanted = np.array(
             [_worth_of(output, marginal, value) for output, marginal, value in zip(
                 self.setting.gp.outputs, self.marginals, values, strict=True)]
         )  # fmt: skip
+        if stated.any() or np.isfinite(history.levels(self.setting.thresholds)).any():
+            return self._within_reach(wanted)
+        return wanted
+
+    def _within_reach(self, wanted: Array) -> Array:
+        """A reference point, lowered if no trial and no candidate comes beyond it, three sd of hope included."""
+        moments = [posterior.mean_sd(self.setting.spread) for posterior in self.setting.posteriors]
+        pairs = list(zip(self.marginals, moments, strict=True))
+        means = np.stack([marginal.worth(mu) for marginal, (mu, _) in pairs], axis=1)
+        hopes = np.stack([marginal.hoped(mu, _HOPE * sd) for marginal, (mu, sd) in pairs], axis=1)
+        if (wanted < self.means).all(axis=1).any() or (wanted < hopes).all(axis=1).any():
+            return wanted
+        known = np.concatenate([self.means, means])
+        nadir, ideal = extent(known)
+        span = np.where(ideal > nadir, ideal - nadir, 1.0)
+        nearest = known[((known - wanted) / span).min(axis=1).argmax()]
+        lowered: Array = np.minimum(wanted, nearest - _BEHIND * span)
+        return lowered
 
     def outcomes(self, versions: int = VERSIONS) -> Outcomes:
         """In versions of what is not known, contenders for the front and points in flight."""
@@ -272,10 +295,10 @@ def _hvkg(setting: Setting, seconds: float) -> Acquisition:
     P = gp.inputs.model_points(setting.pending)
     posteriors = [_believing(posterior, P) for posterior in setting.posteriors]
     U = np.stack([m.worth(p.mean_sd(Z)[0]) for m, p in zip(known.marginals, posteriors, strict=True)], axis=1)
-    U = np.where(np.all(known.reference < U, axis=1, keepdims=True), U, np.nan)
-    front = np.flatnonzero(non_dominated(U))
-    if front.size == 0:  # nothing is beyond the reference point yet
-        front = np.argsort(-np.nan_to_num(U, nan=-1e300).min(axis=1), kind="stable")[:_ON_FRONT]
+    beyond = np.all(known.reference < U, axis=1, keepdims=True)
+    front = np.flatnonzero(non_dominated(np.where(beyond, U, np.nan)))
+    if front.size == 0:  # it may be out of reach of the means and yet not of hope
+        front = np.argsort(-(U - known.reference).min(axis=1), kind="stable")[:_ON_FRONT]
     gains = hypervolume_contributions(U[front], known.reference)
     A = Z[front[np.argsort(-gains, kind="stable")[:_ON_FRONT]]]
     names = [goal.name for goal in history.measured]

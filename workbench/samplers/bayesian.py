@@ -49,6 +49,9 @@ _CENTRES = 10  # best trials around one of which a large record is searched
 _EXACT = 5  # objectives up to which contributions to a hypervolume are quick
 _FRONT = 12  # points of a front around which a search looks
 _SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
+_HOPES = np.linspace(-3.0, 3.0, 25)  # sd, within which a value is not out of reach
+_NOTHING = -1e29  # log gains below stand for none at all
+_SETTLED = "no single measurement is expected to move the front of the means any more"
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
     "why": "time was over",
@@ -305,12 +308,21 @@ class GPSampler(Sampler):
             spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
             setting = replace(setting, candidates=spread)
         around = _good(history) if present is None else np.vstack([present[None], _good(history)])
+
+        def search(function: Acquisition) -> Candidate | None:
+            return maximize(function, region, rng, around, **effort)
+
         if name == "hvkg" and self._costs is not None and present is None:
-            return _cheapest(
-                request.history, setting, surrogate, self._costs, lambda a: maximize(a, region, rng, around, **effort)
-            )
+            proposal = _cheapest(request.history, setting, surrogate, self._costs, search)
+            if proposal is not None:
+                return proposal
+            name, reason = "nehvi", _SETTLED
         chosen = plan.chosen(name, setting, seconds)
-        found = maximize(chosen.acquisition, region, rng, around, **effort)
+        found = search(chosen.acquisition)
+        if name == "hvkg" and found is not None and found.value <= _NOTHING:
+            name, reason = "nehvi", _SETTLED
+            chosen = plan.chosen(name, setting, seconds)
+            found = search(chosen.acquisition)
         if present is not None and found is not None:
             value = float(chosen.acquisition.value(surrogate.inputs.model_points(present[None]))[0])
             if found.value <= value + _GAIN:
@@ -319,7 +331,8 @@ class GPSampler(Sampler):
                 return None
         if found is None:
             return None
-        return _towards(_explained(request.history, found, surrogate, name, reason, chosen.best), request.thresholds)
+        proposal = _explained(request.history, found, surrogate, name, reason, chosen.best)
+        return _towards(request.history, proposal, request.thresholds)
 
 
 def _cheapest(
@@ -329,7 +342,10 @@ def _cheapest(
     costs: Mapping[str, float],
     search: Callable[[Acquisition], Candidate | None],
 ) -> Proposal | None:
-    """Where, and which objectives: each alone and all together, or what an open trial lacks, by log gain for cost."""
+    """Where, and which objectives: each alone and all together, or what an open trial lacks, by log gain for cost.
+
+    None where there is nothing to gain, or no point.
+    """
     from workbench.acquisition import plan
     from workbench.acquisition.search import Candidate
 
@@ -348,7 +364,7 @@ def _cheapest(
         value = float(function(lacking, others).value(surrogate.inputs.model_points(x[None]))[0])
         if best is None or value > best[0].value:
             best = Candidate(x, value, False), lacking, int(history.numbers[row])
-    if best is None:
+    if best is None or best[0].value <= _NOTHING:
         return None
     found, names, number = best
     reason = f"for its cost, measuring {' and '.join(names)} there is expected to gain most"
@@ -465,13 +481,19 @@ def _cut_short(proposal: Proposal) -> Proposal:
     return replace(proposal, meta={**proposal.meta, **_LATE}, warnings=(*proposal.warnings, _LATE_WARNING))
 
 
-def _towards(proposal: Proposal, thresholds: Mapping[str, float]) -> Proposal:
-    """The proposal with what it was to reach."""
+def _towards(history: History, proposal: Proposal, thresholds: Mapping[str, float]) -> Proposal:
+    """The proposal with what it was to reach, and what of that is out of its reach."""
     if not thresholds:
         return proposal
     listed = ", ".join(f"{name} {value:.4g}" for name, value in thresholds.items())
-    meta = {**proposal.meta, "thresholds": dict(thresholds)}
-    return replace(proposal, meta=meta, why=f"{proposal.why}; to reach {listed} or better")
+    goals = history.measured
+    sign, mean, sd = np.array([(g.sign, *(proposal.predicted[g.name][k] for k in ("mean", "sd"))) for g in goals]).T
+    best = history.utility(sign * (mean + _HOPES[:, None] * sd)).max(axis=0)
+    names = [goal.name for goal, short in zip(goals, best < history.levels(thresholds), strict=True) if short]
+    why = f"{proposal.why}; to reach {listed} or better"
+    if names:
+        why += f", as far as it goes: {' and '.join(names)} will hardly get there"
+    return replace(proposal, meta={**proposal.meta, "thresholds": dict(thresholds)}, why=why)
 
 
 def _unknown(history: History, limit: Constraint) -> bool:
