@@ -12,6 +12,7 @@ import torch
 import workbench as wb
 from problems import compositional
 from workbench.errors import InvalidValueError
+from workbench.pareto import non_dominated
 from workbench.samplers.batch import Outcomes
 from workbench.samplers.gflownet import load_model
 from workbench.samplers.gflownet.running import Options, Run
@@ -142,8 +143,35 @@ def test_an_order_is_enough(m: int) -> None:
     if m == 1:
         assert np.mean(table(X) >= np.quantile(WORTH, 0.9)) > 0.5
     else:
-        from workbench.pareto import non_dominated
-
         every = np.stack([WORTH, WORTH.transpose(3, 2, 1, 0)], axis=-1)
         front = non_dominated(every.reshape(-1, 2)).reshape(WORTH.shape)
         assert np.mean(front[tuple(X.astype(np.int64).T)]) > 3 * front.mean()
+
+
+def test_an_order_sees_every_difference_of_values_however_far_below() -> None:
+    """-exp(-5 y) has the order of y, and a tail that reaches far down; without a value, or over a limit, is worse."""
+    rng = np.random.default_rng(0)
+
+    def values(X: np.ndarray) -> Outcomes:
+        return Outcomes(-np.exp(-5.0 * table(X))[:, None], np.zeros(len(X)))
+
+    made = Run(SPACE, values, 2000, rng, Options(batch=32, hidden=(32, 32), order=True)).model
+    y = -np.exp(5.0 * np.random.default_rng(1).normal(size=512))  # down to -10^7 of the scale
+    assert (y - made.scale[0]).min() / made.scale[1] < -1e3
+    seen = made.rewards(y[:, None]).numpy()[:, 0]
+    assert np.array_equal(np.argsort(seen), np.argsort(y))
+    assert len(np.unique(seen)) == 512
+    worse = made.rewards(np.array([[np.nan], [0.0], [0.0]]), np.array([0.0, 0.1, 0.2])).numpy()[:, 0]
+    assert seen.min() > worse[0] > worse[1] > worse[2]
+
+
+def test_a_front_is_the_same_under_another_scale_of_its_objectives() -> None:
+    """All of x from 0 to 100 is on the front of (-(x / 100)^4, x / 100), as it is on that of (-x, x)."""
+    x = np.arange(101.0)
+    space = wb.Space([wb.Int("x", 0, 100)])
+
+    def bent(X: np.ndarray) -> Outcomes:
+        return Outcomes(np.stack([-((X[:, 0] / 100.0) ** 4), X[:, 0] / 100.0], axis=1), np.zeros(len(X)))
+
+    made = Run(space, bent, 2000, np.random.default_rng(0), Options(batch=32, hidden=(32, 32), order=True)).model
+    assert non_dominated(made.rewards(np.stack([-((x / 100.0) ** 4), x / 100.0], axis=1)).numpy()).all()

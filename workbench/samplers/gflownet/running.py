@@ -207,9 +207,10 @@ class Model:
         over = np.zeros(len(Y)) if excess is None else excess
         if self.options.reward == "values" and not self.options.order:
             return torch.from_numpy(np.where(np.isnan(Y) | (over[:, None] > 0), 0.0, Y))
-        Z = np.maximum((Y - self.scale[0]) / self.scale[1], _WORST)
-        Z = np.where(np.isnan(Z), _WORST, Z)
-        lowered = _WORST * (1.0 + np.minimum(over, 1.0 / _TINY) / (self.unit + over.clip(max=1.0 / _TINY)))
+        Z = (Y - self.scale[0]) / self.scale[1]
+        worst, Z = (_WORST - 1.0, _bounded(Z)) if self.options.order else (_WORST, np.maximum(Z, _WORST))
+        Z = np.where(np.isnan(Z), worst, Z)
+        lowered = worst * (1.0 + np.minimum(over, 1.0 / _TINY) / (self.unit + over.clip(max=1.0 / _TINY)))
         return torch.from_numpy(np.where(over[:, None] > 0, lowered[:, None], Z))
 
     def rescale(self, Y: Array) -> None:
@@ -224,6 +225,12 @@ class Model:
         m = self.conditioning.objectives
         given = self.conditioning.at(weights or [1.0] * m, len(outcomes[0]))
         return self.conditioning.log_reward(self.rewards(*outcomes), given).clamp(min=self.options.settings(m, 1).least)
+
+
+def _bounded(Z: Array) -> Array:
+    """Scaled utilities, those below `_WORST` drawn together within 1 below it in the order they have, none become equal."""
+    below = np.log1p(np.maximum(_WORST - Z, 0.0))
+    return np.where(Z < _WORST, _WORST - below / (1.0 + below), Z)
 
 
 class Run:
