@@ -228,7 +228,7 @@ class Model:
 
 
 def _bounded(Z: Array) -> Array:
-    """Scaled utilities; those below `_WORST` are drawn together within 1 below it, in their order, none becoming equal."""
+    """Scaled utilities; those below `_WORST` are drawn together within 1 below it, in their order and none equal."""
     below = np.log1p(np.maximum(_WORST - Z, 0.0))
     return np.where(Z < _WORST, _WORST - below / (1.0 + below), Z)
 
