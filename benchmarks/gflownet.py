@@ -1,17 +1,15 @@
 """GFlowNets: do they sample what they should, how fast, how well, and beside whom?
 
-    python benchmarks/gflownet.py correct fast preferences active [--seeds 3]
+    python benchmarks/gflownet.py correct fast preferences [--seeds 3]
 
 correct      exact L1 on the grid of 8 x 8 after 250 and 1,000 iterations, every objective
 fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first, or
              PEERS=<python that has it>), same network, every visited state evaluated; and of a plain network
              forward and backward on as many states
 preferences  one conditional policy on branin-currin against exact tables: 11 preferences, 5 exponents
-active       ask and tell on short strings, 10 rounds of 8: hypervolume beside the GP sampler, which searches the same
-             model's acquisition function locally, beside NSGA-II, and beside random points
 
-What is compared at equal evaluations, with other methods too, is in `gflownet_compare.py`. Each part writes
-benchmarks/results/gflownet_<part>.json. Last a line of JSON.
+What is compared at equal evaluations, with other methods too, is in `gflownet_compare.py`; by ask and tell, in
+`gflownet_expensive.py`. Each part writes benchmarks/results/gflownet_<part>.json. Last a line of JSON.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ from numpy.typing import NDArray
 
 import workbench as wb
 from problems import compositional
-from workbench.pareto import hypervolume
 from workbench.samplers.gflownet.conditioning import Conditioning
 from workbench.samplers.gflownet.environment import Grid
 from workbench.samplers.gflownet.graph import enumerate_states, l1
@@ -199,33 +196,8 @@ def preferences(seeds: int) -> dict[str, Any]:
     return found
 
 
-# -- ask and tell -------------------------------------------------------------------------------------------
-
-
-def active(seeds: int, rounds: int = 10, batch: int = 8) -> dict[str, Any]:
-    """Hypervolume after each round, short strings of two letters that compete for places."""
-    problem = compositional.ngrams(("AV", "VC"), 8, 8, 4)
-    found: dict[str, Any] = {}
-    for sampler in ("gflownet", "gp", "nsga2", "random"):
-        paths = []
-        for seed in range(seeds):
-            study = wb.create_study(
-                "s", problem.space, problem.objectives, sampler=sampler, seed=seed, budget=rounds * batch
-            )  # fmt: skip
-            path = []
-            for _ in range(rounds):
-                for trial in study.ask(batch):
-                    study.tell(trial, problem.evaluate(trial.params))
-                Y = np.array([[t.values["AV"], t.values["VC"]] for t in study.trials])
-                path.append(hypervolume(Y, np.full(2, -0.01)))
-            paths.append(path)
-        found[sampler] = {"mean by round": np.mean(paths, axis=0).tolist(), "last": [path[-1] for path in paths]}
-        print(sampler, found[sampler], flush=True)
-    return {"rounds": rounds, "batch": batch, **found}
-
-
 PARTS: Mapping[str, tuple[Callable[[int], dict[str, Any]], int]] = {
-    "correct": (correct, 3), "fast": (fast, 3), "preferences": (preferences, 2), "active": (active, 3),
+    "correct": (correct, 3), "fast": (fast, 3), "preferences": (preferences, 2),
 }  # fmt: skip
 
 

@@ -59,21 +59,21 @@ Cases = Mapping[str, Callable[[int], Row]]
 
 # -- several objectives on the grid ---------------------------------------------------------------------
 
-_CALLS, _BATCH, _BEGUN = 128_000, 128, 4096
+_CALLS, _BATCH, _SHARE = 128_000, 128, 0.25
 
 
 def pairs() -> Cases:
-    """Order-preserving: the published way, and ours."""
+    """Order-preserving: the published way, with an archive of the front that is replayed, and with children, too."""
     grid = Grid((32, 32), border_ends=True)
     graph = enumerate_states(grid)
     return {
-        f"{'-'.join(pair)}, {way}": partial(_on_grid, grid, graph, pair, way == "ours")
+        f"{'-'.join(pair)}, {way}": partial(_on_grid, grid, graph, pair, replayed, bred)
         for pair in compositional.PAIRS
-        for way in ("published", "ours")
+        for way, replayed, bred in (("published", 0.0, 0.0), ("archive", _SHARE, 0.0), ("ours", _SHARE, _SHARE))
     }
 
 
-def _on_grid(grid: Grid, graph: Graph, pair: Sequence[str], ours: bool, seed: int) -> Row:
+def _on_grid(grid: Grid, graph: Graph, pair: Sequence[str], replayed: float, bred: float, seed: int) -> Row:
     problem, ends = compositional.grid(pair), graph.states[graph.ends]
 
     def rewards(states: torch.Tensor) -> torch.Tensor:
@@ -81,28 +81,31 @@ def _on_grid(grid: Grid, graph: Graph, pair: Sequence[str], ours: bool, seed: in
         return torch.from_numpy(np.stack(list(values.values()), axis=1))
 
     generator = torch.Generator().manual_seed(seed)
-    settings = Settings(objective="op", batch=_BATCH, learning_rate=1e-2, epsilon=0.01, weight_decay=1e-4)
-    archive, steps = None, _CALLS // _BATCH
-    if ours:
-        archive = Archive()
-        drawn = ends[torch.randint(len(ends), (_BEGUN,), generator=generator)]
+    archive, begun = None, 0
+    if replayed:
+        archive, begun = Archive(), _BATCH
+        drawn = ends[torch.randint(len(ends), (begun,), generator=generator)]
         archive.add(drawn, rewards(drawn))
-        fresh = _BATCH - round(_REPLAYED * _BATCH)
-        steps = (_CALLS - _BEGUN) // fresh
-        settings = Settings(
-            objective="op", batch=_BATCH, learning_rate=1e-2, epsilon=0.01, weight_decay=1e-4, replayed=_REPLAYED,
-            final=0.01, steps=steps,
-        )  # fmt: skip
+    steps = (_CALLS - begun) // (_BATCH - round(replayed * _BATCH))  # what is replayed is known
+    settings = Settings(
+        objective="op", batch=_BATCH, learning_rate=1e-2, epsilon=0.01, weight_decay=1e-4, replayed=replayed,
+        bred=bred, final=0.01 if replayed else 1.0, steps=steps,
+    )  # fmt: skip
     policy = Policy(grid, hidden=(64, 64, 64), slope=0.01, generator=generator)
-    trainer = Trainer(policy, rewards, settings, generator, archive=archive)
-    for _ in range(steps):
+    trainer = Trainer(policy, rewards, settings, generator, archive=archive, breed=_crossed)
+    while trainer.calls + begun <= _CALLS - _BATCH:
         trainer.step()
     with torch.no_grad():
         p = graph.end_probabilities(policy.tables(graph.states)[0]).numpy()
-    return _on_front(p, rewards(ends).numpy()) | {"calls": trainer.calls + (_BEGUN if ours else 0)}
+    return _on_front(p, rewards(ends).numpy()) | {"calls": trainer.calls + begun}
 
 
-_REPLAYED = 0.25
+def _crossed(first: torch.Tensor, second: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Cells with coordinates of either parent, one of the two drawn anew in the mean; the far corner is no end."""
+    coins = torch.rand(2, *first.shape, generator=generator)
+    child = torch.where(coins[0] < 0.5, first, second)
+    child = torch.where(coins[1] < 0.5, torch.randint(32, first.shape, generator=generator), child)
+    return torch.where((child == 31).all(1, keepdim=True), first, child)
 
 
 def _on_front(p: Array, R: Array) -> Row:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from workbench.samplers.gflownet.graph import enumerate_states
 from workbench.samplers.gflownet.policy import Policy
 from workbench.samplers.gflownet.replay import Archive
 from workbench.samplers.gflownet.spaces import SpaceEnvironment
+from workbench.samplers.gflownet.training import Trainer
 
 
 def generator(seed: int) -> torch.Generator:
@@ -236,14 +238,45 @@ def test_asks_find_the_best_of_a_thousand_points_with_few_trials() -> None:
     assert "y" in study.trials[-1].predicted
 
 
-def test_the_same_record_gives_the_same_batch_and_resumes_bit_for_bit() -> None:
-    first, second = made(), made()
-    for study in (first, second):
+def test_the_same_record_gives_the_same_batch_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """Four batches, of one study in one go and of one that is loaded anew from its file before each of them."""
+    whole = made()
+    wb.create_study("s", choices(), whole.objectives, sampler=whole.sampler, seed=0, storage=tmp_path / "s.db")
+    batches = []
+    for _ in range(4):
+        again = wb.load_study("s", storage=tmp_path / "s.db")
+        first, second = whole.ask(5), again.ask(5)
+        assert [trial.params for trial in first] == [trial.params for trial in second]
+        for study, trials in ((whole, first), (again, second)):
+            for trial in trials:
+                study.tell(trial, matches(trial))
+        batches += [tuple(trial.params.values()) for trial in first]
+    assert len(set(batches)) == 20
+    assert sum("best of what was sampled" in trial.why for trial in whole.trials) >= 6
+
+
+def test_an_ask_that_is_interrupted_inside_training_leaves_the_record_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C in the tenth step; the next ask is that of a study which was left alone."""
+    alone, stopped = made(), made()
+    for study in (alone, stopped):
         for trial in study.ask(6):
             study.tell(trial, matches(trial))
-    batch = [trial.params for trial in first.ask(3)]
-    assert batch == [trial.params for trial in second.ask(3)]
-    assert len({tuple(params.values()) for params in batch}) == 3
+    step, steps = Trainer.step, []
+
+    def interrupted(self: Trainer) -> Any:
+        steps.append(1)
+        if len(steps) == 10:
+            raise KeyboardInterrupt
+        return step(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "step", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            stopped.ask(2)
+    assert len(stopped.trials) == 6
+    assert [trial.params for trial in stopped.ask(2)] == [trial.params for trial in alone.ask(2)]
 
 
 def test_every_second_trial_is_searched_beside_the_best_and_needs_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
