@@ -10,8 +10,8 @@
 A figure is log10 of what is missing to the largest hypervolume that is known, at the reference point of the problem,
 over the true values of all points evaluated so far that hold the limits; clipped at 1e-6 of that largest one. For each
 case the difference to every peer, paired by seed and so by initial design, with a bootstrap interval of 90 %, and the
-mean over all cases; with four objectives and more also after the same seconds. A peer's run is cut after half an hour.
-Every finished run is on the disk at once and is not run again. Last a line of JSON.
+mean over all cases; with four objectives and more also after the same seconds. A peer's run is cut after half an hour
+of its own processor time. Every finished run is on the disk at once and is not run again. Last a line of JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RECORDS = Path(__file__).parent / "results" / "peers"
 OURS = "gp"
 NEHVI, PAREGO = "peer:botorch-qlognehvi", "peer:botorch-qlogparego"
 PEERS = (PAREGO, NEHVI, "peer:optuna-gp", "peer:optuna-nsga2", "peer:pymoo-nsga2")
-_LONGEST = 1800.0  # seconds of a peer's run
+_LONGEST = 1800.0  # processor seconds of a peer's run
 
 MUST = (
     Case.of(multiobjective.branin_currin(), 60),
@@ -169,7 +169,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     if arguments.what == "times":
-        print(json.dumps(times()))
+        asked = {"command": "python benchmarks/hypervolume.py times", "asks": times()}
+        if arguments.out is not None:
+            arguments.out.write_text(json.dumps(asked, indent=1) + "\n")
+        print(json.dumps(asked))
         return
     if arguments.what == "beside":
         timed = {"command": "python benchmarks/hypervolume.py beside", "rows": beside()}

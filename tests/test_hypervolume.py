@@ -24,7 +24,7 @@ from workbench.acquisition.hypervolume import LogEHVI
 from workbench.acquisition.hypervolume_knowledge import LogHVKG
 from workbench.acquisition.improvement import LogEI, TargetEI
 from workbench.acquisition.joint_entropy import JES, DrawnFront
-from workbench.acquisition.marginals import Bent, Plain, Targeted
+from workbench.acquisition.marginals import Bent, Plain, Slabs, Targeted
 from workbench.acquisition.outcomes import Outcomes, Source, contenders, outcomes
 from workbench.acquisition.scalarised import LogParEGO
 from workbench.errors import InvalidValueError
@@ -132,6 +132,25 @@ def test_slabs_are_integrals_of_the_probability_and_have_their_slopes(kind):
             by_sd = (at(mu, sd + step)[0] - at(mu, sd - step)[0]) / (2 * step)
             assert along_mu == pytest.approx(by_mu, abs=10 * tolerance / sd + 1e-5 / sd)
             assert along_sd == pytest.approx(by_sd, abs=30 * tolerance / sd + 1e-5 / sd)
+
+
+@pytest.mark.parametrize("kind", MARGINALS)
+@pytest.mark.parametrize("slopes", [True, False])
+def test_many_slabs_are_those_one_by_one_though_they_share_their_ends(kind, slopes):
+    """Two versions, five ends each: a slab between any two of them, or without an upper end."""
+    marginal, rng = MARGINALS[kind][0], np.random.default_rng(6)
+    mu, sd = 0.7 * rng.normal(size=(2, 4)), 10 ** rng.uniform(-2.5, -0.2, size=4)
+    levels = np.sort(marginal.worth(rng.normal(size=(2, 5))), axis=1)
+    if kind.endswith("target"):
+        levels = -np.sort(rng.exponential(size=(2, 5)))[:, ::-1]
+    pairs = [(v, levels[v, i], up) for v in (0, 1) for i in range(5) for up in (*levels[v, i + 1 :], np.inf)]
+    version, low, high = (np.array(column) for column in zip(*pairs, strict=True))
+    found = marginal.slabs(mu, sd, Slabs(version, low[:, None], high[:, None]), slopes=slopes)
+    for i in range(len(version)):
+        alone = marginal.slab(mu[version[i]][None], sd, low[i, None, None], high[i, None, None])
+        assert np.allclose(found[0][i], alone[0][0], rtol=1e-12, atol=1e-300)
+        for along, one in zip(found[1:] if slopes else (), alone[1:], strict=slopes):
+            assert np.allclose(along[i], one[0], rtol=1e-12, atol=1e-300)
 
 
 def test_probability_of_a_target_is_that_of_an_interval():

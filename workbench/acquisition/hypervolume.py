@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from workbench.acquisition.base import LOG_ZERO
+from workbench.acquisition.marginals import Slabs
 from workbench.acquisition.outcomes import Outcomes
 from workbench.errors import InvalidValueError
 from workbench.models.normal import log_sum_exp
@@ -37,16 +38,13 @@ class _Sides:
     """The different (version, low, high) that boxes have along one objective.
 
     Args:
-        version: Row of the means, shape (P,).
-        low, high: Shape (P, 1).
+        slabs: Themselves, P of them.
         of: Which of them each box has, shape (K,).
         boxes: Sums what belongs to a side over the boxes that have it, shape (P, K).
         means: Sums over the sides of a version, shape (v, P).
     """
 
-    version: Rows
-    low: Array
-    high: Array
+    slabs: Slabs
     of: Rows
     boxes: csr_array
     means: csr_array
@@ -79,7 +77,7 @@ class LogEHVI:
         for (mu, sd), sides, marginal in zip(
             self._outcomes.mean_sd(Z), self._sides, self._outcomes.marginals, strict=True
         ):
-            log, _, _ = marginal.slab(mu[sides.version], sd, sides.low, sides.high, slopes=False)
+            log, _, _ = marginal.slabs(mu, sd, sides.slabs, slopes=False)
             logs = logs + log[sides.of]  # (K, b)
         return self._mean(np.asarray(logs))
 
@@ -87,7 +85,7 @@ class LogEHVI:
         """Log expected improvement, shape (b,), and its gradient, shape (b, d)."""
         moments = self._outcomes.moments(Z)
         terms = [
-            marginal.slab(m.mu[sides.version], m.sd, sides.low, sides.high)
+            marginal.slabs(m.mu, m.sd, sides.slabs)
             for m, sides, marginal in zip(moments, self._sides, self._outcomes.marginals, strict=True)
         ]
         logs: Array | float = 0.0
@@ -116,7 +114,7 @@ def _sides(boxes: Sequence[Boxes], j: int, versions: int) -> _Sides:
     of, P, K = of.ravel(), len(unique), len(version)
     rows = unique[:, 0].astype(np.int64)
     return _Sides(
-        rows, unique[:, 1:2], unique[:, 2:3], of,
+        Slabs(rows, unique[:, 1:2], unique[:, 2:3]), of,
         csr_array((np.ones(K), (of, np.arange(K))), shape=(P, K)),
         csr_array((np.ones(P), (rows, np.arange(P))), shape=(versions, P)),
     )  # fmt: skip

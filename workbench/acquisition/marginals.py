@@ -12,6 +12,7 @@ t) / sd; of slabs mu (P, b), sd (b,), low and high (P, 1), of the rest any one s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from workbench.models.normal import LOG_SQRT_2PI, SD_FLOOR, hazard, improvement_
 from workbench.models.outcomes import Outcome
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 Terms = tuple[Array, Array, Array]
 """A logarithm and its derivatives in mu and in sd."""
 
@@ -36,6 +38,34 @@ _FEW, _FEW_WEIGHTS = (np.asarray(v, dtype=np.float64) for v in np.polynomial.leg
 _MANY, _MANY_WEIGHTS = (np.asarray(v, dtype=np.float64) for v in np.polynomial.legendre.leggauss(12))
 _MANY, _LOG_MANY = (v[:, None, None, None] for v in (_MANY, np.log(_MANY_WEIGHTS)))  # over (panels, sides, points)
 _NONE = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """Slabs of several versions of the means, many of which have ends in common.
+
+    Args:
+        version: Row of the means, shape (P,).
+        low, high: Shape (P, 1), high perhaps infinite.
+    """
+
+    version: Rows
+    low: Array
+    high: Array
+
+    @cached_property
+    def ended(self) -> Rows:
+        """Which of them have a finite high, shape (e,)."""
+        return np.flatnonzero(np.isfinite(self.high[:, 0]))
+
+    @cached_property
+    def ends(self) -> tuple[Rows, Array, Rows, Rows]:
+        """The different (version, end): rows of the means (E,), ends (E, 1); which each low (P,) and high (e,) is."""
+        low = np.column_stack([self.version, self.low])
+        high = np.column_stack([self.version, self.high])[self.ended]
+        different, which = np.unique(np.concatenate([low, high]), axis=0, return_inverse=True)
+        of_low, of_high = np.split(which.ravel(), [len(low)])
+        return different[:, 0].astype(np.int64), different[:, 1:], of_low, of_high
 
 
 class Marginal(Protocol):
@@ -62,6 +92,10 @@ class Marginal(Protocol):
         """log E[(min(U, high) - low)^+] for low < high, high perhaps infinite."""
         ...
 
+    def slabs(self, mu: Array, sd: Array, slabs: Slabs, *, slopes: bool = True) -> Terms:
+        """The same of many, shape (P, b), for versions mu (v, b) and sd (b,)."""
+        ...
+
     def exceeds(self, mu: Array, sd: Array, t: Array, *, slopes: bool = True) -> Terms:
         """log P(U > t)."""
         ...
@@ -84,6 +118,16 @@ class Plain:
 
     def slab(self, mu: Array, sd: Array, low: Array, high: Array, *, slopes: bool = True) -> Terms:
         return _slab(mu, sd, low, high, slopes)
+
+    def slabs(self, mu: Array, sd: Array, slabs: Slabs, *, slopes: bool = True) -> Terms:
+        version, ends, of_low, of_high = slabs.ends
+        sd = np.maximum(sd, SD_FLOOR)
+        s = (mu[version] - ends) / sd  # (E, b)
+        terms = improvement_terms(s, slopes=slopes)
+        at_low, at_high = (_taken(terms, rows) for rows in (of_low, of_high))
+        shape = len(slabs.version), len(sd)
+        sd, low, high = (np.broadcast_to(v, shape) for v in (sd, slabs.low, slabs.high))
+        return _difference(sd, low, high, slabs.ended, (s[of_low], s[of_high]), (at_low, at_high), slopes)
 
     def exceeds(self, mu: Array, sd: Array, t: Array, *, slopes: bool = True) -> Terms:
         return _exceeds(mu, sd, t, slopes)
@@ -139,6 +183,9 @@ class Bent:
         rate = parts * hazard(s) * np.exp(peak - value)
         return np.maximum(value, LOG_ZERO), rate.sum(axis=(0, 1)) / sd, -(rate * s).sum(axis=(0, 1)) / sd
 
+    def slabs(self, mu: Array, sd: Array, slabs: Slabs, *, slopes: bool = True) -> Terms:
+        return self.slab(mu[slabs.version], sd, slabs.low, slabs.high, slopes=slopes)
+
     def exceeds(self, mu: Array, sd: Array, t: Array, *, slopes: bool = True) -> Terms:
         return _exceeds(mu, sd, self._standardised(t), slopes)
 
@@ -182,6 +229,9 @@ class Targeted:
             layers = self._layers(off[cancelled], sd[cancelled], low[cancelled], high[cancelled])
             logs[cancelled], along_mu[cancelled], along_sd[cancelled] = layers
         return np.where(empty, LOG_ZERO, logs), np.where(empty, 0.0, side * along_mu), np.where(empty, 0.0, along_sd)
+
+    def slabs(self, mu: Array, sd: Array, slabs: Slabs, *, slopes: bool = True) -> Terms:
+        return self.slab(mu[slabs.version], sd, slabs.low, slabs.high, slopes=slopes)
 
     def exceeds(self, mu: Array, sd: Array, t: Array, *, slopes: bool = True) -> Terms:
         sd = np.maximum(sd, SD_FLOOR)
@@ -230,37 +280,60 @@ def _within(off: Array, sd: Array, reach: Array) -> Terms:
 
 
 def _slab(mu: Array, sd: Array, low: Array, high: Array, slopes: bool) -> Terms:
-    """sd (h(s_low) - h(s_high)); by quadrature of Phi where that cancels."""
-    sd = np.maximum(sd, SD_FLOOR)
-    mu, sd, low, high = np.broadcast_arrays(mu, sd, low, high)
-    a = (mu - low) / sd
-    log_a, below_a, density_a = improvement_terms(a)
-    logs, along_mu, along_sd = np.log(sd) + log_a, below_a / sd, density_a / sd
+    """sd (h(s_low) - h(s_high)) of any shapes that fit."""
+    whole = np.broadcast_arrays(mu, np.maximum(sd, SD_FLOOR), low, high)
+    mu, sd, low, high = map(np.ravel, whole)
     ended = np.flatnonzero(~np.isinf(high))
+    a, b = (mu - low) / sd, ((mu - high) / sd)[ended]
+    ends = improvement_terms(a, slopes=slopes), improvement_terms(b, slopes=slopes)
+    logs, along_mu, along_sd = _difference(sd, low, high, ended, (a, b), ends, slopes)
+    shape = whole[0].shape
+    if not slopes:
+        return logs.reshape(shape), _NONE, _NONE
+    return logs.reshape(shape), along_mu.reshape(shape), along_sd.reshape(shape)
+
+
+def _taken(terms: Terms, rows: Rows) -> Terms:
+    logs, along_mu, along_sd = (term[rows] if term.size else term for term in terms)
+    return logs, along_mu, along_sd
+
+
+def _difference(
+    sd: Array, low: Array, high: Array, ended: Rows, s: tuple[Array, Array], ends: tuple[Terms, Terms], slopes: bool
+) -> Terms:
+    """log sd (h(s_low) - h(s_high)) and its derivatives; by quadrature of Phi where that cancels.
+
+    Args:
+        sd, low, high: Of the slabs, one shape (P, ...).
+        ended: Rows of those whose high is finite, shape (e,).
+        s: At the low ends, shape (P, ...), and at the high ends of those, shape (e, ...).
+        ends: `improvement_terms` there.
+        slopes: Are the derivatives wanted?
+    """
+    (a, b), ((log_a, below_a, density_a), (log_b, below_b, density_b)) = s, ends
+    logs = np.log(sd) + log_a
+    along_mu, along_sd = (below_a / sd, density_a / sd) if slopes else (_NONE, _NONE)
     if ended.size == 0:
         return logs, along_mu, along_sd
-    flat = [np.ravel(v)[ended] for v in (a, log_a, below_a, density_a, sd, mu, low, high)]
-    a, log_a, below_a, density_a, sd, mu, low, high = flat
-    b = (mu - high) / sd
-    log_b, below_b, density_b = improvement_terms(b)
+    a, log_a, sd, low, high = (v[ended] for v in (a, log_a, sd, low, high))
     ratio = np.exp(np.minimum(log_b - log_a, 0.0))
-    width = (high - low) / sd
     certain = b > _CERTAIN
-    thin = np.flatnonzero((width * np.maximum(1.0, -a) < _NARROW) & ~certain)
+    thin = ((high - low) / sd * np.maximum(1.0, -a) < _NARROW) & ~certain
     left = np.maximum(1.0 - ratio, 1e-300)
-    left[certain], left[thin] = 1.0, 1.0
+    left[certain | thin] = 1.0
     value = np.log(sd * left) + log_a
-    value[certain] = np.log(high - low)[certain]
-    s = ((a + b)[thin] / 2)[:, None] + (width[thin] / 2)[:, None] * _FEW  # (k, 4)
-    parts = log_ndtr(s) + np.log(_FEW_WEIGHTS / 2)
+    value[certain] = np.log((high - low)[certain])
+    nodes = ((a[thin] + b[thin]) / 2)[:, None] + ((high - low)[thin] / sd[thin] / 2)[:, None] * _FEW  # (k, 4)
+    parts = log_ndtr(nodes) + np.log(_FEW_WEIGHTS / 2)
     total = log_sum_exp(parts, axis=1)
     value[thin] = total + np.log((high - low)[thin])
-    logs.ravel()[ended] = value  # contiguous, so a view
+    logs[ended] = value
     if not slopes:
         return logs, _NONE, _NONE
-    slope_mu, slope_sd = ((x - ratio * y) / (sd * left) for x, y in ((below_a, below_b), (density_a, density_b)))
+    pairs = ((below_a[ended], below_b), (density_a[ended], density_b))
+    slope_mu, slope_sd = ((x - ratio * y) / (sd * left) for x, y in pairs)
     slope_mu[certain], slope_sd[certain] = 0.0, 0.0
-    rate = np.exp(parts - total[:, None]) * hazard(s) / sd[thin, None]
-    slope_mu[thin], slope_sd[thin] = rate.sum(axis=1), -(rate * s).sum(axis=1)
-    along_mu.ravel()[ended], along_sd.ravel()[ended] = slope_mu, slope_sd
+    rate = np.exp(parts - total[:, None]) * hazard(nodes) / sd[thin][:, None]
+    slope_mu[thin], slope_sd[thin] = rate.sum(axis=1), -(rate * nodes).sum(axis=1)
+    along_mu[ended], along_sd[ended] = slope_mu, slope_sd
     return logs, along_mu, along_sd

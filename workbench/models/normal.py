@@ -17,13 +17,14 @@ Array = NDArray[np.float64]
 SD_FLOOR = 1e-10  # least sd to divide by: its square is below the rounding of a posterior variance
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
+_NONE = np.empty(0)
 _SQRT_2 = math.sqrt(2.0)
 _SQRT_HALF_PI = math.sqrt(math.pi / 2)
 _FURTHEST = 1e150  # |z| whose square is still a float
 _SERIES_BELOW = -150.0  # where 1 + z m(z) has lost as many digits as the series leaves out
 
 
-def improvement_terms(z: Array) -> tuple[Array, Array, Array]:
+def improvement_terms(z: Array, *, slopes: bool = True) -> tuple[Array, Array, Array]:
     """log h(z), Phi(z)/h(z) and phi(z)/h(z): what log EI and its gradient are made of.
 
     Below -1 h = phi (1 + z m) with m = Phi/phi from erfcx; below -150 the series
@@ -33,6 +34,7 @@ def improvement_terms(z: Array) -> tuple[Array, Array, Array]:
 
     Args:
         z: Standardised distance to the incumbent, any shape.
+        slopes: Are the ratios wanted? Empty if not.
     Returns:
         Three arrays of that shape.
     """
@@ -45,6 +47,8 @@ def improvement_terms(z: Array) -> tuple[Array, Array, Array]:
     h = density + high * below
     tail = z < -1.0
     log_h = np.where(tail, np.log(t) - 0.5 * low * low - LOG_SQRT_2PI, np.log(h))
+    if not slopes:
+        return log_h, _NONE, _NONE
     return log_h, np.where(tail, m / t, below / h), np.where(tail, 1.0 / t, density / h)
 
 
