@@ -18,6 +18,7 @@ Symbols: n candidates, d encoded columns.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -111,8 +112,11 @@ class GFlowNetSampler(BatchSampler):
                 raise UnsupportedError(f"{name} must be a whole number >= 1, got {value!r}")
         if batch % _BATCHES:
             raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")
-        if not beta > 0 or reward not in ("scaled", "values"):
-            raise UnsupportedError(f"needs beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}")
+        if not 0 < beta < math.inf or reward not in ("scaled", "values"):
+            raise UnsupportedError(
+                f"needs a finite beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}; for the "
+                "order of values alone take order=True"
+            )
         if environment not in ("tokens", "grid", "edits"):
             raise UnsupportedError(f"environment must be 'tokens', 'grid' or 'edits', got {environment!r}")
         self._options: dict[str, Any] = {
