@@ -2,9 +2,9 @@
 
     python benchmarks/gflownet_expensive.py [--seeds 15] [--rows FILE]
 
-Strings of two bigrams, and DNA (energy and pairs): hypervolume after each round, beside a local search of the same
-acquisition function, in the manner of LaMBO without its network; beside the NSGA-II sampler and random points. What a
-seed brought is kept in --rows, so that a run that was interrupted goes on.
+Strings of two bigrams, of 8 letters and of 33 to 36, and DNA (energy and pairs): hypervolume after each round, beside a
+local search of the same acquisition function, in the manner of LaMBO without its network; beside the NSGA-II sampler
+and random points. What a seed brought is kept in --rows, so that a run that was interrupted goes on.
 
 Writes benchmarks/results/gflownet_expensive.json. Last a line of JSON. Local search: Stanton et al. 2022, arXiv
 2203.12742 (starts at the front, several edits, the best of many for each), with the engine's Gaussian process.
@@ -41,6 +41,7 @@ def expensive(seeds: int, rows: Path) -> dict[str, Any]:
     """Hypervolume after each round, seed by seed."""
     cases = {
         "ngrams": (compositional.ngrams(("AV", "VC"), 8, 8, 4), np.full(2, -0.01)),
+        "long ngrams": (compositional.ngrams(("AV", "VC")), np.full(2, -0.01)),
         "DNA": (lab.aptamers(quantities=("energy", "pairs")), np.full(2, -0.01)),
     }
     known = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
@@ -112,7 +113,7 @@ def _searched(study: wb.Study, n: int) -> list[dict[str, Any]]:
         each = MUTANTS // (EDITS * len(X))
         for _ in range(EDITS):
             trials = np.repeat(X, each, axis=0)
-            places = rng.integers(trials.shape[1], size=len(trials))
+            places = rng.integers((trials >= 0).sum(axis=1))  # of those that have a letter
             trials[np.arange(len(trials)), places] = rng.integers(len(string.alphabet), size=len(trials))
             values = acquisition.value(surrogate.inputs.model_points(trials))
             values[[tuple(x) in known for x in trials]] = -np.inf

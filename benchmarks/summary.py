@@ -168,12 +168,14 @@ def policies() -> str:
     rows = []
     for sampler in ("gflownet", "local", "nsga2", "random"):
         row = [sampler]
-        for case in ("ngrams", "DNA"):
+        for case in ("ngrams", "long ngrams", "DNA"):
             run = told[case][sampler]
             mean, error = run.get("gflownet ahead by", (0.0, 0.0))
             row += [f"{np.mean(run['last']):.3f}", "" if sampler == "gflownet" else f"{mean:+.3f} ± {error:.3f}"]
         rows.append(row)
-    asked = table(["sampler", "bigrams", "gflownet is ahead by", "DNA", "gflownet is ahead by"], rows)
+    asked = table(
+        ["sampler", *(h for c in ("short bigrams", "long bigrams", "DNA") for h in (c, "gflownet is ahead by"))], rows
+    )
     return section(
         "GFlowNets", "gflownet.py fast", "A training step by trajectory balance, every visited state evaluated.", steps,
         "`python benchmarks/gflownet.py correct`: L1 between what is sampled and the exact target on 8 x 8, "
