@@ -68,7 +68,9 @@ def _engineered(
 def welded_beam() -> VectorProblem:
     """Cost of a beam against how far its end gives way, under limits on shear, bending, weld and buckling.
 
-    The class in BoTorch 0.18 gives by how much its limits are exceeded, where that of others says how much is left.
+    The class in BoTorch 0.18 gives by how much its limits are exceeded, where that of others says how much is left. It
+    states no hypervolume: this one is that of all points of eight runs of pymoo's NSGA-II, 400 points and 800 generations
+    each; the first three had 0.51287.
     """
     limits = ("shear", "bending", "weld_over_beam", "buckling")
     made = _engineered(
@@ -83,6 +85,7 @@ def welded_beam() -> VectorProblem:
         [("cost", "USD", 40.0), ("deflection", "in", 0.015)],
         "Deb and Sundar 2006, Reference point based multi-objective optimization; " + _TANABE,
         limits=limits,
+        hypervolume=0.51299,
     )
     return replace(made, formula=Turned(made.formula, limits))
 
