@@ -69,8 +69,8 @@ def welded_beam() -> VectorProblem:
     """Cost of a beam against how far its end gives way, under limits on shear, bending, weld and buckling.
 
     The class in BoTorch 0.18 gives by how much its limits are exceeded, where that of others says how much is left. It
-    states no hypervolume: this one is that of all points of eight runs of pymoo's NSGA-II, 400 points and 800 generations
-    each; the first three had 0.51287.
+    states no hypervolume: this one is that of all points of eight runs of pymoo's NSGA-II, each of 400 points and 800
+    generations; the first three had 0.51287.
     """
     limits = ("shear", "bending", "weld_over_beam", "buckling")
     made = _engineered(
