@@ -10,9 +10,11 @@ Sources: MO-REINFORCE as in Jain et al. 2023 (arXiv 2210.12765), section 5; goal
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -245,23 +247,26 @@ def _sampler(
 def measured(problem: compositional.Composition, found: Searched) -> dict[str, float]:
     """Hypervolume (reference 0) and R2 (ideal 1) of all that was evaluated, and the ten best for each preference.
 
-    Their mean weighted sum and mean Levenshtein distance, over an even grid of preferences; and the same of 128 samples
-    of the policy for each, where there is one.
+    Their mean weighted sum and mean distance, over an even grid of preferences; and the same of 128 samples of the
+    policy for each, where there is one. Distances are Levenshtein's, of molecules Tanimoto's, of fingerprints.
     """
     m = found.Y.shape[1]
     preferences = weights(m, _DIVISIONS[m])
-    measures = _measures(found.Y, [(found.X, found.Y)] * len(preferences), preferences)
+    spread = partial(_spread, _molecular(problem) if problem.name.startswith("molecules") else _by_tokens)
+    measures = _measures(found.Y, [(found.X, found.Y)] * len(preferences), preferences, spread)
     if found.sample is None:
         return measures
     record, drawn = _Record(problem), []
     for w in preferences:
         X = found.sample(w.tolist(), _SAMPLES)
         drawn.append((X, record(X)))
-    sampled = _measures(np.concatenate([Y for _, Y in drawn]), drawn, preferences)
+    sampled = _measures(np.concatenate([Y for _, Y in drawn]), drawn, preferences, spread)
     return measures | {f"{name} of samples": value for name, value in sampled.items()}
 
 
-def _measures(Y: Array, offered: Sequence[tuple[Array, Array]], preferences: Array) -> dict[str, float]:
+def _measures(
+    Y: Array, offered: Sequence[tuple[Array, Array]], preferences: Array, spread: Callable[[Array], float]
+) -> dict[str, float]:  # fmt: skip
     m = Y.shape[1]
     rewards, distances = [], []
     for w, (X, values) in zip(preferences, offered, strict=True):
@@ -269,7 +274,7 @@ def _measures(Y: Array, offered: Sequence[tuple[Array, Array]], preferences: Arr
         worth = values[first] @ w
         best = first[np.argsort(-worth, kind="stable")[:_BEST]]
         rewards.append(float((values[best] @ w).mean()))
-        distances.append(_spread(X[best]))
+        distances.append(spread(X[best]))
     front = np.unique(Y, axis=0)
     return {
         "hypervolume": hypervolume(front, np.zeros(m)), "R2": r2(front, np.ones(m), np.zeros(m), preferences),
@@ -277,10 +282,26 @@ def _measures(Y: Array, offered: Sequence[tuple[Array, Array]], preferences: Arr
     }  # fmt: skip
 
 
-def _spread(X: Array) -> float:
-    """Mean Levenshtein distance of pairs; 0 of one alone."""
+def _spread(distance: Callable[[Array, Array], float], X: Array) -> float:
+    """Mean distance of pairs; 0 of one alone."""
     pairs = [(a, b) for i, a in enumerate(X) for b in X[:i]]
-    return float(np.mean([levenshtein(a[a >= 0], b[b >= 0]) for a, b in pairs])) if pairs else 0.0
+    return float(np.mean([distance(a, b) for a, b in pairs])) if pairs else 0.0
+
+
+def _by_tokens(a: Array, b: Array) -> float:
+    return levenshtein(a[a >= 0], b[b >= 0])
+
+
+def _molecular(problem: compositional.Composition) -> Callable[[Array, Array], float]:
+    """Tanimoto distance of RDKit's fingerprints of two chains of fragments."""
+    from rdkit import Chem, DataStructs
+
+    @functools.lru_cache(maxsize=1 << 14)
+    def fingerprint(chain: bytes) -> Any:
+        (point,) = problem.space.decode(np.frombuffer(chain)[None])
+        return Chem.RDKFingerprint(Chem.MolFromSmiles("".join(point["chain"])))
+
+    return lambda a, b: 1.0 - DataStructs.TanimotoSimilarity(fingerprint(a.tobytes()), fingerprint(b.tobytes()))
 
 
 def levenshtein(a: Array, b: Array) -> int:
