@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import workbench as wb
 from workbench.errors import AlreadyTold, FrozenStudyError, StudyExistsError
+from workbench.samplers.base import AskRequest, Proposal
 from workbench.storage import Storage
 from workbench.study import telling
 from workbench.study.telling import Run
@@ -97,3 +99,40 @@ def test_many_results_and_runs_are_told_together_or_not_at_all(study: wb.Study) 
         telling.tell_all(study._record, {3: runs[1], 0: runs[1]}, [Run({"x": 0.5}, Observation({"y": 9.0}))])
     assert study.trial(3).state == TrialState.RUNNING
     assert len(study.trials) == 4
+
+
+class _Yield(wb.SobolSampler):
+    """Has the yield of its trials measured, and nothing else."""
+
+    name = "yield"
+
+    def ask(self, request: AskRequest) -> list[Proposal]:
+        return [replace(proposal, measure=("yield",)) for proposal in super().ask(request)]
+
+
+def test_nobody_decides_for_a_trial_of_which_a_goal_or_a_limit_is_not_known() -> None:
+    goals = [wb.Objective("yield", "maximize"), wb.Objective("cost")]
+    study = wb.create_study("demo", wb.Space([wb.Float("x", 0, 1)]), goals, [wb.Constraint("residue", upper=1.0)],
+                            sampler=_Yield(), seed=0)  # fmt: skip
+    whole = study.attach({"x": 0.5}, {"yield": 1.0, "cost": 2.0, "residue": 0.5})
+    half = study.tell(study.ask(), {"yield": 3.0})
+    assert half.state == "complete"
+    with pytest.raises(wb.InvalidValueError, match="trial 1 has none of 'cost' and 'residue'") as raised:
+        study.choose(half, reason="the best yield")
+    assert "study.amend(1, values={'cost': …, 'residue': …}, reason=…)" in str(raised.value)
+    assert study.chosen is None
+    study.choose(whole, reason="all of it is known")
+    study.amend(half, values={"cost": 1.0}, reason="measured later")
+    with pytest.raises(wb.InvalidValueError, match="trial 1 has none of 'residue'"):
+        study.choose(half, reason="the best yield")
+    assert study.chosen is not None
+    assert study.chosen.number == 0
+    study.amend(half, values={"residue": 0.2}, reason="measured later")
+    assert study.choose(half, reason="the best yield").number == 1
+
+
+def test_a_study_that_people_judge_has_a_choice_without_values() -> None:
+    study = wb.create_study("taste", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
+    first, second = study.ask(2)
+    study.feedback.compare(first, second)
+    assert study.choose(first, reason="everybody likes it").number == first.number

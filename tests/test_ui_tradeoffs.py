@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 import workbench as wb
-from ui.presenters import exporting, tradeoffs
+from ui.presenters import exporting, runs, tradeoffs
 from ui.presenters.tradeoffs import Belief
 from workbench import analysis
 from workbench.analysis import ModelFront, Prospect
+from workbench.markup import reading
 
 SPACE = wb.Space([wb.Float("temp", 60, 110, step=1, unit="°C"), wb.Float("load", 0, 5, step=0.1, unit="g")])
 GOALS = [wb.Objective("yield", "maximize", unit="%"), wb.Objective("cost", "minimize", unit="€")]
@@ -77,6 +79,58 @@ def test_sliders_stand_at_limits_and_limits_at_sliders() -> None:
     assert tradeoffs.sliders(record([(1.0, 2.0)]).history()) == []
 
 
+def of_scale(scale: float, **options: Any) -> wb.Study:
+    """The usual values times a scale, in farads and seconds."""
+    goals = [wb.Objective("cap", "maximize", unit="F"), wb.Objective("delay", unit="s")]
+    return record([(y * scale, c * scale) for y, c in VALUES], goals, **options)
+
+
+@pytest.mark.parametrize(
+    ("scale", "low", "high", "step", "shown", "said"),
+    [
+        (1e-12, 6e-11, 9.5e-11, 1e-13, "≥ %.2e F", "≥ 8.01e-11 F"), (1e-300, 6e-299, 9.5e-299, 1e-301, "≥ %.2e F",
+        "≥ 8.01e-299 F"), (1e-10, 6e-9, 9.5e-9, 1e-11, "≥ %.2e F", "≥ 8.01e-9 F"), (1e-4, 6e-3, 9.5e-3, 1e-5,
+        "≥ %.5f F", "≥ 0.00801 F"), (1e4, 6e5, 9.5e5, 1e3, "≥ %.0f F", "≥ 801000 F"), (1e9, 6e10, 9.5e10, 1e8,
+        "≥ %.2e F", "≥ 8.01e10 F"),
+    ],
+)  # fmt: skip
+def test_sliders_serve_goals_of_every_scale(
+    scale: float, low: float, high: float, step: float, shown: str, said: str
+) -> None:
+    up, down = tradeoffs.sliders(of_scale(scale).history())
+    assert (up.low, up.high, up.step, up.free, up.form) == (low, high, step, low, shown)
+    assert (down.low, down.high) == (pytest.approx(10 * scale, rel=1e-12), pytest.approx(100 * scale, rel=1e-12))
+    assert up.ticks == (0.0, 0.57, 0.86, 1.0)  # as at any other scale
+    limit = up.limit(up.place(80.04 * scale))
+    assert limit == up.at(201) == pytest.approx(80.1 * scale, rel=1e-12)  # a step up, never easier
+    assert up.say(limit) == said
+    assert up.limit(limit * (1 + 1e-15)) == limit  # a browser's last digit is none of the limit's
+    assert up.place(200 * scale) == high
+    assert up.place(up.limit(low)) == low
+    assert down.limit(down.place(80.04 * scale)) == pytest.approx(80.0 * scale, rel=1e-12)
+    assert tradeoffs.slider_floor(up, 80.04 * scale) == pytest.approx(80.0 * scale, rel=1e-12)
+
+
+def test_goals_without_a_range_that_can_be_told_apart_have_no_slider() -> None:
+    far = record([(1e9, 1.0), (1e9 + 1.2e-7, 0.0), (1e9, -1.0)])
+    assert [one.name for one in tradeoffs.sliders(far.history())] == ["cost"]
+    assert tradeoffs.sliders(record([(-1e308, 1.0), (1.5e308, 1.0)]).history()) == []  # nor one without bounds
+    low, high = 1e9, 1e9 + 0.25
+    (near, _) = tradeoffs.sliders(record([(low, 1.0), (high, 2.0)]).history())
+    assert (near.low, near.high, near.form) == (low, high, "≥ %.3f %%")
+
+
+def test_numbers_and_their_noise_are_written_after_a_power_of_ten_where_they_are_mostly_zeros() -> None:
+    assert runs.with_sd(98.123, 0.31) == "98.12 ± 0.31"
+    assert runs.with_sd(1.23456e-12, 3e-14) == "(1.235 ± 0.030)e-12"
+    assert runs.with_sd(1.2345e9, 2e7) == "(1.234 ± 0.020)e9"
+    assert runs.with_sd(1.2345e9, 2.0) == "1234500000.0 ± 2.0"  # every digit counts
+    assert runs.with_sd(2e-13, 3e-12) == "(0.2 ± 3.0)e-12"
+    assert runs.with_sd(1.2344e-12, 0.0) == "1.234e-12"
+    assert runs.rounded(-1.23456e-12, 3e-14) == "-1.235e-12"
+    assert runs.rounded(0.0, 0.01) == "0.000"
+
+
 def test_what_limits_cost_in_words() -> None:
     history = record().history()
     made = tradeoffs.sliders(history)
@@ -115,14 +169,16 @@ def test_what_is_left_to_gain_in_words() -> None:
 def test_the_tray_says_who_is_best_who_is_over_and_what_differs() -> None:
     study = record()
     a, b = tradeoffs.tray(study, [1, 2], {"cost": 25.0}, belief(1.0, 0.9, 0.996, 0.0))
-    assert (a.letter, a.number, a.over, a.truly) == ("A", 1, "", "90 %")
+    assert (a.letter, a.number, a.over, a.truly, a.bar) == ("A", 1, "", "90 %", "━━━━╸")
     assert a.values == (("80.0 ± 1.5", False), ("20.0 ± 2.0", True))
-    assert (b.over, b.truly) == ("over your cost", "over 99 %")
+    assert (b.over, b.truly, b.bar) == ("over your cost", "over 99 %", "━━━━━")
     assert b.values == (("90.0 ± 1.5", True), ("40.0 ± 2.0", False))
     assert a.knobs == f"{study.trial(1)['temp']:.0f} °C"  # load does nothing
     assert tradeoffs.idle(belief(1.0)) == "Load left out: it does nothing measurable."
     study.void(2, reason="spilled")
-    assert [one.number for one in tradeoffs.tray(study, [1, 2], {}, Belief())] == [1]
+    (alone,) = tradeoffs.tray(study, [1, 2], {}, Belief())
+    assert (alone.number, alone.truly, alone.bar) == (1, "not known yet", "")
+    assert [tradeoffs.bar(share) for share in (0.0, 0.24, 0.5, 0.86)] == ["╸", "━", "━━╸", "━━━━╸"]
     assert tradeoffs.added([1, 2, 3], [2, 5, 6]) == [2, 3, 5, 6]
     assert tradeoffs.left_out(study.history()) == ""
 
@@ -170,6 +226,87 @@ def test_what_should_change_sets_the_limits(storage: Any) -> None:
     sound(at.button(key="set_wish").click().run())
     for one in at.slider:
         assert one.value == pytest.approx(limits[one.label], abs=0.5)
+
+
+@pytest.mark.parametrize(("scale", "at_25"), [(1e-12, "≤ 2.500e-11 s"), (1e9, "≤ 2.500e10 s")])
+def test_the_page_serves_goals_of_every_scale(storage: Any, scale: float, at_25: str) -> None:
+    study = of_scale(scale, storage=storage)
+    at = app("pareto", "reaction")
+    up, down = at.slider
+    assert (up.min, up.max, up.value) == (60 * scale, pytest.approx(95 * scale, rel=1e-12), 60 * scale)
+    sound(down.set_value(25 * scale).run())
+    limits = at.session_state["limits of reaction"]
+    assert limits == {"delay": pytest.approx(25 * scale, rel=1e-12)}
+    said = words(at)
+    assert "2 of 4 front runs are left." in said
+    assert "the best cap becomes " + reading(90 * scale, "F") in said
+    shapes = json.loads(at.get("plotly_chart")[0].proto.spec)["layout"]["shapes"]
+    assert [one["y0"] for one in shapes if one["type"] == "line"] == [limits["delay"]]
+    assert tradeoffs.said(limits, tradeoffs.sliders(study.history())) == f"delay {at_25}"
+    sound(at.button_group(key="view").set_value("Table").run())
+    columns = json.loads(at.dataframe[0].proto.columns)
+    formats = {name: (one.get("type_config") or {}).get("format") for name, one in columns.items()}
+    wanted = {"cap [F] (maximize, higher is better)", "delay [s] (minimize, lower is better)"}
+    assert {name for name, form in formats.items() if form == "%.5g"} == (wanted if scale < 1 else set())
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_another_method_stands_in_where_the_studys_own_cannot_and_the_page_says_so(storage: Any, near: bool) -> None:
+    study = wb.create_study("reaction", SPACE, GOALS, sampler="nsga2", storage=storage, seed=0)
+    for x, y in zip((62.0, 100.0), ((60.0, 10.0), (90.0, 40.0)), strict=True):
+        study.attach({"temp": x, "load": 1.0}, dict(zip(("yield", "cost"), y, strict=True)))
+    at = app("pareto", "reaction")
+    assert "stands in" not in words(at)
+    if near:
+        at.session_state["picked of reaction"] = [0]
+        sound(at.run())
+        button = at.button(key="near_picked")
+        assert (
+            button.help.replace("\\", "")
+            == "evolutionary cannot stay near a run: for these runs, another method stands in."
+        )
+    else:
+        sound(at.slider[0].set_value(70.0).run())
+        button = at.button(key="suggest")
+        assert "evolutionary cannot aim at limits: for these runs, another method stands in." in words(at)
+    sound(button.click().run())
+    made = study.trials[2:]
+    assert [(str(trial.state), trial.meta["auto"]) for trial in made] == [("running", made[0].meta["auto"])] * 3
+    assert ("near a run" if near else "at limits") in at.warning[0].value
+    assert not near or all(abs(trial["temp"] - 62) <= 5 and abs(trial["load"] - 1) <= 0.5 for trial in made)
+
+
+def test_runs_are_picked_in_the_matrix_too(storage: Any) -> None:
+    goals = [*GOALS, wb.Objective("purity", "maximize"), wb.Objective("waste")]
+    record([(*y, i % 3, i % 2) for i, y in enumerate(VALUES)], goals, storage=storage)
+    at = app("pareto", "reaction")
+    sound(at.button_group(key="view").set_value("Matrix").run())
+    assert "Draw a box around some runs to pick them." in words(at)
+
+    def chart() -> tuple[list[int], dict[str, Any]]:
+        proto = at.get("plotly_chart")[0].proto
+        return list(proto.selection_mode), json.loads(proto.spec)
+
+    modes, spec = chart()
+    assert len(modes) == 3  # points, box, lasso
+    assert spec["layout"]["dragmode"] == "select"
+    assert all("selectedpoints" not in trace for trace in spec["data"])
+    at.session_state["picked of reaction"] = [1, 4]
+    sound(at.run())
+    assert "2 runs picked:** 1, 4" in words(at)
+    found = {n for trace in chart()[1]["data"] for n, i in
+             ((numbers(trace["customdata"])[i], i) for i in numbers(trace["selectedpoints"]))}  # fmt: skip
+    assert found == {1, 4}
+    for view, modes in (("Heat map", 0), ("Parallel", 0), ("Three views", 3)):
+        sound(at.button_group(key="view").set_value({"Three views": "Pairs"}.get(view, view)).run())
+        assert len(chart()[0]) == modes, view
+
+
+def numbers(told: Any) -> list[int]:
+    """Whole numbers as plotly writes them: a list, or packed."""
+    if isinstance(told, dict):
+        return [int(one) for one in np.frombuffer(base64.b64decode(told["bdata"]), np.dtype(told["dtype"]))]
+    return [int(one) for one in told]
 
 
 @pytest.mark.parametrize("view", ["3-D", "Parallel", "Table"])

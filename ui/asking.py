@@ -24,8 +24,9 @@ def suggest(
 ) -> None:  # fmt: skip
     """Ask for runs; the page shows them, or the progress of the search for them. Arguments as of `Study.ask`."""
     limits = dict(thresholds or {})
-    if limits and sampler is None and "thresholds" not in study.sampler.serves:
-        sampler = "auto"  # the method of the study cannot aim at limits
+    if sampler is None and (why := stand_in(study, near=near is not None, limits=bool(limits))):
+        sampler = "auto"
+        state.say(why, "warning")
     fixed = dict(state.get(state.LOCKS, {}))
     order = work.Ask(state.storage_url(), study.name, n, fixed, near, sampler, thresholds=limits)
     waiting = int(study.history().in_state("waiting").sum())  # type: ignore[arg-type]  # a StrEnum equals its text
@@ -40,6 +41,15 @@ def suggest(
             study.ask(n, fixed=fixed, near=near, sampler=sampler, thresholds=limits)
     except WorkbenchError as error:
         state.say(str(error), "error")
+
+
+def stand_in(study: Study, *, near: bool = False, limits: bool = False) -> str:
+    """Why another method than the study's own has to look for such runs, in a sentence; "" where its own can."""
+    wanted = {"near": (near, "stay near a run"), "thresholds": (limits, "aim at limits")}
+    lacking = [what for need, (asked, what) in wanted.items() if asked and need not in study.sampler.serves]
+    if not lacking:
+        return ""
+    return f"{study.sampler.name} cannot {' or '.join(lacking)}: for these runs, another method stands in."
 
 
 def spread_out(study: Study) -> widgets.Instead:

@@ -16,6 +16,7 @@ from ui.presenters.runs import Field, Past, knob_fields, result_fields
 from ui.presenters.settling import Doubt, Rule
 
 if TYPE_CHECKING:
+    import pandas as pd
     from plotly.graph_objects import Figure
 
     from workbench.study import Study
@@ -67,7 +68,16 @@ def figure(drawn: Figure, table: Callable[[], Mapping[str, Sequence[Any]]], key:
         frame = frame.rename(columns={**words.NAMES, "finished trials": "finished runs"})
         note = f" The newest 5,000 of {len(frame):,} rows." if len(frame) > 5_000 else ""
         expander.caption(f"The numbers behind the figure.{note}")
-        expander.dataframe(frame.tail(5_000), hide_index=True, alt=f"Table of: {alt}"[:300])
+        expander.dataframe(frame.tail(5_000), hide_index=True, alt=f"Table of: {alt}"[:300], column_config=small(frame))
+
+
+def small(frame: pd.DataFrame) -> dict[str, Any]:
+    """How columns look whose numbers are so small that tables would write them as zeros with one digit."""
+    return {
+        str(name): st.column_config.NumberColumn(format="%.5g")
+        for name in frame.select_dtypes("number")
+        if 0 < frame[name].abs().max() < 1e-3
+    }
 
 
 def knob(parameter: Any, title: str, value: Any, key: str) -> Any:

@@ -222,6 +222,28 @@ class Browser:
         ).click().perform()
         self.settle()
 
+    def drag(self, label: str, share: float) -> None:
+        """Drag the slider of that label by a share of its width."""
+
+        def slider() -> WebElement | None:
+            found = self.driver.find_elements(By.CSS_SELECTOR, '[data-testid="stSlider"]')
+            return next((one for one in found if one.text.startswith(label)), None)
+
+        moved = self.until(slider)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", moved)
+        thumb = moved.find_element(By.XPATH, ".//*[@data-testid='stSliderThumbValue']/..")
+        ActionChains(self.driver, duration=60).click_and_hold(thumb).move_by_offset(
+            round(share * moved.size["width"]), 0).release().perform()  # fmt: skip
+        self.settle()
+
+    def shapes(self) -> list[dict[str, Any]]:
+        """What the first figure draws beside its points: edges of limits, and what they leave out."""
+        found: list[dict[str, Any]] = self.driver.execute_script(
+            "return (document.querySelector('.js-plotly-plot').layout.shapes || []).map("
+            "({type, xref, yref, x0, x1, y0, y1}) => ({type, xref, yref, x0, x1, y0, y1}))"
+        )
+        return found
+
     def choose(self, key: str, file: Path) -> None:
         """Upload a file through the field of that key."""
         field = self.until(lambda: self.find(f".st-key-{key} input[type=file]"))

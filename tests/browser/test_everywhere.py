@@ -16,6 +16,7 @@ import workbench as wb
 from browser.driving import Browser, Server
 from ui.pages import PAGES, page
 from ui.presenters import examples
+from workbench import analysis
 from workbench.storage import Storage
 from workbench.study import telling
 from workbench.study.telling import Run
@@ -108,6 +109,39 @@ def test_a_huge_record_has_a_model_of_its_best_part(huge: wb.Study, server: Serv
     browser.open(address(server, "model", huge.name))
     browser.see("The model looks at 800 of 20,000 runs", 120)
     browser.see("Predicts yield to ±")
+
+
+def test_the_trade_offs_of_a_huge_record_have_the_whole_front_and_follow_a_limit(
+    huge: wb.Study, server: Server, browser: Browser
+) -> None:
+    browser.open(address(server, "pareto", huge.name))
+    front = {trial.number for trial in huge.pareto_trials}
+    assert len(front) > 50
+    browser.see(f"No run beats these {len(front)} on both goals at once.")
+    browser.see("The model expects", 240)  # nothing is drawn anew meanwhile
+    browser.settle()
+
+    def drawn() -> list[list[int]]:
+        found: list[list[int]] = browser.driver.execute_script(
+            "return document.querySelector('.js-plotly-plot')._fullData.filter("
+            "t => t.name.startsWith('on the front')).map(t => [...t.ids].map(Number))"
+        )
+        return found
+
+    (seen,) = browser.until(drawn)
+    assert len(seen) == len(front)
+    assert set(seen) == front
+    assert browser.shapes() == []
+    browser.drag("cost", -0.5)
+    browser.see("front runs are left")
+    browser.until(browser.shapes)
+    (edge,) = [one for one in browser.shapes() if one["type"] == "line"]
+    assert (edge["yref"], edge["y0"]) == ("y", edge["y1"])
+    found = analysis.inside(huge.history(), {"cost": edge["y0"]})
+    assert 0 < len(found.left) < len(front)
+    browser.see(f"{len(found.left)} of {len(front)} front runs are left.")
+    (seen,) = drawn()
+    assert set(seen) == front  # shaded, and there
 
 
 def test_going_round_and_round_leaks_nothing(example: str, server: Server, browser: Browser) -> None:

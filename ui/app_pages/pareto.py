@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from ui import asking, believing, dialogs, figures, state, widgets
@@ -26,6 +28,8 @@ MARKS = 1_800  # of one that is drawn anew at every move of a limit, in all its 
 ROWS = 5_000  # of the table
 NEXT = 3  # suggestions
 PAIRS, CUBE, MATRIX, LINES, HEAT, TABLE = "Pairs", "3-D", "Matrix", "Parallel", "Heat map", "Table"
+PICKABLE = (PAIRS, MATRIX)  # charts in which runs can be picked; a browser says nothing of those in the other ones
+IN_CHART = "Draw a box around some runs to pick them. To pick one by a click, turn on Pan above the figure."
 PARTS = {"beaten": "Beaten runs", "over a limit": "Over a limit", "next": "Next runs",
          "front the model expects": "Front the model expects", "reference point": "Reference point"}  # fmt: skip
 WISHES = {"improve": "Improve", "keep": "Keep", "relax": "May get worse", "free": "Anything"}
@@ -169,15 +173,17 @@ def _chart(study: Study, belief: Belief) -> None:
     view = st.session_state.get("view", PAIRS)
     if view == TABLE:
         _table(history, belief)
-        _selection(study)
+        _selection(study, "Tick runs in the table to pick them.")
         return
     with st.container(border=True):
         figure, table = _figure(study, history, belief, str(view))
-        on = {"on_select": _picked_in_chart, "selection_mode": ("points", "box", "lasso")} if view == PAIRS else {}
+        on: dict[str, Any] = {}
+        if view in PICKABLE:
+            on = {"on_select": partial(_picked_in_chart, view), "selection_mode": ("points", "box", "lasso")}
         if view == PAIRS and (caption := figure.layout.meta["caption"]):
             st.caption(words.plain(f"{caption} {belief.partly}"))
         widgets.figure(figure, table, f"front_{view}", **on)
-    if view == PAIRS:
+    if view in PICKABLE:
         _selection(study)
 
 
@@ -191,7 +197,10 @@ def _figure(
     if view == HEAT:
         return plots.heat_map(history), lambda: plots.heat_map_table(history)
     if view in (CUBE, MATRIX):
-        return plots.pareto(history, most=MOST, normalise=normalise), lambda: plots.pareto_table(history)
+        figure = plots.pareto(history, most=MOST, normalise=normalise)
+        if view == MATRIX and figure.data:
+            _pick(figure, state.get(state.PICKED, []))
+        return figure, lambda: plots.pareto_table(history)
     names = st.session_state.get(f"goals {study.name}") or []
     pairs = 1 if len(names if len(names) > 1 else history.measured) == 2 else 3
     marked = dict.fromkeys(state.get(state.PICKED, []), "")
@@ -206,8 +215,15 @@ def _figure(
     return figure, lambda: plots.tradeoffs_table(history, front=belief.front)
 
 
-def _picked_in_chart() -> None:
-    points = st.session_state[f"front_{PAIRS}"].selection.points
+def _pick(figure: Figure, picked: Sequence[int]) -> None:
+    """Let runs be picked in a matrix, and show which are."""
+    figure.update_layout(clickmode="event+select", dragmode="select")
+    for trace in figure.data if picked else ():
+        trace.selectedpoints = np.flatnonzero(np.isin(trace.customdata, picked)).tolist()
+
+
+def _picked_in_chart(view: str) -> None:
+    points = st.session_state[f"front_{view}"].selection.points
     numbers = sorted({int(_first(point["customdata"])) for point in points if point.get("customdata") is not None})
     if numbers:  # a chart whose data change says that nothing is selected: what was picked stays, until it is cleared
         state.put(state.PICKED, numbers)
@@ -217,21 +233,23 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) else value
 
 
-def _selection(study: Study) -> None:
+def _selection(study: Study, how: str = IN_CHART) -> None:
     """What is picked in the chart or in the table, and what can be done with it."""
     history = study.history()
     picked = [number for number in state.get(state.PICKED, []) if number < len(history)]
     with st.container(horizontal=True, vertical_alignment="center", key="selection"):
         if not picked:
-            st.caption("Click a run, or draw a box around some, to pick them.")
+            st.caption(how)
             return
         named = ", ".join(map(str, picked[:12])) + (f" and {len(picked) - 12} more" if len(picked) > 12 else "")
         st.markdown(f"**{words.count(len(picked), 'run')} picked:** {named}", width="content")
         st.space("stretch")
         st.button("Compare", key="to_tray", icon=":material/add:", on_click=_add, args=(picked,))
         one = picked[0] if len(picked) == 1 and history.placed[picked[0]] else None
+        other = words.plain(asking.stand_in(study, near=True, limits=bool(_stated())))
         widgets.action(study, "Suggest near it", key="near_picked", icon=":material/near_me:", disabled=one is None,
-                       help="Pick one run", on_click=_suggest, args=(study, one))  # fmt: skip
+                       help="Pick one run" if one is None else other or None, on_click=_suggest, args=(study, one),
+                       )  # fmt: skip
         if widgets.action(study, "Note…", key="note_picked", icon=":material/sell:"):
             dialogs.annotate(study, picked)
         name = exporting.file_name(study, "picked.csv")
@@ -251,7 +269,8 @@ def _invert(study: Study, picked: list[int]) -> None:
 
 def _clear() -> None:
     state.put(state.PICKED, [])
-    st.session_state.pop(f"front_{PAIRS}", None)
+    for view in PICKABLE:
+        st.session_state.pop(f"front_{view}", None)
 
 
 def _table(history: History, belief: Belief) -> None:
@@ -268,8 +287,9 @@ def _table(history: History, belief: Belief) -> None:
         frame["probability of the front"] *= 100
     share = st.column_config.ProgressColumn("Truly on the front", format="%.0f %%", min_value=0, max_value=100)
     st.dataframe(frame, hide_index=True, key="front_table", on_select=_picked_in_table, selection_mode="multi-row",
-                 column_config={"probability of the front": share, "trial": st.column_config.NumberColumn("Run"),
-                                "on the front": st.column_config.CheckboxColumn("On the front"), "state": "State"},
+                 column_config=widgets.small(frame) | {
+                     "probability of the front": share, "trial": st.column_config.NumberColumn("Run"),
+                     "on the front": st.column_config.CheckboxColumn("On the front"), "state": "State"},
                  row_height=31, alt="The runs with their values, those on the front first")  # fmt: skip
 
 
@@ -324,7 +344,8 @@ def _limits(study: Study, belief: Belief) -> None:
                        key="suggest", icon=":material/near_me:", disabled=busy, on_click=_suggest, args=(study,),
                        width="stretch")  # fmt: skip
         ahead = study.history().next_number
-        st.caption(f"Goes to the run sheet as runs {ahead} to {ahead + NEXT - 1}.")
+        other = asking.stand_in(study, limits=bool(limits))
+        st.caption(f"Goes to the run sheet as runs {ahead} to {ahead + NEXT - 1}. {words.plain(other)}".strip())
 
 
 def _ticks(slider: tradeoffs.Slider) -> None:
@@ -430,7 +451,8 @@ def _compare(study: Study, belief: Belief) -> None:
     for one in columns:
         over = f", :orange[{words.plain(one.over)}]" if one.over else ""
         cells = [f"**{words.plain(text)} ▲**" if best else words.plain(text) for text, best in one.values]
-        table[f"**{one.letter}** run {one.number}{over}"] = [*cells, words.plain(one.truly), words.plain(one.knobs)]
+        truly = words.plain(one.truly) + (f"\u2002:blue[**{one.bar}**]" if one.bar else "")
+        table[f"**{one.letter}** run {one.number}{over}"] = [*cells, truly, words.plain(one.knobs)]
     st.table(table, hide_index=True)
     if len(columns) > 1 and 2 < len(history.measured) <= plots.LEAVES:
         flowers = st.expander("As petals", on_change="rerun", key="petals")

@@ -31,6 +31,7 @@ RUN, OUTCOME, NOTE = "run", "outcome", "note"
 EDITED, ACCEPTED = "edited", "accepted"
 """An attribute of a trial: values that a person put in place of the suggested ones; a tag: somebody will do it."""
 PAGE = 200  # rows of history that a page shows; the rest is on further pages
+PLAIN = (-4, 4)  # numbers are written out from this power of ten on, and in steps up to that one
 _OPEN = (TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -490,17 +491,31 @@ def _digits(parameter: Parameter) -> int | None:
 
 
 def rounded(mean: float, sd: float) -> str:
-    """A mean with as many decimals as its uncertainty supports."""
+    """A mean with as many decimals as its uncertainty supports: "98.1", "1.23e-12"."""
     if not (math.isfinite(sd) and sd > 0):
         return wording(float(mean))
-    return f"{mean:.{max(0, 1 - math.floor(math.log10(sd)))}f}"
+    power = _power(mean, sd)
+    return _mantissa(mean, sd, power) + (f"e{power}" if power else "")
 
 
 def with_sd(mean: float, sd: float) -> str:
-    """A mean and its uncertainty with the same decimals: "98.1 ± 0.3"; the mean alone where that is not known."""
+    """A mean and its uncertainty with the same decimals: "98.1 ± 0.3", "(1.23 ± 0.05)e-12"; the mean alone where that
+    is not known."""
     if not (math.isfinite(sd) and sd > 0):
         return rounded(mean, sd)
-    return f"{rounded(mean, sd)} ± {rounded(sd, sd)}"
+    power = _power(mean, sd)
+    both = f"{_mantissa(mean, sd, power)} ± {_mantissa(sd, sd, power)}"
+    return f"({both})e{power}" if power else both
+
+
+def _power(mean: float, sd: float) -> int:
+    """Power of ten to take out of numbers that are mostly zeros when written out, else 0."""
+    power = math.floor(math.log10(max(abs(mean), sd)))
+    return power if power < PLAIN[0] or math.floor(math.log10(sd)) > PLAIN[1] else 0
+
+
+def _mantissa(value: float, sd: float, power: int) -> str:
+    return f"{value / float(f'1e{power}'):.{max(0, 1 - math.floor(math.log10(sd)) + power)}f}"
 
 
 def _unit(unit: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ui.presenters import words
-from ui.presenters.runs import knob_fields, knob_line, rounded, with_sd
+from ui.presenters.runs import PLAIN, knob_fields, knob_line, rounded, with_sd
 from workbench.analysis import Inside, Prospect, inside
 from workbench.analysis.verdict import listed
 from workbench.markup import head, quantity, reading, shorten
@@ -28,7 +28,11 @@ TRAY = 4  # runs that are compared
 LETTERS = "ABCD"
 SURE, MAYBE = 0.8, 0.3  # probability from which a front run counts as certain, and a beaten one is named
 _STEPS = 200  # of a slider, about
+_FEWEST = 10  # steps of a slider that is worth having
+_DIGITS = 14  # of a float that can be told apart
+_LEAST = -305  # power of ten of the finest step
 _NAMED = 3
+_BAR = 5  # characters of a whole bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +116,15 @@ def left_out(history: History) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Slider:
-    """Where a limit on one goal can stand.
+    """Where a limit on one goal can stand: at whole steps of a power of ten, whatever the scale of the goal.
 
     Args:
         name: The goal.
         title: Its name, and unit.
-        low, high, step: Of the slider: user units, or with a target the distance from it.
+        low, high: Of the slider: user units, or with a target the distance from it.
+        exponent: Of the step, which is 10 to it.
         free: The end at which there is no limit.
         sign: "≥" or "≤".
-        digits: Decimals.
         unit: Unit.
         target: Of the goal, if it has one.
         ticks: Where the front's runs stand, as shares of the slider.
@@ -130,41 +134,66 @@ class Slider:
     title: str
     low: float
     high: float
-    step: float
+    exponent: int
     free: float
     sign: str
-    digits: int
     unit: str
     target: float | None = None
     ticks: tuple[float, ...] = ()
 
     @property
+    def step(self) -> float:
+        """From one place to the next."""
+        return _tens(1, self.exponent)
+
+    @property
+    def _number(self) -> str:
+        """How numbers are written: all digits of a step, after a power of ten where plain ones are mostly zeros."""
+        power = _exponent(max(-self.low, self.high))
+        if power < PLAIN[0] or self.exponent > PLAIN[1]:
+            return f".{max(0, power - self.exponent)}e"
+        return f".{max(0, -self.exponent)}f"
+
+    @property
     def form(self) -> str:
         """How the value is written, in the form that sliders take."""
         unit = f" {self.unit}".replace("%", "%%") if self.unit else ""
-        return f"{self.sign} %.{self.digits}f{unit}"
+        return f"{self.sign} %{self._number}{unit}"
+
+    def at(self, steps: int) -> float:
+        """The place so many steps above the lowest."""
+        return _tens(round(self.low / self.step) + steps, self.exponent)
 
     def limit(self, place: float) -> float | None:
         """The value to reach, user units; None where there is no limit."""
         if (place <= self.free) if self.sign == "≥" else (place >= self.free):
             return None
-        return place if self.target is None else self.target + place
+        value = self.at(round((place - self.low) / self.step))  # a browser's floats may miss it by their last digit
+        return value if self.target is None else self.target + value
 
     def place(self, limit: float | None) -> float:
         """Where the slider stands for a limit; never easier than the limit, except beyond its ends."""
         if limit is None:
             return self.free
         value = limit if self.target is None else abs(limit - self.target)
+        if not self.low < value < self.high:
+            return self.low if value <= self.low else self.high
         steps = (value - self.low) / self.step
         near = round(steps)
         whole = near if abs(steps - near) < 1e-6 else math.ceil(steps) if self.sign == "≥" else math.floor(steps)
-        return min(max(round(self.low + whole * self.step, 10), self.low), self.high)
+        return min(max(self.at(whole), self.low), self.high)
 
     def say(self, limit: float) -> str:
         """The limit in words: "≥ 97.0 %"."""
         value = limit if self.target is None else abs(limit - self.target)
         off = " off the target" if self.target is not None else ""
-        return f"{self.sign} {value:.{self.digits}f}{f' {self.unit}' if self.unit else ''}{off}"
+        number = f"{value:{self._number}}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+        return f"{self.sign} {number}{f' {self.unit}' if self.unit else ''}{off}"
+
+
+def _tens(whole: int, exponent: int) -> float:
+    """A whole number times a power of ten, as near as floats come to it."""
+    return float(f"{whole}e{exponent}")
 
 
 def sliders(history: History) -> list[Slider]:
@@ -174,21 +203,30 @@ def sliders(history: History) -> list[Slider]:
         goal, seen = panel.goal, panel.values[panel.counted]
         if goal.target is not None:
             seen = np.abs(seen - goal.target)
-        if not seen.size or seen.max() == seen.min():
+        least, most = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
+        if not 0 < most - least < math.inf:
             continue
-        step = 10.0 ** math.floor(math.log10((seen.max() - seen.min()) / _STEPS * 2))
-        low, high = math.floor(seen.min() / step + 1e-9) * step, math.ceil(seen.max() / step - 1e-9) * step
-        low, high = (round(end, 10) for end in (low, high))
+        exponent = max(_exponent((most - least) / _STEPS * 2), _exponent(max(-least, most)) - _DIGITS)
+        step = _tens(1, exponent)
+        first, last = math.floor(least / step + 1e-9), math.ceil(most / step - 1e-9)
+        if last - first < _FEWEST:  # they differ only in digits that floats barely tell apart
+            continue
+        low, high = _tens(first, exponent), _tens(last, exponent)
         up = goal.target is None and goal.sign > 0
         held = panel.values[history.front]
         held = held if goal.target is None else np.abs(held - goal.target)
         ticks = tuple(sorted({round(float(share), 2) for share in ((held - low) / (high - low)).clip(0, 1)}))
         title = f"{goal.name}, off the target" if goal.target is not None else goal.name
         made.append(
-            Slider(goal.name, title, low, high, step, low if up else high, "≥" if up else "≤",
-                   max(0, -math.floor(math.log10(step) + 0.5)), goal.unit or "", goal.target, ticks)
+            Slider(goal.name, title, low, high, exponent, low if up else high, "≥" if up else "≤", goal.unit or "",
+                   goal.target, ticks)
         )  # fmt: skip
     return made
+
+
+def _exponent(size: float) -> int:
+    """Of the power of ten at or below a number; of numbers next to nothing, the least that sliders have."""
+    return max(_LEAST, math.floor(math.log10(size))) if size > 0 else _LEAST
 
 
 def said(limits: Mapping[str, float], made: Sequence[Slider]) -> str:
@@ -233,7 +271,7 @@ def slider_floor(slider: Slider, value: float) -> float:
     """The limit nearest to a value that the value still holds, as the slider can stand."""
     eased = math.floor if slider.sign == "≥" else math.ceil
     at = abs(value - slider.target) if slider.target is not None else value
-    place = slider.low + eased(round((at - slider.low) / slider.step, 6)) * slider.step
+    place = slider.at(eased(round((at - slider.low) / slider.step, 6)))
     return place if slider.target is None else slider.target + place
 
 
@@ -334,7 +372,8 @@ class Column:
         number: Its number.
         over: The limits that it does not hold, in words; "" if it holds all.
         values: Of each goal: in words, whether it is the best of those compared.
-        truly: How likely it is on the true front.
+        truly: How likely it is on the true front, in words.
+        bar: The same as a bar of text; "" while it is not known.
         knobs: Knobs in which the compared runs differ, in words.
     """
 
@@ -343,6 +382,7 @@ class Column:
     over: str
     values: tuple[tuple[str, bool], ...]
     truly: str
+    bar: str
     knobs: str
 
 
@@ -369,11 +409,17 @@ def tray(study: Study, numbers: Sequence[int], limits: Mapping[str, float], beli
             values.append((text, bool(len(rows) > 1 and known and utilities[i, j] == best[j])))
         over = [goal.name for j, goal in enumerate(history.measured) if utilities[i, j] < floor[j]]
         knobs = knob_line([varied[k] for k in differ], history.settings(row))
-        truly = "not known yet" if np.isnan(p[row]) else _percent(float(p[row]))
-        made.append(
-            Column(LETTERS[i], row, f"over your {listed(over)}" if over else "", tuple(values), truly, knobs or "none")
-        )  # fmt: skip
+        truly, drawn = ("not known yet", "") if np.isnan(p[row]) else (_percent(float(p[row])), bar(float(p[row])))
+        said = f"over your {listed(over)}" if over else ""
+        made.append(Column(LETTERS[i], row, said, tuple(values), truly, drawn, knobs or "none"))
     return made
+
+
+def bar(share: float) -> str:
+    """A share of 1 as a bar that a cell of text can hold, in halves of its characters; the shortest for next to
+    nothing."""
+    halves = max(1, round(2 * _BAR * share))
+    return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def goal_heads(history: History) -> list[str]:

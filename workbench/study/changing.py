@@ -127,6 +127,8 @@ def choose(record: Record, number: int, reason: str) -> TrialRow:
 
     Raises:
         TrialStateError: if the trial is not complete.
+        InvalidValueError: if it lacks a value of a measured objective or constraint: whether it is any good in that
+            nobody knows.
     """
     if not isinstance(reason, str) or not reason.strip():
         raise InvalidValueError(f"give a reason in words for the audit log, got {reason!r}")
@@ -134,6 +136,13 @@ def choose(record: Record, number: int, reason: str) -> TrialRow:
         row = tx.row(number)
         if row.state != TrialState.COMPLETE:
             raise TrialStateError(f"only a complete trial can be chosen; trial {number} is {row.state}. Tell it first")
+        told = loads(row.outcomes, {})
+        if lacking := [name for name in record.told_names if name not in told]:
+            raise InvalidValueError(
+                f"only a trial with all values can be chosen; trial {number} has none of "
+                f"{' and '.join(map(repr, lacking))}. Measure the rest and add it with study.amend({number}, "
+                f"values={{{', '.join(f'{name!r}: …' for name in lacking)}}}, reason=…), or choose another trial"
+            )
         before = tx.settings.get(CHOSEN)
         tx.update_study(settings=dumps(tx.settings | {CHOSEN: number}))
         was = None if before is None else {"trial": before}

@@ -400,6 +400,7 @@ class Study:
 
         Raises:
             TrialStateError: if the trial is not complete.
+            InvalidValueError: if it lacks a value of a measured objective or constraint.
         """
         return self._record.trial(changing.choose(self._record, self._record.number(trial), reason))
 
