@@ -346,7 +346,7 @@ def test_several_objectives_and_a_measured_limit() -> None:
 
 def test_what_the_sampler_cannot_serve_is_refused_with_the_remedy() -> None:
     for beta in (0.0, math.inf, math.nan):
-        with pytest.raises(UnsupportedError, match="finite beta > 0 .* take order=True"):
+        with pytest.raises(UnsupportedError, match=r"finite beta > 0 .* take order=True"):
             wb.GFlowNetSampler(beta=beta)
     with pytest.raises(UnsupportedError, match="acquisition must be one of"):
         wb.GFlowNetSampler(acquisition="kg")
