@@ -1,11 +1,13 @@
 """GFlowNets: do they sample what they should, how fast, how well, and beside whom?
 
     python benchmarks/gflownet.py correct fast preferences [--seeds 3]
+    python benchmarks/gflownet.py fast --device cuda
 
 correct      exact L1 on the grid of 8 x 8 after 250 and 1,000 iterations, every objective
 fast         milliseconds a training step by trajectory balance beside torchgfn (`make peers` first, or
              PEERS=<python that has it>), same network, every visited state evaluated; and of a plain network
-             forward and backward on as many states
+             forward and backward on as many states. With --device, ours and the plain network there; this goes into
+             the same record, beside the rest of it
 preferences  one conditional policy on branin-currin against exact tables: 11 preferences, 5 exponents
 
 What is compared at equal evaluations, with other methods too, is in `gflownet_compare.py`; by ask and tell, in
@@ -54,8 +56,8 @@ def hypergrid(height: int) -> Callable[[torch.Tensor], torch.Tensor]:
     return reward
 
 
-def _trainer(height: int, d: int, objective: Objective, batch: int, seed: int) -> Trainer:
-    g = torch.Generator().manual_seed(seed)
+def _trainer(height: int, d: int, objective: Objective, batch: int, seed: int, device: str = "cpu") -> Trainer:
+    g = torch.Generator(device).manual_seed(seed)
     settings = Settings(objective=objective, batch=batch)
     policy = Policy(Grid((height,) * d), backward="learned", flows=settings.flows, generator=g)
     return Trainer(policy, hypergrid(height), settings, g)
@@ -93,51 +95,76 @@ def _distance(trainer: Trainer, graph: Any, reward: torch.Tensor) -> float:
 # -- fast ---------------------------------------------------------------------------------------------
 
 
-def fast(seeds: int, batches: Sequence[int] = (16, 64, 128, 1024)) -> dict[str, Any]:
+def fast(seeds: int) -> dict[str, Any]:
     """Median milliseconds of a step, of ours and of the peer's, in turns; and of the network alone."""
     found: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "threads": 1}
-    for height, d in ((8, 2), (8, 4), (32, 2)):
-        for batch in batches:
-            steps = 60 if batch >= 1024 else 150
-            ours, theirs, rows, peer_rows, floors = [], [], [], [], []
-            for _ in range(seeds):
-                mine = _ours(height, d, batch, steps)
-                ours.append(mine["ms"])
-                rows.append(mine["states"])
-                floors.append(mine["floor"])
-                peer = _peer(height, d, batch, steps)
-                theirs.append(peer["ms"])
-                peer_rows.append(peer["states"])
-            name = f"{height}^{d}, batch {batch}"
-            found[name] = {
-                "ms": float(np.median(ours)), "torchgfn ms": float(np.median(theirs)),
-                "share": float(np.median(ours) / np.median(theirs)), "states": float(np.mean(rows)),
-                "torchgfn states": float(np.mean(peer_rows)), "network alone ms": float(np.median(floors)),
-            }  # fmt: skip
-            print(name, {key: round(value, 3) for key, value in found[name].items()}, flush=True)
+    for name, height, d, batch, steps in _cases():
+        ours, theirs, rows, peer_rows, floors = [], [], [], [], []
+        for _ in range(seeds):
+            mine = _ours(height, d, batch, steps)
+            ours.append(mine["ms"])
+            rows.append(mine["states"])
+            floors.append(mine["floor"])
+            peer = _peer(height, d, batch, steps)
+            theirs.append(peer["ms"])
+            peer_rows.append(peer["states"])
+        found[name] = {
+            "ms": float(np.median(ours)), "torchgfn ms": float(np.median(theirs)),
+            "share": float(np.median(ours) / np.median(theirs)), "states": float(np.mean(rows)),
+            "torchgfn states": float(np.mean(peer_rows)), "network alone ms": float(np.median(floors)),
+        }  # fmt: skip
+        print(name, {key: round(value, 3) for key, value in found[name].items()}, flush=True)
     return found
 
 
-def _ours(height: int, d: int, batch: int, steps: int) -> dict[str, float]:
-    trainer = _trainer(height, d, "tb", batch, 0)
+def fast_on(device: str, seeds: int) -> list[dict[str, Any]]:
+    """Median milliseconds of a step of ours, and of the network alone, on a device: a row for each case."""
+    rows: list[dict[str, Any]] = []
+    for name, height, d, batch, steps in _cases():
+        runs = [_ours(height, d, batch, steps, device) for _ in range(seeds)]
+        ms, states, floor = ([run[key] for run in runs] for key in ("ms", "states", "floor"))
+        rows.append({
+            "case": name, "machine": torch.cuda.get_device_name(device), "ms": float(np.median(ms)),
+            "states": float(np.mean(states)), "network alone ms": float(np.median(floor)),
+        })  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _cases() -> list[tuple[str, int, int, int, int]]:
+    """Name, height and dimension of a grid, batch, and steps to be timed."""
+    return [
+        (f"{height}^{d}, batch {batch}", height, d, batch, 60 if batch >= 1024 else 150)
+        for height, d in ((8, 2), (8, 4), (32, 2)) for batch in (16, 64, 128, 1024)
+    ]  # fmt: skip
+
+
+def _ours(height: int, d: int, batch: int, steps: int, device: str = "cpu") -> dict[str, float]:
+    trainer = _trainer(height, d, "tb", batch, 0, device)
+
+    def now() -> float:
+        if device != "cpu":
+            torch.cuda.synchronize(device)  # what was asked for is not yet done
+        return time.perf_counter()
+
     times = []
     for _ in range(steps):
-        begun = time.perf_counter()
+        begun = now()
         trainer.step()
-        times.append(time.perf_counter() - begun)
+        times.append(now() - begun)
     t = trainer.policy.sample(batch, trainer.generator)
     widths = [height * d, 256, 256, 2 * d + 1]
     layers: list[torch.nn.Module] = []
     for i, (inputs, outputs) in enumerate(pairwise(widths)):
         layers += [torch.nn.Linear(inputs, outputs), *([torch.nn.ReLU()] if i < 2 else [])]
-    network = torch.nn.Sequential(*layers)
+    network = torch.nn.Sequential(*layers).to(device)
     x = torch.nn.functional.one_hot(t.states, height).flatten(1).float()
     alone = []
     for _ in range(20):
-        begun = time.perf_counter()
+        begun = now()
         network.zero_grad()
         network(x).sum().backward()
-        alone.append(time.perf_counter() - begun)
+        alone.append(now() - begun)
     late = times[len(times) // 3 :]
     return {"ms": 1e3 * float(np.median(late)), "states": float(len(t.states)), "floor": 1e3 * float(np.median(alone))}
 
@@ -201,20 +228,39 @@ PARTS: Mapping[str, tuple[Callable[[int], dict[str, Any]], int]] = {
 }  # fmt: skip
 
 
+def _read(part: str) -> dict[str, Any]:
+    path = RESULTS / f"gflownet_{part}.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def _write(part: str, whole: Mapping[str, Any]) -> None:
+    (RESULTS / f"gflownet_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
+
+
 def main() -> None:
     """Measure the parts that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="+", choices=PARTS)
     parser.add_argument("--seeds", type=int)
+    parser.add_argument("--device", default="cpu", help="of fast alone: cuda, say")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", wb.WorkbenchWarning)
+    if arguments.device != "cpu":
+        if arguments.parts != ["fast"]:
+            parser.error("--device goes with fast, alone")
+        rows = fast_on(arguments.device, arguments.seeds or PARTS["fast"][1])
+        _write("fast", _read("fast") | {arguments.device: rows})
+        print(json.dumps(rows))
+        return
     for part in arguments.parts:
         measure, usual = PARTS[part]
         begun = time.perf_counter()
         seeds = arguments.seeds or usual
         whole = {"part": part, "seeds": seeds, **measure(seeds), "seconds": time.perf_counter() - begun}
-        (RESULTS / f"gflownet_{part}.json").write_text(json.dumps(whole, indent=1) + "\n")
+        elsewhere = {key: rows for key, rows in _read(part).items() if isinstance(rows, list)}  # of --device
+        _write(part, whole | elsewhere)
         print(json.dumps(whole))
 
 

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from workbench.errors import InvalidValueError
+import workbench as wb
+from workbench.errors import InfeasibleSpaceError, InvalidValueError
 from workbench.pareto import non_dominated
 from workbench.samplers.gflownet import objectives
+from workbench.samplers.gflownet.conditioning import Conditioning, thermometer
 from workbench.samplers.gflownet.environment import Edits, Environment, FreeSlots, Grid
 from workbench.samplers.gflownet.graph import Graph, enumerate_states, l1
+from workbench.samplers.gflownet.points import SpaceGrid
 from workbench.samplers.gflownet.policy import Evaluation, Policy
+from workbench.samplers.gflownet.spaces import SpaceEnvironment
 from workbench.samplers.gflownet.training import Objective, Settings, Trainer
 from workbench.samplers.gflownet.trajectories import Trajectories, joined
 from workbench.samplers.gflownet.trust import log_probability, trust, trust_in_order
@@ -603,3 +607,126 @@ def test_an_order_that_is_kept_and_one_that_is_turned_round(grid: tuple[Grid, Gr
         assert seen.kept == kept
         assert seen.level == ("good" if kept else "look")
         assert seen.distance is None
+
+
+# -- at the edges ---------------------------------------------------------------------------------------
+
+
+def at_the_source(objective: Objective, **options: object) -> Trainer:
+    """A policy whose trajectories all stop at once, and whose rewards ask for nothing else."""
+    g = generator(0)
+    settings = Settings(objective=objective, batch=16, **options)  # type: ignore[arg-type]
+    policy = Policy(Grid((4, 4)), hidden=(8,), backward="learned", flows=settings.flows, generator=g)
+    with torch.no_grad():
+        policy.network.biases[-1][2] = 50.0  # the stop
+    return Trainer(policy, lambda states: (states == 0).all(1).double()[:, None] + 1e-6, settings, g)
+
+
+@pytest.mark.parametrize(
+    ("objective", "options"),
+    [("fm", {}), ("op_fm", {}), ("op_db", {}), ("subtb", {}), ("tb", {"regularize": 0.1}), ("fm", {"regularize": 0.1})],
+)
+def test_a_batch_that_stops_at_the_source_leaves_finite_weights(
+    objective: Objective, options: dict[str, object]
+) -> None:
+    trainer = at_the_source(objective, **options)
+    done = trainer.step()
+    assert (done.ends == 0).all()
+    assert math.isfinite(done.loss)
+    assert all(bool(torch.isfinite(p).all()) for p in trainer.policy.parameters())
+
+
+def test_the_mean_over_no_states_is_zero_with_a_gradient_of_zero() -> None:
+    policy = at_the_source("tb").policy
+    e = policy.evaluate(policy.sample(16, generator(1)))
+    for nothing in (objectives.flow_matching(policy, e, None), objectives.backward_divergence(policy, e)):
+        assert nothing.item() == 0.0
+        (gradient,) = torch.autograd.grad(nothing, policy.network.table, retain_graph=True)
+        assert not gradient.any()
+
+
+def test_a_batch_is_evaluated_anew_after_each_update_of_any_optimizer() -> None:
+    """Adam's fused kernel changes parameters without raising the count of their changes."""
+    policy = Policy(Grid((4, 4)), hidden=(8,), generator=generator(0))
+    t = policy.sample(32, generator(1), keep=True)
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        e = policy.evaluate(t)
+        torch.testing.assert_close(e.log_pf, policy.evaluate(replace(t, trace=None)).log_pf, rtol=0.0, atol=0.0)
+        before = e.log_pf.detach().clone()
+        optimizer.zero_grad()
+        objectives.trajectory_balance(e, hypergrid_reward(t.ends, 4)[:, 0].log(), torch.zeros(())).backward()
+        optimizer.step()
+        assert float((policy.evaluate(t).log_pf - before).detach().abs().max()) > 0.01
+
+
+def test_what_was_kept_is_gone_on_from_where_nothing_has_changed() -> None:
+    policy = Policy(Grid((4, 4)), hidden=(8,), generator=generator(0))
+    t = policy.sample(32, generator(1), keep=True)
+    assert t.trace is not None
+    kept, anew = policy.evaluate(t, unchanged=True), policy.evaluate(t)
+    torch.testing.assert_close(kept.logits[:, :2][t.masks[:, :2]], t.trace.outputs[:, :2][t.masks[:, :2]])
+    torch.testing.assert_close(kept.log_pf, anew.log_pf)
+    gradients = [torch.autograd.grad(e.log_ratio.sum(), list(policy.parameters())) for e in (kept, anew)]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+class Hasty(Grid):
+    """A grid that promises fewer moves than there are."""
+
+    def __init__(self, sizes: tuple[int, ...], steps: int) -> None:
+        super().__init__(sizes)
+        self.steps = steps
+
+
+def test_more_moves_than_an_environment_promises_are_an_error() -> None:
+    environment = Hasty((6, 6), 3)
+    policy = Policy(environment, hidden=(8,), generator=generator(0))
+    with torch.no_grad():
+        policy.network.biases[-1][2] = -50.0  # no stop
+    with pytest.raises(InvalidValueError, match=r"at most 3 moves .* Hasty says, but 0 of 9 trajectories stopped"):
+        policy.sample(9, generator(1))
+    with pytest.raises(InvalidValueError, match=r"at most 3 moves .* but state \[1, 0\] is left"):
+        policy.sample_backward(torch.tensor([[5, 0]]), generator(1))
+    with pytest.raises(InvalidValueError, match=r"at most 3 moves .* but state \[0, 3\] allows a move after 3"):
+        enumerate_states(environment)
+    enough = Policy(Hasty((6, 6), 10), hidden=(8,), generator=generator(0))
+    assert len(enough.sample(9, generator(1), epsilon=0.5).ends) == 9
+    assert enough.sample_backward(torch.tensor([[5, 5]]), generator(1)).length.tolist() == [11]
+
+
+def test_a_number_of_moves_that_is_not_fixed_is_an_error_where_it_is_promised() -> None:
+    environment = FreeSlots((2, 2))
+    environment.steps = 3
+    with pytest.raises(InvalidValueError, match=r"exactly 3 moves .* allows the stop after 2"):
+        enumerate_states(environment)
+
+
+@pytest.mark.parametrize("bins", [1, -3, 2.5])
+def test_thermometers_of_less_than_two_bins_are_refused(bins: int) -> None:
+    for made_of in (lambda: thermometer(torch.zeros(1, 1), bins), lambda: Conditioning(2, bins=bins)):
+        with pytest.raises(InvalidValueError, match=rf"must be a whole number >= 2, .* got {bins}\. Take 16"):
+            made_of()
+    assert Conditioning(2, bins=0).at([1.0, 3.0], 1).encoding.tolist() == [[0.25, 0.75]]  # type: ignore[union-attr]
+
+
+def test_exponents_that_nothing_was_learnt_of_are_refused() -> None:
+    one, several = Conditioning(2, beta=(4.0,)), Conditioning(2, beta=(1.0, 16.0))
+    with pytest.raises(InvalidValueError, match=r"trained on, \(4.0,\), got 8.0; make .* beta=\(4.0, 8.0\)"):
+        one.at([0.5, 0.5], 1, 8.0)
+    with pytest.raises(InvalidValueError, match="got 17"):
+        several.at([0.5, 0.5], 1, 17)
+    assert one.at([0.5, 0.5], 1, 4.0).beta.tolist() == [4.0]
+    assert several.at([0.5, 0.5], 2, 4.0).beta.tolist() == [4.0, 4.0]
+    with pytest.raises(InvalidValueError, match=r"got 2, 1, 1.0 and \(0.0,\)"):
+        Conditioning(2, beta=(0.0,))
+
+
+def test_spaces_and_environments_of_which_nothing_is_left_say_what_to_do() -> None:
+    space = wb.Space([wb.Int("a", 0, 3), wb.Int("b", 0, 3)], constraints=["a + b >= 5"])
+    for made_of in (SpaceEnvironment, SpaceGrid):
+        with pytest.raises(InfeasibleSpaceError, match=r"constraints and fixed values, .* fix fewer parameters"):
+            made_of(space, {"a": 0})
+    with pytest.raises(InvalidValueError, match=r"at most 5 states, there are more; pass most="):
+        enumerate_states(Grid((4, 4)), most=5)

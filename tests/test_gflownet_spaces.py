@@ -344,6 +344,33 @@ def test_several_objectives_and_a_measured_limit() -> None:
     assert len({tuple(trial.params.values()) for trial in study.trials}) == 10
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is such a device here")
+def test_a_device_that_is_not_here_is_refused_and_the_cpu_by_name_is_the_cpu() -> None:
+    study, named, away = made(), made(device="cpu"), made(device="cuda")
+    for each in (study, named):
+        for trial in each.ask(6):
+            each.tell(trial, matches(trial))
+    assert [trial.params for trial in study.ask(2)] == [trial.params for trial in named.ask(2)]
+    with pytest.raises(UnsupportedError, match=r"GFlowNetSampler\(device=None\), which computes on the CPU"):
+        away.ask()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_asks_and_runs_on_a_device_find_what_they_find_on_the_cpu() -> None:
+    study = made(steps=60, device="cuda")
+    study.optimize(matches, n_trials=30, progress=False)
+    assert study.best_value >= 5.0  # of 7, as on the CPU
+    space = wb.Space([wb.Categorical(f"c{i}", [0, 1, 2, 3]) for i in range(4)])
+    sampler = {"name": "gflownet", "options": {"device": "cuda"}}
+    run = wb.create_study("r", space, [wb.Objective("y", "maximize", noise="none")], sampler=sampler, seed=0)
+    run.optimize(
+        lambda given: np.sum([np.asarray(given[f"c{i}"], dtype=float) for i in range(4)], axis=0),
+        vectorized=True, evaluations=3000, keep=3, progress=False,
+    )  # fmt: skip
+    assert run.best_value == 12.0
+
+
 def test_what_the_sampler_cannot_serve_is_refused_with_the_remedy() -> None:
     for beta in (0.0, math.inf, math.nan):
         with pytest.raises(UnsupportedError, match=r"finite beta > 0 .* take order=True"):

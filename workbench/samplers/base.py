@@ -420,3 +420,18 @@ def _as_keys(X: Array) -> list[bytes]:
         return [b""] * len(rows)
     data, width = rows.tobytes(), rows.itemsize * rows.shape[1]
     return [data[i : i + width] for i in range(0, len(data), width)]
+
+
+def check_device(device: str | None, sampler: str) -> None:
+    """Refuse a device that is not here, which a study may have been made with elsewhere."""
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UnsupportedError(
+            f"device {device!r} cannot be used here: {str(error).splitlines()[0]} Take {sampler}(device=None), "
+            "which computes on the CPU"
+        ) from error

@@ -20,7 +20,7 @@ import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
 from workbench.models.surrogate import MODELLED, dimension, unmodelled
-from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, check_device, spread_out
 from workbench.space import Simplex
 from workbench.trial import TrialState, loads
 
@@ -149,13 +149,13 @@ class GPSampler(Sampler):
         """The model, on the device."""
         from workbench.models.surrogate import fit
 
-        _check_device(self._device)
+        check_device(self._device, "GPSampler")
         return fit(history, device=self._device)
 
     def check(self, request: AskRequest) -> None:
         """Refuse what needs another sampler: spaces too large for a model, sparse mixtures."""
         super().check(request)
-        _check_device(self._device)
+        check_device(self._device, "GPSampler")
         history = request.history
         reasons = unmodelled(history.space)
         sparse = (p for p in history.space if isinstance(p, Simplex) and p.max_nonzero is not None)
@@ -388,21 +388,6 @@ def _open(history: History) -> Iterator[tuple[int, tuple[str, ...]]]:
 
 def _everywhere(X: Array) -> NDArray[np.bool_]:
     return np.ones(len(X), dtype=bool)
-
-
-def _check_device(device: str | None) -> None:
-    """Refuse a device that is not here, which a study may have been made with elsewhere."""
-    if device is None:
-        return
-    import torch
-
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UnsupportedError(
-            f"device {device!r} cannot be used here: {str(error).splitlines()[0]} Take GPSampler(device=None), which "
-            "computes on the CPU"
-        ) from error
 
 
 def _vicinity(request: AskRequest, device: str | None) -> Vicinity | None:

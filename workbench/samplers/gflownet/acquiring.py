@@ -74,10 +74,11 @@ class Pool:
 
     def __call__(self, states: Tensor) -> Array:
         """Acquisition values of whole states (n, D), shape (n,); -inf where a known constraint is broken."""
+        states = states.cpu()
         keys = [row.tobytes() for row in np.ascontiguousarray(states.numpy())]
         fresh = {key: i for i, key in enumerate(keys) if key not in self._known}
         if fresh:
-            rows = torch.tensor(list(fresh.values()))
+            rows = torch.tensor(list(fresh.values()), device="cpu")
             X = self._environment.encoded(states[rows])
             a = np.full(len(X), -np.inf)
             fine = np.flatnonzero(self._environment.admits(states[rows]))
@@ -163,7 +164,7 @@ def climb(breed: Breed, pool: Pool, starts: Tensor, generator: torch.Generator) 
     Args:
         breed: Makes children of two parents; both are the same here, so that a child differs by what is drawn anew.
         pool: Of acquisition values.
-        starts: Whole states (n, D).
+        starts: Whole states (n, D), on the CPU, as is the generator.
         generator: Source of randomness.
     Raises:
         DeadlineReached: if time was over before.

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from workbench.errors import InvalidValueError
+from workbench.integers import integer
+from workbench.samplers.gflownet.environment import drawn_on
 
 Scalarization = Literal["sum", "log", "chebyshev", "exponential"]
 BINS = 16  # of a thermometer: 50 left twice the distance to the exact tables (benchmarks/gflownet.py preferences)
@@ -49,7 +51,7 @@ class Conditioning:
             "exponential" exp(Σ w r), for rewards of any sign.
         beta: Exponents to draw from, equally likely; one alone is not encoded.
         alpha: Of the Dirichlet distribution, the same for every objective.
-        bins: Of each thermometer; 0: weights and log β as they are.
+        bins: Of each thermometer, at least 2; 0: weights and log β as they are.
         repeat: Trajectories, one after the other, that share a condition.
     """
 
@@ -66,7 +68,12 @@ class Conditioning:
                 f"scalarization must be one of {', '.join(get_args(Scalarization))}; got {self.scalarization!r}"
             )
         if not self.beta or min(self.beta) <= 0 or self.alpha <= 0 or self.objectives < 1 or self.repeat < 1:
-            raise InvalidValueError("objectives, repeat, alpha and every beta must be > 0")
+            raise InvalidValueError(
+                "objectives, repeat, alpha and every beta must be > 0, and at least one beta given; got "
+                f"{self.objectives}, {self.repeat}, {self.alpha} and {self.beta}"
+            )
+        if self.bins != 0:
+            _check_bins(self.bins, ", or 0 for weights and exponents as they are")
 
     @property
     def width(self) -> int:
@@ -75,17 +82,21 @@ class Conditioning:
         return parts * max(1, self.bins)
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Given:
-        """Conditions for n trajectories; with `repeat` above 1, n has to be a multiple of it."""
+        """Conditions for n trajectories, on the device of the generator.
+
+        With `repeat` above 1, n has to be a multiple of it.
+        """
+        device = drawn_on(generator)
         if self.width == 0 and len(self.beta) == 1:
-            one = torch.ones(n, 1, dtype=torch.float64)
+            one = torch.ones(n, 1, dtype=torch.float64, device=device)
             return Given(one, one[:, 0] * self.beta[0], None)
         groups = -(-n // self.repeat)
-        gamma = torch.full((groups, self.objectives), self.alpha, dtype=torch.float64)
+        gamma = torch.full((groups, self.objectives), self.alpha, dtype=torch.float64, device=device)
         w = torch._standard_gamma(gamma, generator=generator).clamp(min=1e-30)
         w = w / w.sum(1, keepdim=True)
-        chosen = torch.randint(len(self.beta), (groups,), generator=generator)
-        beta = torch.tensor(self.beta, dtype=torch.float64)[chosen]
-        repeated = torch.arange(groups).repeat_interleave(self.repeat)[:n]
+        chosen = torch.randint(len(self.beta), (groups,), generator=generator, device=device)
+        beta = torch.tensor(self.beta, dtype=torch.float64, device=device)[chosen]
+        repeated = torch.arange(groups, device=device).repeat_interleave(self.repeat)[:n]
         alike = 1 if self.width == 0 else groups
         return self.given(w[repeated], beta[repeated], alike)
 
@@ -96,21 +107,32 @@ class Conditioning:
             parts.append(thermometer(weights, self.bins) if self.bins else weights)
         if len(self.beta) > 1:
             low, high = min(self.beta), max(self.beta)
-            level = (beta / low).log() / torch.tensor(high / low).log()  # 0 to 1
+            level = (beta / low).log() / torch.tensor(high / low, device=beta.device).log()  # 0 to 1
             parts.append(thermometer(level[:, None], self.bins) if self.bins else level[:, None])
         encoding = torch.cat(parts, 1).float() if parts else None
         return Given(weights, beta, encoding, groups)
 
     def at(self, weights: Sequence[float], n: int, beta: float | None = None) -> Given:
-        """The condition of n trajectories with one preference.
+        """The condition of n trajectories with one preference, on the CPU.
 
+        Args:
+            weights: Of the objectives, one each.
+            n: How many trajectories.
+            beta: Exponent, between the least and the greatest of those that are drawn; None: the greatest.
         Raises:
-            InvalidValueError: if the weights are not m non-negative numbers with a positive sum.
+            InvalidValueError: if the weights are not m non-negative numbers with a positive sum, or nothing was learnt
+                of that exponent.
         """
-        w = torch.tensor([list(weights)], dtype=torch.float64)
+        w = torch.tensor([list(weights)], dtype=torch.float64, device="cpu")
         if w.shape[1] != self.objectives or bool((w < 0).any()) or float(w.sum()) <= 0:
             raise InvalidValueError(f"expected {self.objectives} weights >= 0 with a positive sum, got {list(weights)}")
-        exponent = torch.tensor([max(self.beta) if beta is None else float(beta)], dtype=torch.float64)
+        if beta is not None and not min(self.beta) <= beta <= max(self.beta):
+            raise InvalidValueError(
+                f"expected beta between those that the policy is trained on, {self.beta}, got {beta}; make "
+                f"Conditioning with beta={(*self.beta, float(beta))} and train anew, or leave beta= out"
+            )
+        chosen = max(self.beta) if beta is None else float(beta)
+        exponent = torch.tensor([chosen], dtype=torch.float64, device="cpu")
         return self.given((w / w.sum()).repeat(n, 1), exponent.repeat(n))
 
     def log_reward(self, rewards: Tensor, given: Given) -> Tensor:
@@ -148,7 +170,18 @@ def thermometer(values: Tensor, bins: int) -> Tensor:
         bins: At least 2.
     Returns:
         Shape (n, k * bins).
+    Raises:
+        InvalidValueError: if there are fewer bins.
     """
-    grid = torch.linspace(0.0, 1.0, bins, dtype=values.dtype)
+    _check_bins(bins, "")
+    grid = torch.linspace(0.0, 1.0, bins, dtype=values.dtype, device=values.device)
     gap = 1.0 / (bins - 1)
     return ((values[:, :, None] - grid).clamp(0.0, gap) / gap).flatten(1)
+
+
+def _check_bins(bins: int, otherwise: str) -> None:
+    if integer(bins, 2) is None:
+        raise InvalidValueError(
+            f"bins of a thermometer must be a whole number >= 2, the last one is always empty; got {bins!r}. Take "
+            f"{BINS}{otherwise}"
+        )

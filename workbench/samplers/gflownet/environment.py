@@ -8,6 +8,8 @@ The moves that lead to a state are a function of the state (its depth), no two m
 and every state reached can be taken back by numbered undos. `graph.enumerate_states` checks all of that where the
 states can be counted.
 
+An environment has no device: it answers on that of the states that it is asked about.
+
 Symbols: n states, D columns, A moves (the stop is action A), U undos, T most moves of a trajectory.
 """
 
@@ -25,8 +27,31 @@ from workbench.errors import InvalidValueError
 LONGEST_TABLE = 1 << 21  # entries of a table of what is allowed
 
 
+class Table:
+    """A constant, on the device of what is looked up in it; it is brought there once."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self._copies = {values.device: values}
+
+    def beside(self, other: Tensor) -> Tensor:
+        """The constant, on the device of another tensor."""
+        device = other.device
+        if device not in self._copies:
+            with torch.inference_mode(False):  # it outlives a policy's sampling
+                self._copies[device] = self.values.to(device)
+        return self._copies[device]
+
+
+def drawn_on(generator: torch.Generator | None) -> torch.device:
+    """The device that a generator draws on; the CPU without one."""
+    return torch.device("cpu") if generator is None else generator.device
+
+
 class Environment(Protocol):
     """What an own environment has to offer: six functions of rows of states, none of one trajectory.
+
+    They answer on the device of the states; the source may be on any, a policy brings it to its own.
 
     Attributes:
         sizes: Values that each column may hold.
@@ -91,13 +116,13 @@ class Grid:
             raise InvalidValueError(f"sizes of a grid are whole numbers >= 1, got {sizes!r}")
         self.moves = self.undos = len(self.sizes)
         self._border_ends = border_ends
-        self._last = torch.tensor(self.sizes) - 1  # (D,)
-        self._unit = torch.eye(self.moves, dtype=torch.int64)
-        self.steps = int(self._last.max() + (self._last - 1).clamp(min=0).sum() - (self._last.max() - 1).clamp(min=0))
+        last = torch.tensor(self.sizes, device="cpu") - 1  # (D,)
+        self._last, self._unit = Table(last), Table(torch.eye(self.moves, dtype=torch.int64, device="cpu"))
+        self.steps = int(last.max() + (last - 1).clamp(min=0).sum() - (last.max() - 1).clamp(min=0))
         if not border_ends:
-            self.steps = int(self._last.sum())
-        self._ends: Tensor | None = None
-        self._leads: Tensor | None = None
+            self.steps = int(last.sum())
+        self._ends: Table | None = None
+        self._leads: Table | None = None
         if admitted is not None:
             self._restrict(admitted, border_ends)
 
@@ -113,26 +138,27 @@ class Grid:
         for axis in range(leads.ndim):  # is anything admitted at or above?
             leads = leads.flip(axis).cummax(axis).values.flip(axis)
         radix = np.append(np.cumprod(self.sizes[:0:-1])[::-1], 1).astype(np.int64)
-        self._radix = torch.from_numpy(radix)
-        self._ends = admitted.reshape(-1)
-        self._leads = leads.reshape(-1).bool()
+        self._radix = Table(torch.from_numpy(radix))
+        self._ends = Table(admitted.reshape(-1))
+        self._leads = Table(leads.reshape(-1).bool())
 
     def source(self, n: int) -> Tensor:
-        return torch.zeros(n, self.moves, dtype=torch.int64)
+        return torch.zeros(n, self.moves, dtype=torch.int64, device="cpu")
 
     def allowed(self, states: Tensor) -> Tensor:
-        inside = states < self._last  # (n, D)
+        inside = states < self._last.beside(states)  # (n, D)
         if self._border_ends:
             inside &= inside.all(1, keepdim=True)
         if self._ends is None or self._leads is None:
-            return torch.cat([inside, torch.ones(len(states), 1, dtype=torch.bool)], 1)
-        code = states @ self._radix
-        there = code[:, None] + self._radix  # may lie outside, where `inside` is False
-        inside &= self._leads[there.clamp(max=len(self._leads) - 1)]
-        return torch.cat([inside, self._ends[code][:, None]], 1)
+            return torch.cat([inside, inside.new_ones(len(states), 1)], 1)
+        radix, ends, leads = (table.beside(states) for table in (self._radix, self._ends, self._leads))
+        code = (states * radix).sum(1)
+        there = code[:, None] + radix  # may lie outside, where `inside` is False
+        inside &= leads[there.clamp(max=len(leads) - 1)]
+        return torch.cat([inside, ends[code][:, None]], 1)
 
     def after(self, states: Tensor, actions: Tensor) -> Tensor:
-        return states + self._unit.index_select(0, actions)
+        return states + self._unit.beside(states).index_select(0, actions)
 
     def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
         return actions
@@ -140,12 +166,12 @@ class Grid:
     def undoable(self, states: Tensor) -> Tensor:
         above = states > 0
         if self._border_ends:  # no parent stands on the border
-            border = states == self._last
+            border = states == self._last.beside(states)
             above &= border | ~border.any(1, keepdim=True)
         return above
 
     def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
-        return states - self._unit[undos], undos
+        return states - self._unit.beside(states)[undos], undos
 
 
 class FreeSlots:
@@ -165,30 +191,33 @@ class FreeSlots:
             raise InvalidValueError(f"values of slots are whole numbers >= 1, got {values!r}")
         self.sizes = tuple(count + 1 for count in counts)
         self.moves, self.undos, self.steps = sum(counts), len(counts), len(counts)
-        self._empty = torch.tensor(counts)
-        self._slot = torch.repeat_interleave(torch.arange(len(counts)), self._empty)  # of each move
-        self._first = torch.cumsum(self._empty, 0) - self._empty
-        self._value = torch.arange(self.moves) - self._first[self._slot]
+        empty = torch.tensor(counts, device="cpu")
+        slot = torch.arange(len(counts), device="cpu").repeat_interleave(empty)  # of each move
+        first = torch.cumsum(empty, 0) - empty
+        value = torch.arange(self.moves, device="cpu") - first[slot]
+        self._empty, self._slot, self._first, self._value = Table(empty), Table(slot), Table(first), Table(value)
 
     def source(self, n: int) -> Tensor:
-        return self._empty.repeat(n, 1)
+        return self._empty.values.repeat(n, 1)
 
     def allowed(self, states: Tensor) -> Tensor:
-        empty = states == self._empty  # (n, D)
-        return torch.cat([empty[:, self._slot], ~empty.any(1, keepdim=True)], 1)
+        empty = states == self._empty.beside(states)  # (n, D)
+        return torch.cat([empty[:, self._slot.beside(states)], ~empty.any(1, keepdim=True)], 1)
 
     def after(self, states: Tensor, actions: Tensor) -> Tensor:
-        return states.scatter(1, self._slot[actions][:, None], self._value[actions][:, None])
+        slot, value = self._slot.beside(states)[actions], self._value.beside(states)[actions]
+        return states.scatter(1, slot[:, None], value[:, None])
 
     def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
-        return self._slot[actions]
+        return self._slot.beside(states)[actions]
 
     def undoable(self, states: Tensor) -> Tensor:
-        return states != self._empty
+        return states != self._empty.beside(states)
 
     def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
         value = states.gather(1, undos[:, None])[:, 0]
-        return states.scatter(1, undos[:, None], self._empty[undos][:, None]), self._first[undos] + value
+        empty, first = self._empty.beside(states)[undos], self._first.beside(states)[undos]
+        return states.scatter(1, undos[:, None], empty[:, None]), first + value
 
 
 class Edits:
@@ -216,16 +245,18 @@ class Edits:
         length = starts.shape[1]
         if not 0 <= least <= most <= length or most < 1:
             raise InvalidValueError(f"expected 0 <= least <= most <= length {length}, most >= 1; got {least}, {most}")
-        self._starts, self._tokens, self._length, self._least, self._most = starts, tokens, length, least, most
-        self._group, self._generator, self._legal = group, generator, legal
+        self._tokens, self._length, self._least, self._most = tokens, length, least, most
+        self._group, self._generator = group, generator
+        self._starts, self._legal = Table(starts), None if legal is None else Table(legal)
         self.sizes = (tokens,) * (2 * length)
         self.moves, self.undos, self.steps = length * tokens, length, most
         self.fixed_steps = least == most
 
     def source(self, n: int) -> Tensor:
         groups = -(-n // self._group)
-        drawn = torch.randint(len(self._starts), (groups,), generator=self._generator)
-        start = self._starts[drawn.repeat_interleave(self._group)[:n]]
+        device = drawn_on(self._generator)
+        drawn = torch.randint(len(self._starts.values), (groups,), generator=self._generator, device=device)
+        start = self._starts.beside(drawn)[drawn.repeat_interleave(self._group)[:n]]
         return torch.cat([start, start], 1)
 
     def allowed(self, states: Tensor) -> Tensor:
@@ -234,8 +265,8 @@ class Edits:
         count = edited.sum(1, keepdim=True)
         free = (~edited & (count < self._most))[:, :, None].repeat(1, 1, self._tokens)  # (n, L, a)
         if self._legal is not None:
-            places = torch.arange(self._length)
-            free &= self._legal & self._legal[places, start][:, :, None]
+            places, legal = torch.arange(self._length, device=states.device), self._legal.beside(states)
+            free &= legal & legal[places, start][:, :, None]
         free.scatter_(2, now[:, :, None], False)
         return torch.cat([free.flatten(1), count >= self._least], 1)
 

@@ -66,11 +66,11 @@ class Graph:
         Returns:
             log F of states, shape (S,), and log P_F, shape (S, A + 1), -inf where there is no way; float64.
         """
-        log_pb = self.uniform_backward() if log_pb is None else log_pb.double()
-        F = torch.full((len(self.states),), -torch.inf, dtype=torch.float64)
-        F[self.ends] = log_reward.double()
-        log_pf = torch.full(self.masks.shape, -torch.inf, dtype=torch.float64)
-        log_pf[self.ends, -1] = log_reward.double()
+        log_pb = self.uniform_backward() if log_pb is None else log_pb.double().to(self.states.device)
+        F = torch.full((len(self.states),), -torch.inf, dtype=torch.float64, device=self.states.device)
+        F[self.ends] = log_reward.to(F)
+        log_pf = torch.full_like(self.masks, -torch.inf, dtype=torch.float64)
+        log_pf[self.ends, -1] = log_reward.to(F)
         for start, stop in reversed(list(zip(self.edges, self.edges[1:], strict=False))):
             part = slice(start, stop)
             log_pf[self.parent[part], self.action[part]] = F[self.child[part]] + log_pb[part]
@@ -84,10 +84,10 @@ class Graph:
         Args:
             log_pf: Of every action at every state, shape (S, A + 1).
         Returns:
-            Shape (X,), float64; actions that lead to one child add up.
+            Shape (X,), float64, on the device of the graph; actions that lead to one child add up.
         """
-        p = log_pf.double().exp()
-        reach = torch.zeros(len(self.states), dtype=torch.float64)
+        p = log_pf.double().to(self.states.device).exp()
+        reach = p.new_zeros(len(self.states))
         reach[: self.levels[1]] = 1.0 / self.levels[1]
         for start, stop in zip(self.edges, self.edges[1:], strict=False):
             part = slice(start, stop)
@@ -96,7 +96,7 @@ class Graph:
 
     def edge_backward(self, log_pb: Tensor) -> Tensor:
         """log P_B of each edge (E,) from a table of undos (S, U)."""
-        return log_pb.double()[self.child, self.undo]
+        return log_pb.double().to(self.states.device)[self.child, self.undo]
 
 
 def enumerate_states(environment: Environment, sources: Tensor | None = None, most: int = _MOST) -> Graph:
@@ -108,7 +108,8 @@ def enumerate_states(environment: Environment, sources: Tensor | None = None, mo
         most: States at which it gives up.
     Raises:
         InvalidValueError: if there are more states, or a promise is broken: a state without legal action, two moves
-            of a state to one child, ways of different length to a state, an undo that does not lead back.
+            of a state to one child, ways of different length to a state, an undo that does not lead back, more moves
+            than `steps`, or fewer where their number is fixed.
     """
     level = environment.source(1) if sources is None else sources
     stop = environment.moves
@@ -119,8 +120,12 @@ def enumerate_states(environment: Environment, sources: Tensor | None = None, mo
     while True:
         legal = masks[-1]
         if not bool(legal.any(1).all()):
-            raise InvalidValueError(f"state {level[~legal.any(1)][0].tolist()} has no legal action, not even the stop")
+            raise InvalidValueError(
+                f"state {level[~legal.any(1)][0].tolist()} has no legal action, not even the stop; let `allowed` give "
+                "it the stop, or forbid the moves that lead there"
+            )
         here, action = legal[:, :stop].nonzero(as_tuple=True)
+        _check_length(environment, len(levels) - 2, level, legal)
         if len(here) == 0:
             break
         after = environment.after(level[here], action)
@@ -130,7 +135,10 @@ def enumerate_states(environment: Environment, sources: Tensor | None = None, mo
         codes = _codes(children, radix)
         if not seen.isdisjoint(codes):
             twice = next(i for i, code in enumerate(codes) if code in seen)
-            raise InvalidValueError(f"state {children[twice].tolist()} is reached by ways of different length")
+            raise InvalidValueError(
+                f"state {children[twice].tolist()} is reached by ways of different length; a column that counts the "
+                "moves tells them apart"
+            )
         seen.update(codes)
         pairs = here * len(children) + place
         if len(torch.unique(pairs)) < len(pairs):
@@ -144,19 +152,39 @@ def enumerate_states(environment: Environment, sources: Tensor | None = None, mo
         masks.append(environment.allowed(level))
         levels.append(levels[-1] + len(level))
         if levels[-1] > most:
-            raise InvalidValueError(f"more than {most} states: too many to enumerate")
+            raise InvalidValueError(
+                f"expected at most {most} states, there are more; pass most= if they fit into memory, or look at "
+                "samples: `trust` needs no graph"
+            )
     parent, actions, child, undos = (
-        (torch.cat(column) for column in zip(*parts, strict=True)) if parts else (torch.empty(0).long(),) * 4
+        (torch.cat(column) for column in zip(*parts, strict=True))
+        if parts
+        else (level.new_empty(0, dtype=torch.int64),) * 4
     )
     return Graph(
         torch.cat(states), tuple(levels), torch.cat(masks), parent, actions, child, undos, tuple(edges)
     )  # fmt: skip
 
 
+def _check_length(environment: Environment, made: int, states: Tensor, legal: Tensor) -> None:
+    """Refuse moves where so many were `made` that none should be left, and a stop where all should still be made."""
+    over = made >= environment.steps
+    if not over and not environment.fixed_steps:
+        return
+    wrong = legal[:, :-1].any(1) if over else legal[:, -1]
+    if bool(wrong.any()):
+        how = "exactly" if environment.fixed_steps else "at most"
+        raise InvalidValueError(
+            f"expected {how} {environment.steps} moves of a trajectory, as steps of {type(environment).__name__} says, "
+            f"but state {states[wrong][0].tolist()} allows {'a move' if over else 'the stop'} after {made}. Correct "
+            "steps and fixed_steps of the environment, or what it allows there"
+        )
+
+
 def _check_way_back(environment: Environment, states: Tensor, actions: Tensor, after: Tensor, undo: Tensor) -> None:
     legal = environment.undoable(after)
     parents, back = environment.before(after, undo)
-    wrong = ~legal[torch.arange(len(undo)), undo] | (parents != states).any(1) | (back != actions)
+    wrong = ~legal[torch.arange(len(undo), device=undo.device), undo] | (parents != states).any(1) | (back != actions)
     if bool(wrong.any()):
         i = int(wrong.nonzero()[0])
         raise InvalidValueError(
@@ -170,7 +198,7 @@ def _radix(sizes: tuple[int, ...]) -> np.ndarray:
 
 
 def _codes(states: Tensor, radix: np.ndarray) -> list[int]:
-    return [int(code) for code in states.numpy().astype(object) @ radix]
+    return [int(code) for code in states.cpu().numpy().astype(object) @ radix]
 
 
 def l1(p: Tensor, q: Tensor) -> float:

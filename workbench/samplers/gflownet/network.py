@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.samplers.gflownet.environment import drawn_on
+
 
 @dataclass(frozen=True)
 class Trace:
-    """What the network computed for a batch of states.
+    """What the network computed for a batch of states, with the parameters that it had then.
 
     Args:
-        version: Of the parameters that it was computed with.
         hidden: Values behind each hidden layer, shapes (n, h).
         outputs: Shape (n, O).
     """
 
-    version: int
     hidden: tuple[Tensor, ...]
     outputs: Tensor
 
@@ -56,7 +56,7 @@ class Prepared:
         """Hidden values and outputs at states (n, D); `base` of each state, shape (n, h), or of all, shape (h,)."""
         n, width = states.shape
         tokens = (states + self.offsets).view(-1)
-        bags = torch.arange(0, n * width, width)
+        bags = torch.arange(0, n * width, width, device=states.device)
         h = torch.embedding_bag(self.table, tokens, bags, False, 0)[0].add_(base)
         h = self._rectified(h)
         hidden = [h]
@@ -76,7 +76,7 @@ class Network(nn.Module):
         hidden: Units of each hidden layer, at least one layer.
         condition: Numbers that a condition consists of; 0: there is none.
         slope: Of the rectifier below 0.
-        generator: Draws the initial weights: uniform within ±1/sqrt(inputs), as torch's linear layers.
+        generator: Draws the initial weights, on its device: uniform within ±1/sqrt(inputs), as torch's linear layers.
         dtype: Of the weights.
     """
 
@@ -85,7 +85,8 @@ class Network(nn.Module):
         slope: float = 0.0, generator: torch.Generator | None = None, dtype: torch.dtype = torch.float32,
     ) -> None:  # fmt: skip
         super().__init__()
-        offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+        device = drawn_on(generator)
+        offsets = torch.tensor([0, *sizes[:-1]], device=device).cumsum(0)
         self.offsets: Tensor
         self.register_buffer("offsets", offsets, persistent=False)
         rows = sum(sizes) + condition
@@ -93,8 +94,8 @@ class Network(nn.Module):
 
         def drawn(shape: tuple[int, ...], inputs: int) -> nn.Parameter:
             bound = inputs**-0.5
-            values = torch.rand(shape, generator=generator, dtype=torch.float64) * (2 * bound) - bound
-            return nn.Parameter(values.to(dtype))
+            values = torch.rand(shape, generator=generator, dtype=torch.float64, device=device)
+            return nn.Parameter((values * (2 * bound) - bound).to(dtype))
 
         self.table = drawn((sum(sizes), hidden[0]), rows)
         self.given = drawn((condition, hidden[0]), rows) if condition else None
@@ -104,11 +105,6 @@ class Network(nn.Module):
         for inputs, width in pairwise(widths):
             self.weights.append(drawn((width, inputs), inputs))
             self.biases.append(drawn((width,), inputs))
-
-    @property
-    def version(self) -> int:
-        """Changes whenever a parameter does."""
-        return sum(p._version for p in self.parameters())
 
     def base(self, condition: Tensor | None) -> Tensor:
         """What does not depend on the state, once for each trajectory: (B, h) of conditions (B, C), (h,) without."""
@@ -137,11 +133,12 @@ class Network(nn.Module):
             states: Shape (n, D).
             condition: Of each trajectory, shape (B, C).
             row: Trajectory of each state, shape (n,).
-            trace: What was computed for these states before; used if the parameters are still the same.
+            trace: What was computed for these states before, with the very parameters that there are now: that is for
+                the caller to know, as some optimizers change parameters without a trace. None: compute it.
         Returns:
             Shape (n, O).
         """
-        if trace is None or trace.version != self.version:
+        if trace is None:
             with torch.no_grad():
                 base = self.base(condition)
                 hidden, outputs = self.compute(states, base if self.given is None else base[row])

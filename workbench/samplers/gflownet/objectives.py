@@ -75,7 +75,7 @@ def sub_trajectory_balance(e: Evaluation, log_reward: Tensor | None, decay: floa
         raise InvalidValueError(f"decay must be > 0 and finite, got {decay!r}")
     present, gap = _gaps(e, log_reward)
     last = present.sum(0)  # (B,)
-    place = torch.arange(len(gap))
+    place = torch.arange(len(gap), device=gap.device)
     distance = place[:, None] - place[None, :]  # (T + 2, T + 2)
     inside = place[:, None] <= last  # (T + 2, B)
     pairs = (distance > 0)[:, :, None] & inside[:, None, :] & inside[None, :, :]  # end, begin, trajectory
@@ -99,11 +99,12 @@ def _gaps(e: Evaluation, log_reward: Tensor | None) -> tuple[Tensor, Tensor]:
     undone = torch.cat([backward[1:], backward.new_zeros(1, n)])  # P_B of a stop is 1
     c = torch.cat([forward.new_zeros(1, n), (forward - undone).cumsum(0)])  # (T + 2, B)
     flow = torch.cat([t.padded(e.log_flow), forward.new_zeros(1, n)])
+    times = torch.arange(height, device=c.device)[:, None]
     if log_reward is None:
-        return torch.arange(height)[:, None] < t.length - 1, c - flow
-    end = (t.length, torch.arange(n))
+        return times < t.length - 1, c - flow
+    end = (t.length, torch.arange(n, device=c.device))
     flow = flow.index_put(end, log_reward.to(flow.dtype))
-    return torch.arange(height)[:, None] < t.length, c - flow
+    return times < t.length, c - flow
 
 
 def flow_matching(policy: Policy, e: Evaluation, log_reward: Tensor | None) -> Tensor:
@@ -118,6 +119,8 @@ def flow_matching(policy: Policy, e: Evaluation, log_reward: Tensor | None) -> T
     """
     t, environment = e.trajectories, policy.environment
     reached = t.undo >= 0
+    if not bool(reached.any()):
+        return _nothing(e)
     states = t.states[reached]
     here, undo = environment.undoable(states).nonzero(as_tuple=True)
     parents, moves = environment.before(states[here], undo)
@@ -140,8 +143,13 @@ def ending_flows(e: Evaluation, log_reward: Tensor) -> Tensor:
     return (e.logits[ends, -1] - log_reward[ends].to(e.logits.dtype)).square().mean()
 
 
+def _nothing(e: Evaluation) -> Tensor:
+    """Zero with a gradient of zero: the mean over no states, where all trajectories stop at the source."""
+    return e.log_pf.sum() * 0.0
+
+
 def _grouped_logsumexp(values: Tensor, group: Tensor, n: int) -> Tensor:
-    most = torch.full((n,), NEVER, dtype=values.dtype).scatter_reduce(0, group, values.detach(), "amax")
+    most = values.new_full((n,), NEVER).scatter_reduce(0, group, values.detach(), "amax")
     total = values.new_zeros(n).index_add(0, group, (values - most[group]).exp())
     return most + total.log()
 
@@ -205,6 +213,8 @@ def backward_divergence(policy: Policy, e: Evaluation) -> Tensor:
     """Mean over visited states but the source of KL(uniform over the parents ‖ P_B)."""
     t, environment = e.trajectories, policy.environment
     reached = t.undo >= 0
+    if not bool(reached.any()):
+        return _nothing(e)
     states = t.states[reached]
     row = None if t.condition is None else t.row[reached]
     log_pb = policy.log_backward(states, t.condition, row)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import InfeasibleSpaceError, UnsupportedError
-from workbench.samplers.gflownet.environment import Edits, Environment, Grid
+from workbench.samplers.gflownet.environment import Edits, Environment, Grid, Table
 from workbench.samplers.gflownet.spaces import CHANGED, COUNTED, SpaceEnvironment, check_finite
 from workbench.space import Permutation, Sequence, Subset
 
@@ -44,11 +44,11 @@ class Points(Environment, Protocol):
         ...
 
     def encoded(self, states: Tensor) -> Array:
-        """Whole states (n, D) as encoded points, shape (n, d)."""
+        """Whole states (n, D), on any device, as encoded points, shape (n, d)."""
         ...
 
     def states(self, X: Array) -> Tensor:
-        """Encoded points (n, d) of this space as whole states (n, D)."""
+        """Encoded points (n, d) of this space as whole states (n, D), on the CPU."""
         ...
 
     def admits(self, states: Tensor) -> Mask:
@@ -89,8 +89,8 @@ class SpaceGrid:
         self._values = [p.encode(list(p.values()))[:, 0] for p in space]
         sizes = [len(values) for values in self._values]
         held = space.complete_fixed(fixed or {}) | {p.name: p.target for p in space if p.target is not None}
-        self._admissible = self._admitted(sizes, held) if space.constrained or held else None
-        self._grid = Grid(sizes, admitted=self._admissible)
+        self._admissible = Table(self._admitted(sizes, held)) if space.constrained or held else None
+        self._grid = Grid(sizes, admitted=None if self._admissible is None else self._admissible.values)
         self.sizes, self.moves, self.undos = self._grid.sizes, self._grid.moves, self._grid.undos
         self.steps = self._grid.steps
         self.source, self.allowed, self.after = self._grid.source, self._grid.allowed, self._grid.after
@@ -101,20 +101,20 @@ class SpaceGrid:
 
         Args:
             first, second: Parents that are ends, shape (n, D).
-            generator: Source of randomness.
+            generator: Source of randomness, on the device of the parents.
             changed: Mean number of levels of a child that are drawn anew.
         """
-        coins = torch.rand(3, *first.shape, generator=generator)
-        levels = torch.tensor([len(values) for values in self._values])
+        coins = torch.rand(3, *first.shape, generator=generator, device=first.device)
+        levels = torch.tensor(self.sizes, device=first.device)
         child = torch.where(coins[0] < 0.5, first, second)
         child = torch.where(coins[1] < changed / len(levels), (coins[2] * levels).long(), child)
         if self._admissible is None:
             return child
-        return torch.where(self._admissible[tuple(child.T)][:, None], child, first)
+        return torch.where(self._admissible.beside(child)[tuple(child.T)][:, None], child, first)
 
     def encoded(self, states: Tensor) -> Array:
         """States (n, D) as encoded points, shape (n, d)."""
-        tokens = states.numpy()
+        tokens = states.cpu().numpy()
         return np.stack([values[tokens[:, j]] for j, values in enumerate(self._values)], axis=1)
 
     def states(self, X: Array) -> Tensor:
@@ -139,7 +139,10 @@ class SpaceGrid:
             column = self.space.slices[name]
             fine &= np.isclose(X[:, column], self.space[name].encode([value])).all(axis=1)
         if not fine.any():
-            raise InfeasibleSpaceError("expected constraints that leave some point, none of the space meets them all")
+            raise InfeasibleSpaceError(
+                "expected a point that meets all constraints and fixed values, none of the space meets them all. "
+                "Loosen a constraint, or fix fewer parameters"
+            )
         return torch.from_numpy(fine.reshape(sizes))
 
 
@@ -174,7 +177,7 @@ class SpaceEdits:
         for p in space:
             count = len(p.alphabet) if isinstance(p, Sequence) else p.cardinality
             assert count is not None  # `check_finite` has seen to it
-            row = torch.arange(self._tokens.moves) < (0 if p.name in held else count)
+            row = torch.arange(self._tokens.moves, device="cpu") < (0 if p.name in held else count)
             rows += [row] * (p.max_length if isinstance(p, Sequence) else 1)
         tokens = self._tokens.states(starts)  # (k, L)
         self._edits = Edits(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.errors import InvalidValueError
-from workbench.samplers.gflownet.environment import Environment
+from workbench.samplers.gflownet.environment import Environment, drawn_on
 from workbench.samplers.gflownet.network import Network, Trace
 from workbench.samplers.gflownet.trajectories import Trajectories
 
@@ -50,7 +50,7 @@ class Evaluation:
 
 
 class Policy(nn.Module):
-    """P_F, P_B and F over an environment.
+    """P_F, P_B and F over an environment, on the device of its weights; `to` brings it to another as any module.
 
     Args:
         environment: What it walks on.
@@ -58,7 +58,7 @@ class Policy(nn.Module):
         backward: "uniform" over the undos, or "learned".
         flows: Whether the network gives log F of states.
         condition: Numbers that a condition consists of; 0: none.
-        generator: Draws the initial weights.
+        generator: Draws the initial weights, on its device; None: on the CPU.
         dtype: Of the network.
         bound: Logits are kept within ± this by a smooth bound; None: they are free. Order-preserving training drives
             them apart without end.
@@ -77,7 +77,9 @@ class Policy(nn.Module):
         self.environment, self.flows, self.bound, self.dtype = environment, flows, bound, dtype
         self.learned = backward == "learned" and environment.undos > 1
         self.actions = environment.moves + 1
-        self._never = torch.tensor(NEVER, dtype=dtype)  # made once: `where` is slow at making it from a number
+        self._never: Tensor  # made once: `where` is slow at making it from a number
+        never = torch.tensor(NEVER, dtype=dtype, device=drawn_on(generator))
+        self.register_buffer("_never", never, persistent=False)
         outputs = self.actions + (environment.undos if self.learned else 0) + (1 if flows else 0)
         self.network = Network(
             environment.sizes,
@@ -89,6 +91,11 @@ class Policy(nn.Module):
             dtype=dtype,
         )
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is, and what it draws; what it is asked about is brought there."""
+        return self.network.table.device
+
     # -- sampling --------------------------------------------------------------------------------
 
     def sample(
@@ -99,19 +106,25 @@ class Policy(nn.Module):
 
         Args:
             n: How many, B.
-            generator: Source of randomness.
+            generator: Source of randomness, on the device of the policy.
             condition: Of each, shape (B, C).
             epsilon: Probability of a uniform legal action instead, at each step.
             temperature: Logits are divided by it.
-            keep: Keep what the network computed, so that `evaluate` need not.
+            keep: Keep what the network computed, so that `evaluate` need not; see there.
+        Raises:
+            InvalidValueError: if trajectories go on after the most moves that the environment has promised.
         """
         environment, stop, network = self.environment, self.actions - 1, self.network.prepared()
+        device, condition = self.device, self._here(condition)
         base, each = self.network.base(condition), self.network.given is not None
-        states, row, undo = environment.source(n), torch.arange(n), torch.full((n,), -1)
-        noise = torch.empty(environment.steps + 1, n, self.actions, dtype=self.dtype)
+        states, row = environment.source(n).to(device), torch.arange(n, device=device)
+        undo = torch.full((n,), -1, device=device)
+        noise = torch.empty(environment.steps + 1, n, self.actions, dtype=self.dtype, device=device)
         noise = noise.exponential_(generator=generator).clamp_(min=_TINY).log_()
         noise = noise if temperature == 1.0 else noise * temperature
-        coins = None if epsilon == 0 else torch.rand(environment.steps + 1, n, generator=generator) < epsilon
+        coins = None
+        if epsilon != 0:
+            coins = torch.rand(environment.steps + 1, n, generator=generator, device=device) < epsilon
         seen: list[tuple[Tensor, ...]] = []
         kept: list[tuple[Tensor, ...]] = []
         # Inference mode saves a tenth of what small operations cost; what is joined below is tracked as usual.
@@ -140,34 +153,41 @@ class Policy(nn.Module):
                 undo = environment.undo_of(states, actions)
                 states = environment.after(states, actions)
         visited, actions, masks, row, undo = (torch.cat(column) for column in zip(*seen, strict=True))
-        counts = torch.tensor([len(part[0]) for part in seen])
+        counts = torch.tensor([len(part[0]) for part in seen], device=device)
         last = (actions == stop).nonzero().view(-1)
+        if len(last) != n:
+            raise InvalidValueError(_broken_off(environment, f"{len(last)} of {n} trajectories stopped within them"))
         ends = torch.empty_like(visited[:n])
         ends[row[last]] = visited[last]
         trace = None
         if keep:
             outputs, *behind = (torch.cat(column) for column in zip(*kept, strict=True))
-            trace = Trace(self.network.version, tuple(behind), outputs)
+            trace = Trace(tuple(behind), outputs)
         return Trajectories(
             states=visited, actions=actions, masks=masks, row=row, undo=undo,
-            time=torch.arange(len(seen)).repeat_interleave(counts), ends=ends, condition=condition, trace=trace,
+            time=torch.arange(len(seen), device=device).repeat_interleave(counts, output_size=len(visited)), ends=ends,
+            condition=condition, trace=trace,
         )  # fmt: skip
 
     @torch.no_grad()
     def sample_backward(
         self, ends: Tensor, generator: torch.Generator | None = None, *, condition: Tensor | None = None
     ) -> Trajectories:
-        """Draw for each end (B, D) a trajectory that leads there, backward by P_B."""
-        environment, stop = self.environment, self.actions - 1
-        n = len(ends)
-        states, row = ends, torch.arange(n)
-        actions = torch.full((n,), stop)
+        """Draw for each end (B, D) a trajectory that leads there, backward by P_B.
+
+        Raises:
+            InvalidValueError: if the source is further away than the environment has promised.
+        """
+        environment, stop, device = self.environment, self.actions - 1, self.device
+        ends, condition, n = ends.to(device), self._here(condition), len(ends)
+        states, row = ends, torch.arange(n, device=device)
+        actions = torch.full((n,), stop, device=device)
         base = self.network.base(condition)
         back: list[tuple[Tensor, ...]] = []  # of states, last first: state, action, row, undo taken from there
         for _ in range(environment.steps + 1):
             legal = environment.undoable(states)
             live = legal.any(1).nonzero()[:, 0]
-            undo = torch.full((len(states),), -1)
+            undo = torch.full((len(states),), -1, device=device)
             if len(live):
                 logits = torch.where(legal[live], 0.0, NEVER).to(self.dtype)
                 if self.learned:
@@ -181,8 +201,10 @@ class Policy(nn.Module):
                 break
             states, actions = environment.before(states[live], undo[live])
             row = row[live]
+        else:
+            raise InvalidValueError(_broken_off(environment, f"state {states[0].tolist()} is left after so many undos"))
         visited, actions, row, undo = (torch.cat(column) for column in zip(*back, strict=True))
-        ago = torch.cat([torch.full((len(part[0]),), k) for k, part in enumerate(back)])
+        ago = torch.cat([torch.full((len(part[0]),), k, device=device) for k, part in enumerate(back)])
         time = torch.bincount(row, minlength=n)[row] - 1 - ago
         order = torch.argsort(time * n + row)
         visited = visited[order]
@@ -193,10 +215,15 @@ class Policy(nn.Module):
 
     # -- evaluating ------------------------------------------------------------------------------
 
-    def evaluate(self, trajectories: Trajectories) -> Evaluation:
-        """Log-probabilities of trajectories under the present parameters, whatever they were drawn from."""
+    def evaluate(self, trajectories: Trajectories, *, unchanged: bool = False) -> Evaluation:
+        """Log-probabilities of trajectories under the present parameters, whatever they were drawn from.
+
+        Args:
+            trajectories: Of which.
+            unchanged: Say that no parameter has changed since they were drawn: what `sample` kept is taken as it is.
+        """
         t = trajectories
-        outputs = self.network(t.states, t.condition, t.row, t.trace)
+        outputs = self.network(t.states, t.condition, t.row, t.trace if unchanged else None)
         logits = self._logits(outputs, t.masks)
         log_pf = logits.log_softmax(1).gather(1, t.actions[:, None])[:, 0]
         arrived = t.undo >= 0
@@ -218,7 +245,9 @@ class Policy(nn.Module):
             states: Shape (n, D).
             condition: One for all states, shape (C,).
         """
-        given, row = (None, None) if condition is None else (condition[None], torch.zeros(len(states)).long())
+        states, condition = states.to(self.device), self._here(condition)
+        given = None if condition is None else condition[None]
+        row = None if condition is None else torch.zeros(len(states), dtype=torch.int64, device=self.device)
         outputs = self.network(states, given, row)
         log_pf = self._logits(outputs, self.environment.allowed(states)).log_softmax(1)
         log_pb = self.log_backward(states, given, row)
@@ -232,10 +261,13 @@ class Policy(nn.Module):
     def log_backward(self, states: Tensor, condition: Tensor | None = None, row: Tensor | None = None) -> Tensor:
         """log P_B of every undo at states (n, D), shape (n, U), about `NEVER` where it is not legal."""
         legal = self.environment.undoable(states)
-        back = torch.zeros(legal.shape, dtype=self.dtype)
+        back = torch.zeros(legal.shape, dtype=self.dtype, device=legal.device)
         if self.learned:
             back = self._undo_outputs(self.network(states, condition, row))
         return torch.where(legal, back, NEVER).log_softmax(1)
+
+    def _here(self, condition: Tensor | None) -> Tensor | None:
+        return None if condition is None else condition.to(self.device)
 
     def _logits(self, outputs: Tensor, masks: Tensor) -> Tensor:
         logits = outputs[:, : self.actions]
@@ -245,3 +277,11 @@ class Policy(nn.Module):
 
     def _undo_outputs(self, outputs: Tensor) -> Tensor:
         return outputs[:, self.actions : self.actions + self.environment.undos]
+
+
+def _broken_off(environment: Environment, found: str) -> str:
+    how = "exactly" if environment.fixed_steps else "at most"
+    return (
+        f"expected {how} {environment.steps} moves of a trajectory, as steps of {type(environment).__name__} says, but "
+        f"{found}. Correct steps and fixed_steps of the environment, or let `allowed` leave only the stop earlier"
+    )

@@ -47,10 +47,11 @@ def learn_order(
     policy = Policy(environment, hidden=_HIDDEN, generator=generator, slope=0.01)
     ways = policy.sample_backward(states, generator)  # on a tree there is one to each
     optimizer = torch.optim.Adam(policy.parameters(), lr=_RATE, weight_decay=_DECAY)
-    first = torch.ones(len(better))
+    first = torch.ones(len(better), device="cpu")
     if tied is not None and len(tied):
         better, worse = torch.cat([better, tied[:, 0]]), torch.cat([worse, tied[:, 1]])
-        first = torch.cat([first, torch.full((len(tied),), 0.5)])
+        first = torch.cat([first, first.new_full((len(tied),), 0.5)])
+    better, worse, first = (column.to(policy.device) for column in (better, worse, first))
     for _ in range(steps):
         if over():
             return policy, False

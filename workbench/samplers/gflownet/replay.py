@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench.pareto import non_dominated
+from workbench.samplers.gflownet.environment import drawn_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 class Archive:
     """Different states: those that no other dominates, or with one reward the best.
+
+    They are kept on the CPU, where they are compared, and drawn on the device of the generator.
 
     Args:
         size: Most members; where more are not dominated, those seen last go.
@@ -37,6 +40,7 @@ class Archive:
 
     def add(self, states: Tensor, rewards: Tensor) -> None:
         """Take in states (n, D) with rewards (n, m)."""
+        states, rewards = states.cpu(), rewards.cpu()
         if self.states is not None and self.rewards is not None:
             states, rewards = torch.cat([self.states, states]), torch.cat([self.rewards, rewards])
         _, first = np.unique(states.numpy(), axis=0, return_index=True)
@@ -50,21 +54,24 @@ class Archive:
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """n members, with replacement: states (n, D) and rewards (n, m)."""
-        assert self.states is not None
-        assert self.rewards is not None
-        rows = torch.randint(len(self.states), (n,), generator=generator)
-        return self.states[rows], self.rewards[rows]
+        return self._members(torch.randint(len(self), (n,), generator=generator, device=drawn_on(generator)))
 
     def draw_missing(
         self, states: Tensor, n: int, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """At most n different members that are not among `states` (b, D): states (k, D) and rewards (k, m)."""
         assert self.states is not None
-        assert self.rewards is not None
-        there = (self.states[:, None] == states).all(2).any(1)
+        there = (self.states.to(states.device)[:, None] == states).all(2).any(1)
         missing = (~there).nonzero()[:, 0]
-        rows = missing[torch.randperm(len(missing), generator=generator)[:n]]
-        return self.states[rows], self.rewards[rows]
+        order = torch.randperm(len(missing), generator=generator, device=missing.device)
+        return self._members(missing[order[:n]])
+
+    def _members(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """States and rewards of some rows, on the device of these."""
+        assert self.states is not None
+        assert self.rewards is not None
+        here = rows.cpu()
+        return self.states[here].to(rows.device), self.rewards[here].to(rows.device)
 
     def state_dict(self) -> dict[str, Array]:
         """Members as arrays; none while it is empty."""

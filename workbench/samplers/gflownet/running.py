@@ -123,7 +123,7 @@ class Model:
         space: What is sampled from.
         m: Number of objectives.
         options: As trained, or to be trained, with.
-        generator: Draws the initial weights and everything in training.
+        generator: Draws the initial weights and everything in training, on its device.
         fixed: Parameters that have one value only.
     """
 
@@ -163,7 +163,7 @@ class Model:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `of` makes an equal model from: arrays only."""
-        weights = {f"policy.{key}": value.detach().numpy().copy() for key, value in self.policy.state_dict().items()}
+        weights = {f"policy.{key}": value.cpu().numpy().copy() for key, value in self.policy.state_dict().items()}
         options = np.array(json.dumps(asdict(self.options)))
         own = {"scale": self.scale, "unit": np.array(self.unit), "options": options}
         return weights | own | {"space": np.array(_written(self.environment.space))}
@@ -177,7 +177,7 @@ class Model:
         """Different points among n drawn ones for a preference, the most probable first, shape (at most n, d)."""
         condition = self.conditioning.at(weights, n).encoding
         ends = torch.unique(self.policy.sample(n, generator, condition=condition).ends, dim=0)
-        ends = ends[torch.from_numpy(self.environment.admits(ends))]
+        ends = ends[torch.from_numpy(self.environment.admits(ends)).to(ends.device)]
         log_p = log_probability(self.policy, ends, generator, None if condition is None else condition[0])
         return self.environment.encoded(ends[torch.argsort(log_p, descending=True, stable=True)])
 
@@ -197,7 +197,7 @@ class Model:
         found: list[Tensor] = []
         for _ in range(_TRIES):
             ends = self.policy.sample(n, generator, condition=given).ends
-            found.append(ends[torch.from_numpy(self.environment.admits(ends))])
+            found.append(ends[torch.from_numpy(self.environment.admits(ends)).to(ends.device)])
             if sum(map(len, found)) >= n:
                 break
         return self.environment.encoded(torch.cat(found)[:n])
@@ -243,6 +243,7 @@ class Run:
         rng: Source of the seed.
         options: How it trains.
         state: What `state_dict` returned; None: begin.
+        device: In torch; None: the CPU.
 
     Attributes:
         model: What is trained.
@@ -250,11 +251,11 @@ class Run:
     """
 
     def __init__(
-        self, space: Space, evaluate: Evaluate, evaluations: int, rng: np.random.Generator, options: Options,
-        state: Mapping[str, NDArray[np.generic]] | None = None,
+        self, space: Space, evaluate: Evaluate, evaluations: int, rng: np.random.Generator,
+        options: Options, state: Mapping[str, NDArray[np.generic]] | None = None, device: str | None = None,
     ) -> None:  # fmt: skip
         self._space, self._evaluate, self._evaluations = space, evaluate, evaluations
-        self._generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+        self._generator = torch.Generator(device or "cpu").manual_seed(int(rng.integers(2**63)))
         looked = min(2 * _SAMPLES, int(_LOOKED * evaluations))
         self._first = max(16, min(_FIRST, int(_SHARE * evaluations)))
         seed = int(rng.integers(2**31))
@@ -394,7 +395,8 @@ class Run:
         fine = self.model.environment.admits(states)
         Y, excess = np.full((len(states), self.model.m), np.nan), np.zeros(len(states))
         if fine.any():
-            found = self._evaluate(self.model.environment.encoded(states[torch.from_numpy(fine)]))
+            X = self.model.environment.encoded(states[torch.from_numpy(fine).to(states.device)])
+            found = self._evaluate(X)
             Y[fine], excess[fine] = found.utility, found.excess
         return Y, excess
 

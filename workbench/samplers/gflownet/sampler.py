@@ -31,12 +31,13 @@ from workbench.integers import integer
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, chain, edges
-from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
+from workbench.samplers.base import AskRequest, Proposal, Screen, check_device, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
 from workbench.space.geometry import inside
 from workbench.trial import TrialState
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from workbench.acquisition.plan import Chosen
@@ -89,6 +90,7 @@ class GFlowNetSampler(BatchSampler):
         environment: What trajectories are made of where values count: "tokens", parameters written down one after the
             other, for every space; "grid", one level up in one of them, for numbers and choices; "edits", in an ask, a
             few changes of the best trials, which suits long strings. Rankings take tokens.
+        device: In torch, as "cuda", for policies and what they draw; None: the CPU. Each device has draws of its own.
     """
 
     name = "gflownet"
@@ -101,7 +103,7 @@ class GFlowNetSampler(BatchSampler):
     def __init__(
         self, acquisition: str | None = None, start: int | None = None, steps: int = 200, beta: float = 8.0,
         reward: Literal["scaled", "values"] = "scaled", order: bool = False, batch: int = 64,
-        environment: Literal["tokens", "grid", "edits"] = "tokens",
+        environment: Literal["tokens", "grid", "edits"] = "tokens", device: str | None = None,
     ) -> None:  # fmt: skip
         if acquisition not in (None, *_ONE, *_SEVERAL):
             raise UnsupportedError(
@@ -121,7 +123,7 @@ class GFlowNetSampler(BatchSampler):
             raise UnsupportedError(f"environment must be 'tokens', 'grid' or 'edits', got {environment!r}")
         self._options: dict[str, Any] = {
             "acquisition": acquisition, "start": start, "steps": steps, "beta": float(beta), "reward": reward,
-            "order": bool(order), "batch": batch, "environment": environment,
+            "order": bool(order), "batch": batch, "environment": environment, "device": device,
         }  # fmt: skip
         self._held: Mapping[str, NDArray[Any]] | None = None  # of an earlier ask, or of a run
         self._made: Mapping[str, NDArray[Any]] | None = None  # in this ask
@@ -135,6 +137,7 @@ class GFlowNetSampler(BatchSampler):
         from workbench.samplers.gflownet.spaces import check_finite
 
         super().check(request)
+        check_device(self._options["device"], "GFlowNetSampler")
         check_finite(request.history.space)
         goals = request.history.objectives
         judged = [goal for goal in goals if isinstance(goal, Preference)]
@@ -209,7 +212,7 @@ class GFlowNetSampler(BatchSampler):
         pairs, ties = (torch.tensor([[place[a], place[b]] for a, b in known]) for known in (stated, tied))
         with alone(request.deadline):
             environment = SpaceEnvironment(history.space, request.fixed)
-            generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+            generator = self.generator(request.rng)
             reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
             anywhere = SpaceEnvironment(history.space)  # what was judged need not have the fixed values
             policy, whole = learn_order(
@@ -218,7 +221,7 @@ class GFlowNetSampler(BatchSampler):
             )  # fmt: skip
             policy.environment = environment
             drawn = policy.sample(_FINALISTS, generator)
-            likely = policy.evaluate(drawn).log_ratio.detach().numpy()
+            likely = policy.evaluate(drawn).log_ratio.detach().cpu().numpy()
         X = environment.encoded(drawn.ends)
         X = np.concatenate([X[[int(likely.argmax())]], X])
         X = X[Screen(history).admits(X) & history.space.feasible(X)]
@@ -251,7 +254,7 @@ class GFlowNetSampler(BatchSampler):
         if not len(rows):
             return []
         ways = policy.sample_backward(environment.states(history.X[rows]))
-        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().numpy(), kind="stable")[:n]
+        order = np.argsort(-policy.evaluate(ways).log_ratio.detach().cpu().numpy(), kind="stable")[:n]
         why = "nothing new is left: the likeliest best so far"
         return [Proposal(history.X[row], why=why, trial=int(history.numbers[row])) for row in rows[order]]
 
@@ -260,7 +263,6 @@ class GFlowNetSampler(BatchSampler):
         state: Mapping[str, NDArray[np.generic]] | None = None,
     ) -> Iterator[Milestone]:  # fmt: skip
         """Train on the values until the evaluations are spent or there is nothing left to learn."""
-        import torch
 
         from workbench.models.gp import alone
         from workbench.samplers.gflownet.running import Options, Run
@@ -276,7 +278,7 @@ class GFlowNetSampler(BatchSampler):
             )
         given = {key: self._options[key] for key in ("beta", "reward", "order", "batch", "environment")}
         with alone():
-            run = Run(space, evaluate, evaluations - _STAYS, rng, Options(**given), state)
+            run = Run(space, evaluate, evaluations - _STAYS, rng, Options(**given), state, self._options["device"])
         going = True
         while going:
             with alone():
@@ -288,10 +290,16 @@ class GFlowNetSampler(BatchSampler):
                 yield Milestone(run.calls, run.state_dict(), f"loss {np.mean(run.loss[-_PACE:]):.3g}")
         with alone():
             trace = run.trace()
-            sample = run.model.sample(_STAYS, torch.Generator().manual_seed(int(rng.integers(2**63))))
+            sample = run.model.sample(_STAYS, self.generator(rng))
         reasons = "; ".join(map(str, trace["reasons"]))
         note = f"look at the policy: {reasons}" if reasons else "the policy may be trusted"
         yield Milestone(run.calls + len(sample), run.state_dict(), note, trace, sample, run.model.arrays())
+
+    def generator(self, rng: np.random.Generator) -> torch.Generator:
+        """One of its own on the device, seeded by what is left of another's numbers."""
+        import torch
+
+        return torch.Generator(self._options["device"] or "cpu").manual_seed(int(rng.integers(2**63)))
 
     def _start_size(self, history: History) -> int:
         start: int | None = self._options["start"]
@@ -338,7 +346,6 @@ class GFlowNetSampler(BatchSampler):
 
     def _conditional(self, request: AskRequest, surrogate: GaussianProcesses) -> tuple[Model, bool]:
         """The policy of an ask with the same record, or one trained now; and whether the time sufficed."""
-        import torch
 
         from workbench.samplers.gflownet.preferring import OPTIONS, known, learn_preferences
         from workbench.samplers.gflownet.running import Model
@@ -347,7 +354,7 @@ class GFlowNetSampler(BatchSampler):
         now = known(history, fixed)
         if self._held is not None and "known" in self._held and np.array_equal(self._held["known"], now):
             return Model.of(history.space, self._held, fixed), True
-        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+        generator = self.generator(request.rng)
         options = replace(OPTIONS, beta=self._options["beta"], environment=self._options["environment"])
         model = Model(history.space, len(history.measured), options, generator, fixed)
         spread = history.space.sobol(_SPREAD, history.seed, fixed=fixed)
@@ -372,7 +379,8 @@ class GFlowNetSampler(BatchSampler):
         history = request.history
         weights = [float(request.prefer.get(goal.name, 0.0)) for goal in history.measured]
         with alone(request.deadline):
-            X = model.likeliest(_DRAWN, weights, torch.Generator().manual_seed(int(request.rng.integers(2**63))))
+            generator = torch.Generator(model.policy.device).manual_seed(int(request.rng.integers(2**63)))
+            X = model.likeliest(_DRAWN, weights, generator)
         X = X[Screen(history, taken).admits(X)][:n]
         by = "the last run" if surrogate is None else "what the model of the record foretells"
         meta: dict[str, Any] = {"prefer": dict(request.prefer)}
@@ -478,13 +486,12 @@ class _Batch:
         Raises:
             DeadlineReached: if time was over before there was any.
         """
-        import torch
 
         from workbench.samplers.gflownet.acquiring import EDITING, SETTINGS, learn
         from workbench.samplers.gflownet.points import SpaceEdits
 
         request, history, options = self._request, self._request.history, self._sampler.options()
-        generator = torch.Generator().manual_seed(int(request.rng.integers(2**63)))
+        generator = self._sampler.generator(request.rng)
         spread, best = self._spread(), self._best(_GOOD)
         environment: Points
         if options["environment"] == "edits":
@@ -513,7 +520,7 @@ class _Batch:
             return None
         environment = self._written
         pool = self._pool(environment, chosen, screen)
-        generator = torch.Generator().manual_seed(int(self._request.rng.integers(2**63)))
+        generator = torch.Generator().manual_seed(int(self._request.rng.integers(2**63)))  # of children, on the CPU
         try:
             climb(environment.children, pool, environment.states(best), generator)
         except DeadlineReached:

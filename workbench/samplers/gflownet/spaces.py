@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from workbench.errors import InfeasibleSpaceError, UnsupportedError
+from workbench.samplers.gflownet.environment import Table
 from workbench.space import Permutation, Sequence, Subset
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class _Linear:
     """constant + Σ of `amounts` (D, A) of all tokens ≤ 0; `rest` (D + 1,) is the least that the tokens left can add."""
 
     constant: float
-    amounts: Tensor
-    rest: Tensor
+    amounts: Table
+    rest: Table
 
 
 class SpaceEnvironment:
@@ -80,11 +81,9 @@ class SpaceEnvironment:
         counts = [part.values for part in self._parts for _ in range(part.width)]
         self.sizes = tuple(count + 1 for count in counts)  # and one for "not written yet"
         self.moves, self.steps = max(counts), len(counts)
-        self._open = torch.tensor(counts)
-        self._kinds = torch.ones(len(counts), self.moves, dtype=torch.bool)  # (D, A): values that a token has
-        self._kinds &= torch.arange(self.moves) < self._open[:, None]
+        self._open = Table(torch.tensor(counts, device="cpu"))
+        self._kinds = Table(self._held())
         self._owner = [part for part in self._parts for _ in range(part.width)]
-        self._hold()
         self._trie: list[NDArray[np.int64]] | None = None
         self._linear: tuple[_Linear, ...] = ()
         if space.constrained:
@@ -93,11 +92,11 @@ class SpaceEnvironment:
     # -- the protocol ------------------------------------------------------------------------------
 
     def source(self, n: int) -> Tensor:
-        return self._open.repeat(n, 1)
+        return self._open.values.repeat(n, 1)
 
     def allowed(self, states: Tensor) -> Tensor:
-        mask = torch.zeros(len(states), self.moves + 1, dtype=torch.bool)
-        depth = (states < self._open).sum(1)
+        mask = states.new_zeros(len(states), self.moves + 1, dtype=torch.bool)
+        depth = (states < self._open.beside(states)).sum(1)
         first = int(depth[0]) if len(depth) else 0
         if bool((depth == first).all()):
             self._allow(mask, states, first)
@@ -110,18 +109,19 @@ class SpaceEnvironment:
         return mask
 
     def after(self, states: Tensor, actions: Tensor) -> Tensor:
-        depth = (states < self._open).sum(1, keepdim=True)
+        depth = (states < self._open.beside(states)).sum(1, keepdim=True)
         return states.scatter(1, depth, actions[:, None])
 
     def undo_of(self, states: Tensor, actions: Tensor) -> Tensor:
         return torch.zeros_like(actions)
 
     def undoable(self, states: Tensor) -> Tensor:
-        return states[:, :1] < self._open[0]
+        return states[:, :1] < self._open.beside(states)[0]
 
     def before(self, states: Tensor, undos: Tensor) -> tuple[Tensor, Tensor]:
-        last = (states < self._open).sum(1, keepdim=True) - 1
-        return states.scatter(1, last, self._open[last]), states.gather(1, last)[:, 0]
+        empty = self._open.beside(states)
+        last = (states < empty).sum(1, keepdim=True) - 1
+        return states.scatter(1, last, empty[last]), states.gather(1, last)[:, 0]
 
     # -- points ------------------------------------------------------------------------------------
 
@@ -133,11 +133,11 @@ class SpaceEnvironment:
 
         Args:
             first, second: Parents, whole states (n, D).
-            generator: Source of randomness.
+            generator: Source of randomness, on the device of the parents.
             changed: Mean number of tokens of a child that are neither parent's.
         """
-        n, states = len(first), self.source(len(first))
-        coins = torch.rand(2, self.steps, n, generator=generator)
+        n, states = len(first), self.source(len(first)).to(first.device)
+        coins = torch.rand(2, self.steps, n, generator=generator, device=first.device)
         wanted = torch.where(coins[0].T < 0.5, first, second)  # (n, D)
         mutated = (coins[1] < changed / self.steps)[:, :, None]  # (D, n, 1)
         for t in range(self.steps):
@@ -150,7 +150,7 @@ class SpaceEnvironment:
     def encoded(self, states: Tensor) -> Array:
         """Whole states (n, D) as encoded points, shape (n, d)."""
         X = np.full((len(states), self.space.width), np.nan)
-        tokens = states.numpy()
+        tokens = states.cpu().numpy()
         for part in self._parts:
             block = tokens[:, part.first : part.first + part.width]
             rows = ~(block == part.values - 1).any(1) if part.optional else np.ones(len(block), dtype=bool)
@@ -158,7 +158,7 @@ class SpaceEnvironment:
         return X
 
     def states(self, X: Array) -> Tensor:
-        """Encoded points (n, d) of this space as whole states (n, D)."""
+        """Encoded points (n, d) of this space as whole states (n, D), on the CPU."""
         tokens = np.zeros((len(X), self.steps), dtype=np.int64)
         for part in self._parts:
             block = X[:, self.space.slices[part.parameter.name]]
@@ -227,8 +227,9 @@ class SpaceEnvironment:
             parts.append(_Part(p, first, width, values + optional, optional))
         return parts
 
-    def _hold(self) -> None:
-        """Leave fixed parameters, and fidelities and tasks, one value."""
+    def _held(self) -> Tensor:
+        """Values that each token has, shape (D, A): one of fixed parameters, and of fidelities and tasks."""
+        kinds = torch.arange(self.moves, device="cpu") < self._open.values[:, None]
         for part in self._parts:
             p = part.parameter
             if p.name not in self._fixed and p.target is None:
@@ -236,11 +237,12 @@ class SpaceEnvironment:
             value = self._fixed.get(p.name, p.target)
             tokens = self._tokens(part, p.encode([value]))[0]
             for place, token in enumerate(tokens.tolist(), start=part.first):
-                kept = torch.zeros(self.moves, dtype=torch.bool)
+                kept = torch.zeros(self.moves, dtype=torch.bool, device="cpu")
                 kept[token] = True
                 if part.optional:
                     kept[part.values - 1] = True
-                self._kinds[place] &= kept
+                kinds[place] &= kept
+        return kinds
 
     def _allow(self, mask: Tensor, states: Tensor, t: int) -> None:
         """Fill in the masks (n, A + 1) of states with t tokens."""
@@ -248,7 +250,7 @@ class SpaceEnvironment:
             mask[:, -1] = True
             return
         part = self._owner[t]
-        legal = self._kinds[t].repeat(len(states), 1)  # (n, A)
+        legal = self._kinds.beside(states)[t].repeat(len(states), 1)  # (n, A)
         self._by_kind(legal, states, part, t)
         if part.optional:
             on = self._switched_on(states, part)
@@ -265,7 +267,7 @@ class SpaceEnvironment:
     def _by_kind(self, legal: Tensor, states: Tensor, part: _Part, t: int) -> None:
         p, done = part.parameter, states[:, part.first : t]
         if isinstance(p, Permutation):
-            used = torch.zeros(len(states), self.moves + 1, dtype=torch.bool).scatter(1, done, True)
+            used = legal.new_zeros(len(states), self.moves + 1).scatter(1, done, True)
             legal &= ~used[:, : self.moves]
         elif isinstance(p, Subset):
             missing = p.k - (done == 1).sum(1)
@@ -274,26 +276,26 @@ class SpaceEnvironment:
             legal[:, 0] &= left > missing
         elif isinstance(p, Sequence):
             end, length = len(p.alphabet), t - part.first
-            over = done[:, -1] == end if length else torch.zeros(len(states), dtype=torch.bool)
+            over = done[:, -1] == end if length else legal.new_zeros(len(states))
             legal[:, :end] &= ~over[:, None]
             if length < p.min_length:
                 legal[:, end] = False
 
     def _switched_on(self, states: Tensor, part: _Part) -> Tensor:
-        on = torch.ones(len(states), dtype=torch.bool)
+        on = states.new_ones(len(states), dtype=torch.bool)
         for parent, tokens in self._activating[part.parameter.name]:
-            on &= torch.isin(states[:, parent.first], tokens)
+            on &= torch.isin(states[:, parent.first], tokens.beside(states))
         return on
 
     @cached_property
-    def _activating(self) -> dict[str, list[tuple[_Part, Tensor]]]:
+    def _activating(self) -> dict[str, list[tuple[_Part, Table]]]:
         by_name = {part.parameter.name: part for part in self._parts}
-        found: dict[str, list[tuple[_Part, Tensor]]] = {}
+        found: dict[str, list[tuple[_Part, Table]]] = {}
         for part in self._parts:
             found[part.parameter.name] = [
-                (by_name[parent], torch.from_numpy(self._tokens(by_name[parent], by_name[parent].parameter.encode(
+                (by_name[parent], Table(torch.from_numpy(self._tokens(by_name[parent], by_name[parent].parameter.encode(
                     [by_name[parent].parameter.check(value) for value in allowed]
-                ))[:, 0]))
+                ))[:, 0])))
                 for parent, allowed in (part.parameter.when or {}).items()
             ]  # fmt: skip
         return found
@@ -307,7 +309,10 @@ class SpaceEnvironment:
             return
         leaves = leaves[self.space.feasible(self.encoded(torch.from_numpy(leaves)))]
         if len(leaves) == 0:
-            raise InfeasibleSpaceError("expected constraints that leave some point, none of the space meets them all")
+            raise InfeasibleSpaceError(
+                "expected a point that meets all constraints and fixed values, none of the space meets them all. "
+                "Loosen a constraint, or fix fewer parameters"
+            )
         codes = leaves @ self._radix
         self._trie = [
             np.unique(codes // (self._radix[t - 1] if t else codes.max(initial=0) + 1)) for t in range(self.steps + 1)
@@ -315,16 +320,16 @@ class SpaceEnvironment:
 
     @cached_property
     def _radix(self) -> NDArray[np.int64]:
-        counts = self._open.numpy()
+        counts = self._open.values.numpy()
         return np.append(np.cumprod(counts[:0:-1])[::-1], 1).astype(np.int64)
 
     def _listed(self) -> NDArray[np.int64] | None:
         """All points as tokens, constraints left aside, shape (n, D); None if there are too many."""
-        if float(np.log2(self._open.numpy().astype(np.float64)).sum()) > 62:
+        if float(np.log2(self._open.values.numpy().astype(np.float64)).sum()) > 62:
             return None
         states = self.source(1)
         for t in range(self.steps):
-            mask = torch.zeros(len(states), self.moves + 1, dtype=torch.bool)
+            mask = states.new_zeros(len(states), self.moves + 1, dtype=torch.bool)
             self._allow(mask, states, t)
             rows, actions = mask[:, :-1].nonzero(as_tuple=True)
             if len(rows) > COUNTED:
@@ -336,12 +341,12 @@ class SpaceEnvironment:
     def _cut(self, legal: Tensor, states: Tensor, t: int) -> None:
         """Leave tokens that lead to a feasible point."""
         assert self._trie is not None
-        prefix = states[:, :t].numpy() @ self._radix[:t]  # multiples of radix[t - 1]
+        prefix = states[:, :t].cpu().numpy() @ self._radix[:t]  # multiples of radix[t - 1]
         unit = int(self._radix[t])
         codes = prefix[:, None] // unit + np.arange(self.moves)  # (n, A)
         known = self._trie[t + 1]
         place = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-        legal &= torch.from_numpy(known[place] == codes)
+        legal &= torch.from_numpy(known[place] == codes).to(legal.device)
 
     def _linear_rows(self) -> list[_Linear]:
         by_variable = {
@@ -353,7 +358,7 @@ class SpaceEnvironment:
             if constraint.linear is None or not set(constraint.linear[0]) <= set(by_variable):
                 continue
             coefficients, constant = constraint.linear
-            amounts = torch.zeros(self.steps, self.moves, dtype=torch.float64)
+            amounts = torch.zeros(self.steps, self.moves, dtype=torch.float64, device="cpu")
             for name, coefficient in coefficients.items():
                 part = by_variable[name]
                 levels = part.parameter.quantities(self._values[part.parameter.name][:, None])[:, 0]
@@ -363,15 +368,16 @@ class SpaceEnvironment:
         return rows
 
     def _row(self, constant: float, amounts: Tensor) -> _Linear:
-        least = torch.where(self._kinds, amounts, torch.inf).amin(1)  # (D,)
-        rest = torch.cat([least.flip(0).cumsum(0).flip(0), torch.zeros(1, dtype=torch.float64)])
-        return _Linear(constant, amounts, rest)
+        least = torch.where(self._kinds.values, amounts, torch.inf).amin(1)  # (D,)
+        rest = torch.cat([least.flip(0).cumsum(0).flip(0), least.new_zeros(1)])
+        return _Linear(constant, Table(amounts), Table(rest))
 
     def _bound(self, legal: Tensor, states: Tensor, t: int, row: _Linear) -> None:
         """Leave tokens after which the rest can still keep the sum at or below 0; all, if none does."""
-        spent = row.constant + row.amounts[torch.arange(t), states[:, :t]].sum(1)  # (n,)
-        total = spent[:, None] + row.amounts[t] + row.rest[t + 1]
-        fits = legal & (total <= _SLACK * (1.0 + spent[:, None].abs() + row.amounts[t].abs()))
+        amounts, rest = row.amounts.beside(states), row.rest.beside(states)
+        spent = row.constant + amounts[torch.arange(t, device=states.device), states[:, :t]].sum(1)  # (n,)
+        total = spent[:, None] + amounts[t] + rest[t + 1]
+        fits = legal & (total <= _SLACK * (1.0 + spent[:, None].abs() + amounts[t].abs()))
         some = fits.any(1, keepdim=True)
         legal.copy_(torch.where(some, fits, legal))
 

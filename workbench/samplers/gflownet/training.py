@@ -19,6 +19,7 @@ from workbench.errors import InvalidValueError
 from workbench.pareto import non_dominated
 from workbench.samplers.gflownet import objectives
 from workbench.samplers.gflownet.conditioning import Conditioning, Given
+from workbench.samplers.gflownet.environment import drawn_on
 from workbench.samplers.gflownet.policy import Evaluation, Policy
 from workbench.samplers.gflownet.trajectories import Trajectories
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 Objective = Literal["tb", "db", "subtb", "vargrad", "fm", "op", "op_db", "op_subtb", "op_fm"]
 Rewards = Callable[[Tensor], Tensor]
-"""States (n, D) -> rewards (n, m), each larger is better; for ratios to mean anything, in [0, 1]."""
+"""States (n, D) -> rewards (n, m), on any device, each larger is better; for ratios to mean anything, in [0, 1]."""
 Breed = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """Two parents (n, D) each -> children (n, D), all of them ends."""
 
@@ -159,12 +160,13 @@ class LogZ(nn.Module):
 
     def __init__(self, condition: int, initial: float, generator: torch.Generator | None) -> None:
         super().__init__()
-        self.constant = nn.Parameter(torch.tensor(float(initial)))
+        device = drawn_on(generator)
+        self.constant = nn.Parameter(torch.tensor(float(initial), device=device))
         self.layers = nn.ParameterList()
         widths = [condition, 32, 32, 1] if condition else []
         for inputs, outputs in pairwise(widths):
             for shape in ((outputs, inputs), (outputs,)):
-                drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
+                drawn = torch.rand(shape, generator=generator, dtype=torch.float64, device=device)
                 self.layers.append(nn.Parameter(((2 * drawn - 1) * inputs**-0.5).float()))
 
     def forward(self, condition: Tensor | None) -> Tensor:
@@ -187,7 +189,7 @@ class Trainer:
         policy: To be trained, in place.
         rewards: Called once a step, for all ends of the batch.
         settings: How.
-        generator: Source of randomness.
+        generator: Source of randomness, on the device of the policy.
         conditioning: What rewards are turned into log R with; None: the log of a single one.
         archive: The best that was seen, for replay, for parents, and for order against more than the batch.
         breed: Makes children.
@@ -197,6 +199,11 @@ class Trainer:
         self, policy: Policy, rewards: Rewards, settings: Settings, generator: torch.Generator, *,
         conditioning: Conditioning | None = None, archive: Archive | None = None, breed: Breed | None = None,
     ) -> None:  # fmt: skip
+        if generator.device.type != policy.device.type:
+            raise InvalidValueError(
+                f"expected a generator on the policy's device {policy.device}, got one on {generator.device}; pass "
+                f"torch.Generator('{policy.device}'), or bring the policy to the generator: policy.to(generator.device)"
+            )
         if settings.flows and not policy.flows:
             raise InvalidValueError(f"objective {settings.objective!r} needs a policy with flows=True")
         if settings.replayed and archive is None:
@@ -239,7 +246,7 @@ class Trainer:
         )  # fmt: skip
         rewards = self.rewards(drawn.ends)
         log_reward = self.conditioning.log_reward(rewards, given).clamp(min=settings.least)
-        evaluation = self.policy.evaluate(drawn)
+        evaluation = self.policy.evaluate(drawn, unchanged=True)
         batch = [_Part(evaluation, rewards, log_reward, given), *self._elsewhere(drawn.ends, again, bred)]
         count = sum(len(part.rewards) for part in batch)
         loss = torch.stack([len(part.rewards) / count * self._balanced(part) for part in batch]).sum()
@@ -286,7 +293,7 @@ class Trainer:
         return [_Part(self.policy.evaluate(back), rewards, log_reward, given)]
 
     def rewards(self, states: Tensor) -> Tensor:
-        """Rewards (n, m) of states, counted."""
+        """Rewards (n, m) of states, counted, on the device of the states."""
         self.calls += len(states)
         found = self._rewards(states)
         if found.ndim != 2 or len(found) != len(states) or not bool(torch.isfinite(found).all()):
@@ -294,7 +301,7 @@ class Trainer:
                 f"rewards of {len(states)} states must be finite numbers of shape ({len(states)}, m), got "
                 f"{tuple(found.shape)}"
             )
-        return found
+        return found.to(states.device)
 
     def _schedule(self) -> None:
         settings = self.settings
@@ -324,7 +331,7 @@ class Trainer:
             case "fm":
                 everywhere = self._everywhere(e.trajectories, part.given)
                 return objectives.flow_matching(self.policy, e, everywhere) + objectives.ending_flows(e, everywhere)
-        return torch.zeros(())  # an order beside nothing
+        return e.log_pf.new_zeros(())  # an order beside nothing
 
     def _everywhere(self, t: Trajectories, given: Given) -> Tensor:
         """log R of every visited state, -inf where none may end, shape (N,)."""
@@ -332,7 +339,8 @@ class Trainer:
         rewards = self.rewards(t.states[ends])
         some = replace(given, weights=given.weights[t.row[ends]], beta=given.beta[t.row[ends]])
         log_reward = self.conditioning.log_reward(rewards, some).clamp(min=self.settings.least)
-        return torch.full((len(t.states),), -torch.inf).masked_scatter(ends, log_reward.float())
+        everywhere = torch.full((len(t.states),), -torch.inf, device=log_reward.device)
+        return everywhere.masked_scatter(ends, log_reward.float())
 
     def _ordered(self, batch: Sequence[_Part]) -> Tensor:
         """The order of the batch, members of the archive that it lacks among it, against all that the archive holds.
@@ -347,16 +355,16 @@ class Trainer:
 
     def _order(self, log_reward: Tensor, rewards: Tensor) -> Tensor:
         if rewards.shape[1] == 1:  # a total order: every pair, of which the paper takes as many as there are members
-            first, second = torch.triu_indices(len(rewards), len(rewards), 1)
+            first, second = torch.triu_indices(len(rewards), len(rewards), 1, device=rewards.device)
             labels = objectives.pair_labels(rewards[first, 0], rewards[second, 0])
             return objectives.order_preserving_pairs(log_reward[first], log_reward[second], labels)
-        beside = rewards
+        batch = beside = rewards.cpu()
         if self.archive is not None and self.archive.rewards is not None:
-            beside = torch.cat([rewards, self.archive.rewards])
-        front = non_dominated(beside.double().numpy())[: len(rewards)]
+            beside = torch.cat([batch, self.archive.rewards])
+        front = non_dominated(beside.double().numpy())[: len(batch)]
         if not front.any():  # the archive dominates all of the batch: their order among themselves
-            front = non_dominated(rewards.double().numpy())
-        return objectives.order_preserving(log_reward, torch.from_numpy(np.asarray(front)))
+            front = non_dominated(batch.double().numpy())
+        return objectives.order_preserving(log_reward, torch.from_numpy(np.asarray(front)).to(log_reward.device))
 
     # -- checkpoints ------------------------------------------------------------------------------
 
@@ -364,10 +372,10 @@ class Trainer:
         """Everything that goes on: weights, Adam's moments, counts, the generator; arrays only."""
         arrays: dict[str, Array] = {}
         for name, module in (("policy", self.policy), ("log_z", self.log_z)):
-            arrays |= {f"{name}.{key}": value.detach().numpy().copy() for key, value in module.state_dict().items()}
+            arrays |= {f"{name}.{key}": _copied(value) for key, value in module.state_dict().items()}
         for i, state in self.optimizer.state_dict()["state"].items():
-            arrays |= {f"adam.{i}.{key}": value.numpy().copy() for key, value in state.items()}
-        arrays["generator"] = self.generator.get_state().numpy().copy()
+            arrays |= {f"adam.{i}.{key}": _copied(value) for key, value in state.items()}
+        arrays["generator"] = _copied(self.generator.get_state())
         arrays["counts"] = np.array([self.steps, self.calls])
         if self.archive is not None:
             arrays |= {f"archive.{key}": value for key, value in self.archive.state_dict().items()}
@@ -388,3 +396,8 @@ class Trainer:
         self.steps, self.calls = (int(count) for count in arrays["counts"])
         if self.archive is not None:
             self.archive.load_state_dict({k[8:]: v for k, v in arrays.items() if k.startswith("archive.")})
+
+
+def _copied(values: Tensor) -> Array:
+    found: Array = values.detach().cpu().numpy().copy()
+    return found

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from workbench.pareto import non_dominated
+from workbench.samplers.gflownet.environment import drawn_on
 from workbench.samplers.gflownet.graph import Graph, l1
 from workbench.samplers.gflownet.policy import Policy
 
@@ -85,7 +86,7 @@ def trust(
     Args:
         policy: Trained.
         log_rewards: What it was trained on.
-        generator: Source of randomness.
+        generator: Source of randomness, on the device of the policy.
         graph: Its environment, enumerated, where that is possible.
         condition: The one that it is looked at for, shape (C,).
         held_out: Ends for the correlation, shape (k, D); None: what it samples with half of the actions at random.
@@ -93,13 +94,13 @@ def trust(
     """
     given = None if condition is None else condition.expand(samples, -1)
     drawn = policy.sample(samples, generator, condition=given)
-    log_reward = log_rewards(drawn.ends).double()
-    gap = log_reward - policy.evaluate(drawn).log_ratio.double()
+    log_reward = log_rewards(drawn.ends).double().cpu()
+    gap = log_reward - policy.evaluate(drawn).log_ratio.double().cpu()
     weights = (gap - gap.max()).exp()
     effective = float(weights.sum() ** 2 / weights.square().sum() / len(weights))
     distance = coverage = None
     ends, log_p = _looked_at(policy, generator, graph, condition, held_out, samples)
-    against = log_rewards(ends).double()
+    against = log_rewards(ends).double().cpu()
     log_z, least = float(gap.logsumexp(0)) - math.log(samples), -math.inf
     if graph is not None:
         log_z, target = float(against.logsumexp(0)), against.softmax(0)
@@ -126,15 +127,15 @@ def trust_in_order(
     Args:
         policy: Trained.
         rewards: What it was trained on.
-        generator: Source of randomness.
+        generator: Source of randomness, on the device of the policy.
         graph: Its environment, enumerated, where that is possible.
         samples: How many are drawn, and as many again where no graph is given.
     """
-    drawn = rewards(policy.sample(samples, generator).ends).double()
+    drawn = rewards(policy.sample(samples, generator).ends).double().cpu()
     ends, log_p = _looked_at(policy, generator, graph, None, None, samples)
-    some = torch.randperm(len(ends), generator=generator)[:_PAIRED]
-    ends, log_p = ends[some], log_p[some]
-    R = rewards(ends).double()
+    some = torch.randperm(len(ends), generator=generator, device=drawn_on(generator))[:_PAIRED]
+    ends, log_p = ends[some], log_p[some.cpu()]
+    R = rewards(ends).double().cpu()
     if R.shape[1] == 1:
         better = R[:, 0][:, None] > R[:, 0]  # (k, k)
     else:
@@ -155,19 +156,22 @@ def _looked_at(
     policy: Policy, generator: torch.Generator, graph: Graph | None, condition: Tensor | None, held_out: Tensor | None,
     samples: int,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Ends (k, D) and their log p (k,): all, those held out, or what is sampled with half of the actions at random."""
+    """Ends (k, D), where the policy is, and their log p (k,), on the CPU.
+
+    All ends, those held out, or what is sampled with half of the actions at random.
+    """
     if graph is not None:
         p = graph.end_probabilities(policy.tables(graph.states, condition)[0])
-        return graph.states[graph.ends], p.double().clamp(min=1e-300).log()
+        return graph.states[graph.ends].to(policy.device), p.cpu().clamp(min=1e-300).log()
     ends = held_out
     if ends is None:
         given = None if condition is None else condition.expand(samples, -1)
         ends = torch.unique(policy.sample(samples, generator, condition=given, epsilon=_HALF).ends, dim=0)
-    return ends, log_probability(policy, ends, generator, condition)
+    return ends.to(policy.device), log_probability(policy, ends, generator, condition).cpu()
 
 
 def _quantiles(values: Tensor) -> tuple[float, ...]:
-    return tuple(torch.quantile(values, torch.tensor(_LEVELS).double()).tolist())
+    return tuple(torch.quantile(values, torch.tensor(_LEVELS, device="cpu").double()).tolist())
 
 
 def log_probability(
