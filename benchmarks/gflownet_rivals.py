@@ -131,7 +131,7 @@ def by_reinforce(problem: compositional.Composition, evaluations: int, seed: int
         R = torch.from_numpy(record(environment.encoded(drawn.ends)))
         worth = (given.weights * R).sum(1).reshape(-1, _GROUP)
         gain = (worth - worth.mean(1, keepdim=True)) / worth.std(1, keepdim=True).clamp(min=1e-3)
-        log_p = drawn.totals(policy.evaluate(drawn).log_pf)
+        log_p = drawn.totals(policy.evaluate(drawn, unchanged=True).log_pf)
         _descend(policy, optimizer, -(gain.reshape(-1) * log_p).mean())
     return record.searched(_sampler(policy, environment, conditioning, generator))
 
