@@ -50,7 +50,6 @@ _EXACT = 5  # objectives up to which contributions to a hypervolume are quick
 _FRONT = 12  # points of a front around which a search looks
 _SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
 _HOPES = np.linspace(-3.0, 3.0, 25)  # sd, within which a value is not out of reach
-_NOTHING = -1e29  # log gains below stand for none at all
 _SETTLED = "no single measurement is expected to move the front of the means any more"
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
@@ -279,7 +278,7 @@ class GPSampler(Sampler):
     ) -> Proposal | None:
         """The best admissible point, better than `present`, in an equal share of the time; None if there is none."""
         from workbench.acquisition import plan
-        from workbench.acquisition.search import maximize
+        from workbench.acquisition.search import NOTHING, maximize
         from workbench.models.observed import as_known
 
         history, rng = as_known(request.history), request.rng
@@ -319,7 +318,7 @@ class GPSampler(Sampler):
             name, reason = "nehvi", _SETTLED
         chosen = plan.chosen(name, setting, seconds)
         found = search(chosen.acquisition)
-        if name == "hvkg" and found is not None and found.value <= _NOTHING:
+        if name == "hvkg" and found is not None and found.value <= NOTHING:
             name, reason = "nehvi", _SETTLED
             chosen = plan.chosen(name, setting, seconds)
             found = search(chosen.acquisition)
@@ -347,7 +346,7 @@ def _cheapest(
     None where there is nothing to gain, or no point.
     """
     from workbench.acquisition import plan
-    from workbench.acquisition.search import Candidate
+    from workbench.acquisition.search import NOTHING, Candidate
 
     def function(names: tuple[str, ...], pending: Array) -> Acquisition:
         cost = sum(costs[name] for name in names)
@@ -364,7 +363,7 @@ def _cheapest(
         value = float(function(lacking, others).value(surrogate.inputs.model_points(x[None]))[0])
         if best is None or value > best[0].value:
             best = Candidate(x, value, False), lacking, int(history.numbers[row])
-    if best is None or best[0].value <= _NOTHING:
+    if best is None or best[0].value <= NOTHING:
         return None
     found, names, number = best
     reason = f"for its cost, measuring {' and '.join(names)} there is expected to gain most"

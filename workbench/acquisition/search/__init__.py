@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-__all__ = ["Candidate", "Region", "Vicinity", "maximize"]
+__all__ = ["NOTHING", "Candidate", "Region", "Vicinity", "maximize"]
 
 _ASKED = 32  # points, best first, that are asked at a time whether they may be proposed
-_NOTHING = -1e29  # values below stand for log 0
+NOTHING = -1e29  # values below stand for log 0
 
 
 def maximize(
@@ -100,6 +100,6 @@ def _unit(values: Array) -> float:
 
     An improvement of 1e-8 in units of its own would look like a plateau.
     """
-    seen = values[values > _NOTHING]
+    seen = values[values > NOTHING]
     spread = float(seen.max() - np.median(seen)) if seen.size else 0.0
     return min(1.0, spread) if spread > 0 else 1.0

@@ -486,7 +486,6 @@ class _Batch:
         Raises:
             DeadlineReached: if time was over before there was any.
         """
-
         from workbench.samplers.gflownet.acquiring import EDITING, SETTINGS, learn
         from workbench.samplers.gflownet.points import SpaceEdits
 
