@@ -36,6 +36,8 @@ RECORDS = Path(__file__).parent / "results" / "peers"
 OURS = "gp"
 NEHVI, PAREGO = "peer:botorch-qlognehvi", "peer:botorch-qlogparego"
 PEERS = (PAREGO, NEHVI, "peer:optuna-gp", "peer:optuna-nsga2", "peer:pymoo-nsga2")
+_PATIENCE = 4 * 3600.0  # seconds on the wall of an answer, on a busy machine
+_LARGEST = 12 * 1024.0  # MiB of a peer's process
 _LONGEST = 1800.0  # processor seconds of a peer's run
 
 MUST = (
@@ -65,7 +67,9 @@ def verdicts(found: Result) -> list[dict[str, Any]]:
     for one in found.rows():
         row = rows.setdefault(one["case"], {"case": one["case"], "median": {}, "cut": [], "ours_minus": {}})
         row["median"][one["contestant"]] = round(float(one["log10_regret"]["median"]), 3)
-        row["cut"] += [one["contestant"]] if one["cut"] else []
+    for played in found.runs:
+        if played.cut is not None and played.contestant not in rows[played.case]["cut"]:
+            rows[played.case]["cut"].append(played.contestant)
     for gap in found.differences(OURS) if OURS in found.contestants else []:
         if gap.case == ALL:
             continue
@@ -114,7 +118,7 @@ def seconds(runs: list[Run]) -> dict[str, dict[str, float]]:
     listed: dict[str, dict[str, list[float]]] = {}
     for played in runs:
         listed.setdefault(played.case, {}).setdefault(played.contestant, []).extend(played.ask_s)
-    return {case: {n: round(float(np.median(s)), 4) for n, s in names.items()} for case, names in listed.items()}
+    return {case: {n: round(float(np.median(s)), 4) for n, s in names.items() if s} for case, names in listed.items()}
 
 
 def times(asks: int = 7) -> dict[str, dict[str, float]]:
@@ -186,7 +190,8 @@ def main() -> None:
     seeds, failed, ours = tuple(range(arguments.seeds)), [], list[Run]()
     if arguments.what == "peers":
         contestants = tuple(map(Contestant.of, arguments.names))
-        order = Order(cases, contestants, seeds, RECORDS, workers=arguments.workers, limits=Limits(run=_LONGEST))
+        limits = Limits(_PATIENCE, _LONGEST, _LARGEST)
+        order = Order(cases, contestants, seeds, RECORDS, workers=arguments.workers, limits=limits)
         failed = [failure.text for failure in run(order).failures]
     elif arguments.what == "ours":
         order = Order(cases, (Contestant.of(OURS),), seeds, arguments.into, workers=arguments.workers)
