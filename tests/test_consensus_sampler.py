@@ -281,9 +281,15 @@ def test_steps_on_the_models_belief_help():
     ("options", "said"),
     [
         ({"particles": 1}, "particles must be a whole number from 2 on"),
-        ({"noise": -1.0}, "noise must be > 0"),
+        ({"noise": -1.0}, "noise must be a number > 0"),
+        ({"drift": "1"}, "drift must be a number > 0, got '1'"),
+        ({"share": None}, "share must be a number > 0 and <= 1"),
+        ({"memory_noise": math.nan}, "memory_noise must be a number >= 0"),
+        ({"cooling": "x"}, "cooling must be a number > 0 and <= 1"),
+        ({"inertia": 1.0}, "inertia must be a number >= 0 and < 1"),
+        ({"sphere": 1}, "sphere must be True or False"),
         ({"kind": "covariance"}, "kind must be one of anisotropic, isotropic"),
-        ({"share": 0.0}, "share must be in"),
+        ({"share": 0.0}, "share must be a number > 0"),
     ],
 )
 def test_wrong_options_are_refused(options, said):
@@ -558,3 +564,217 @@ def test_the_figure_of_a_swarm_shows_what_the_record_says():
     assert len(s.swarm_trace()["step"]) > len(trace["step"])
     assert np.isfinite(s.swarm_trace()["gradient"]).all()
     assert s.swarm_trace()["contraction"] == pytest.approx(-0.21, abs=1e-3)
+
+
+# -- unfriendly records ------------------------------------------------------------------------------
+
+
+UNIT = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+
+
+def asked(s, fn, n):
+    while len(s.trials) < n:
+        trial = s.ask()
+        s.tell(trial, fn(trial))
+    return s
+
+
+def test_what_lies_outside_the_bounds_has_no_say():
+    s = study(UNIT, sampler=wb.CBOSampler(particles=6))
+    for k in range(12):
+        s.attach({"a": -3.0 - 0.1 * k, "b": 0.5}, -100.0 - k)  # better than all inside
+    asked(s, lambda t: (t["a"] - 0.3) ** 2 + (t["b"] - 0.3) ** 2, 72)
+    notes = [t.meta["cbo"] for t in s.trials[12:] if "c" in t.meta["cbo"]]
+    assert all(0 <= x <= 1 for note in notes for x in note["c"])
+    assert abs(notes[-1]["c"][0] - 0.3) < 0.1
+    s.change_space(wb.Space([wb.Float("a", 0, 0.5), wb.Float("b", 0, 1)]))
+    trial = s.ask()  # its own trials of before are where its particles begin
+    assert "c" in trial.meta["cbo"]
+    assert abs(trial["a"] - 0.3) < 0.1
+
+
+def test_a_swarm_outside_all_limits_still_knows_which_way():
+    """Of a record with something feasible, particles that stand outside go by how much they exceed."""
+
+    def fn(t):
+        g = max(abs(t["a"] - 0.8), abs(t["b"] - 0.8)) - 0.08
+        return {"y": (t["a"] - 0.3) ** 2 + (t["b"] - 0.3) ** 2, "g": g}
+
+    found = []
+    for seed in range(4):
+        s = wb.create_study(
+            "s", UNIT, [wb.Objective("y", noise="none")], [wb.Constraint("g", upper=0.0)], sampler="cbo", seed=seed,
+            budget=120,
+        )  # fmt: skip
+        found.append(sum(t.values["g"] <= 0 for t in asked(s, fn, 120).trials))
+    assert sum(found) > 120  # a sixteenth of the box is feasible; by the place of one particle alone it were 49
+
+
+@pytest.mark.parametrize("penalty", [1e15, 1e290])
+def test_a_penalty_out_of_all_proportion_does_not_end_selection(penalty):
+    s = study(UNIT, budget=144)
+    asked(s, lambda t: penalty if t["a"] > 0.5 else (t["a"] - 0.3) ** 2 + (t["b"] - 0.05) ** 2, 144)
+    sizes = [t.meta["cbo"]["size"] for t in s.trials if "size" in t.meta["cbo"]]
+    assert max(sizes) < 7  # half of the 12 particles, and less and less
+    assert s.best_value < 1e-4
+
+
+def test_what_is_held_may_change_between_asks():
+    """Positions are taken for what they are of; what was held and is free now begins anew."""
+    s = study(UNIT, sampler=wb.CBOSampler(particles=8))
+
+    def fn(t):
+        return (t["a"] - 0.9) ** 2 + (t["b"] - 0.1) ** 2
+
+    for _ in range(32):
+        t = s.ask(fixed={"b": 0.1})
+        s.tell(t, fn(t))
+    first = s.ask(fixed={"a": 0.9})
+    assert first.meta["cbo"]["columns"] == ["b"]
+    assert first.meta["cbo"]["spread"] > 0.2  # over b, which was held
+    for _ in range(48):
+        t = s.ask(fixed={"a": 0.9})
+        s.tell(t, fn(t))
+    assert abs(s.trials[-1].meta["cbo"]["c"][0] - 0.1) < 0.2  # the values of a, taken for b, are at 0.9
+    free = s.ask()
+    assert free.meta["cbo"]["step"] > 0
+    assert free.meta["cbo"]["spread"] > 0.2  # over a now
+
+
+def test_rules_of_the_end_see_minimised_values_under_known_constraints():
+    bounded = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)], constraints=["a + b <= 1.5"])
+
+    def fn(columns):
+        return (columns["a"] - 0.3) ** 2 + (columns["b"] - 0.3) ** 2 - 2.0
+
+    s = study(bounded, sampler=wb.CBOSampler(stop={"value": -1.99}))
+    with pytest.warns(wb.WorkbenchWarning, match="rule 'value'"):
+        s.optimize(fn, vectorized=True, evaluations=20_000, keep=5)
+    assert s.best_value <= -1.99
+    s = study(bounded, sampler=wb.CBOSampler(stop={"value": -3.0}))  # never reached
+    s.optimize(fn, vectorized=True, evaluations=2_000, keep=5)
+    assert s.best_value == pytest.approx(-2.0, abs=1e-3)
+
+
+def test_particles_that_joined_later_move_too():
+    s = study(UNIT, sampler=wb.CBOSampler(particles=12, noise=0.5, stop={"spread": 0.2}))
+    for trial in s.ask(13):
+        s.tell(trial, (trial["a"] - 0.3) ** 2 + trial["b"] ** 2)
+    with pytest.raises(wb.SearchEnded, match="spread"):
+        asked(s, lambda t: (t["a"] - 0.3) ** 2 + t["b"] ** 2, 300)
+    steps = np.bincount([t.meta["cbo"]["particle"] for t in s.trials])
+    assert len(steps) == 13
+    assert steps.max() - steps.min() <= 1
+
+
+# A power of two changes no digit, so the swarm is the same to the last one, whatever the unit is.
+@pytest.mark.parametrize("scale", [2.0**-70, 2.0**-200, 2.0**40])
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_unit_of_a_value_changes_nothing_in_batches(scale, limited):
+    def best(k):
+        limits = [wb.Constraint("g", lower=0.5)] if limited else []
+        s = wb.create_study("s", UNIT, [wb.Objective("y", noise="none")], limits, sampler="cbo", seed=1)
+
+        def fn(columns):
+            a, b = columns["a"], columns["b"]
+            y = k * (1 + (a - 0.8) ** 2 + (b - 0.3) ** 2)
+            return {"y": y, "g": a} if limited else y
+
+        s.optimize(fn, vectorized=True, evaluations=3_000, keep=3)
+        return [t.params for t in s.trials], s.best_value / k
+
+    params, value = best(scale)
+    assert (params, value) == best(1.0)
+    assert value == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_unit_of_several_values_changes_nothing_in_batches():
+    def found(k):
+        goals = [wb.Objective("p", noise="none"), wb.Objective("q", noise="none")]
+        s = wb.create_study("s", UNIT, goals, sampler="cbo", seed=1)
+        s.optimize(
+            lambda c: {"p": k * ((c["a"] - 0.2) ** 2 + c["b"] ** 2), "q": k * ((c["a"] - 0.8) ** 2 + c["b"] ** 2)},
+            vectorized=True, evaluations=3_000, keep=9,
+        )  # fmt: skip
+        return [t.params for t in s.trials]
+
+    base = found(1.0)
+    assert np.ptp([params["a"] for params in base]) > 0.5
+    assert found(2.0**40) == base  # near 1e12
+    assert found(2.0**-60) == base
+
+
+def test_many_points_of_a_grid_are_not_one_trial():
+    space = wb.Space([wb.Int("a", 0, 20), wb.Int("b", 0, 20)])
+    s = study(space)
+    s.optimize(lambda c: (c["a"] - 7.0) ** 2 + (c["b"] - 3.0) ** 2, vectorized=True, evaluations=5_000, keep=20)
+    assert len(s.trials) == len({(t["a"], t["b"]) for t in s.trials}) == 20
+    assert s.best_value == 0.0
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_finished_run_goes_on_with_more_evaluations(several):
+    goals = [wb.Objective("p", noise="none"), wb.Objective("q", noise="none")][: 1 + several]
+    space = wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(20)])
+    s = wb.create_study("s", space, goals, sampler=wb.CBOSampler(batch=10, stop={"steps": 400}), seed=0)
+
+    def fn(columns):
+        X = np.stack(list(columns.values()), axis=1)
+        return {g.name: ((X - 0.4 - 0.1 * i) ** 2).sum(axis=1) for i, g in enumerate(goals)}
+
+    s.optimize(fn, vectorized=True, evaluations=2_000, keep=5)
+    before = min(t.values["p"] for t in s.trials)
+    with pytest.warns(wb.WorkbenchWarning, match="400 steps were taken"):
+        s.optimize(fn, vectorized=True, evaluations=200_000, keep=5)  # of which one would begin with 80 particles
+    assert min(t.values["p"] for t in s.trials) <= before
+
+
+def test_a_particle_that_began_with_a_failure_gets_a_memory():
+    from workbench.samplers.consensus.dynamics import Swarm
+
+    X = torch.tensor([[[0.0], [1.0]]])
+    swarm = Swarm.at(X, torch.tensor([[1.0, math.nan]])).seen(X + 1, torch.tensor([[2.0, 5.0]]))
+    assert swarm.f.tolist() == [[1.0, 5.0]]
+    assert swarm.Y[0, :, 0].tolist() == [0.0, 2.0]
+
+
+def test_what_is_remembered_gives_way_to_nothing_dominated():
+    from workbench.samplers.consensus.batches import Front
+
+    def tensor(*rows):
+        return torch.tensor([rows], dtype=torch.float64)
+
+    front = Front.at(tensor([0.0], [0.0]), tensor([0.0, 2.0], [3.0, 3.0]), tensor([0.9, 0.1], [0.5, 0.5]))
+    new = front.seen(tensor([1.0], [1.0]), torch.zeros(1, 2, 1), tensor([1.0, 2.0], [2.0, 1.0]), 0.1)
+    assert new.H[0].tolist() == [[0.0, 2.0], [2.0, 1.0]]
+
+
+def test_weights_move_beside_values_that_are_lost():
+    w = torch.full((1, 3, 2), 0.5, dtype=torch.float64)
+    G = torch.tensor([[[0.2, 0.8], [0.3, 0.7], [math.inf, math.inf]]], dtype=torch.float64)
+    new = pushed_apart(w, G, 0.1)
+    assert (new - w).abs()[0, :2].min() > 1e-3
+    assert torch.equal(new[0, 2], w[0, 2])
+
+
+def test_each_particle_remembers_the_best_by_its_own_weights():
+    from workbench.samplers.consensus.reading import Reading
+
+    goals = [wb.Objective("p", noise="none"), wb.Objective("q", noise="none")]
+    s = study(UNIT, goals, sampler=wb.CBOSampler(particles=4, memory=0.4))
+    asked(s, lambda t: {"p": t["a"], "q": 1 - t["a"]}, 40)
+    from workbench.samplers.base import AskRequest
+
+    options = s.sampler.options()
+    request = AskRequest(s.history(), 1, np.random.default_rng(0))
+    swarm = Reading(request, Latent(UNIT), 4, options)
+    for i, particle in swarm.told.items():
+        own = [t for t in s.trials if t.meta["cbo"]["particle"] == i]
+        F = np.array([[t.values["p"], t.values["q"]] for t in s.trials])
+        low, high = F.min(axis=0), F.max(axis=0)  # all of the trials are a front
+
+        def worth(t, i=i, low=low, high=high):
+            shares = (np.array([t.values["p"], t.values["q"]]) - low) / (high - low)
+            return (swarm.weights(i) * shares).max()
+
+        assert particle.best_row == min(own, key=worth).number

@@ -15,6 +15,7 @@ from pymoo.problems import get_problem
 import workbench as wb
 from problems import multiobjective
 from workbench import pareto
+from workbench.samplers.evolutionary import ALGORITHMS
 
 N, SEED = 8, 5
 TWO = (wb.Objective("f1", noise="none"), wb.Objective("f2", noise="none"))
@@ -241,6 +242,24 @@ def test_measured_limits_and_failures_lead_away():
     assert sum(t["x2"] <= 0.8 for t in last) >= 8
 
 
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_unit_of_a_limit_changes_nothing(name):
+    """A trial that is over a limit by 10^8 of its unit still counts as better than one that failed."""
+    found = []
+    for unit in (1.0, 2.0**27):
+        s = study(name, objectives=TWO if name.startswith(("nsga", "sms")) else ONE, population=8,
+                  constraints=[wb.Constraint("c", upper=0.0)])  # fmt: skip
+        for _ in range(32):
+            trial = s.ask()
+            if trial["x1"] > 0.5:
+                s.tell(trial, state="failed")
+            else:
+                values = zdt(trial) if len(s.objectives) > 1 else {"y": sphere(trial)}
+                s.tell(trial, values | {"c": unit * (1 - 3 * trial["x1"] + trial["x2"])})
+        found.append([t.params for t in s.trials])
+    assert found[0] == found[1]
+
+
 @pytest.mark.slow
 def test_a_small_space_is_used_up_and_then_refused():
     space = wb.Space([wb.Int("x1", 0, 3), wb.Int("x2", 0, 3)])
@@ -291,3 +310,43 @@ def test_hypervolume_takes_several_objectives():
     study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="smsemoa")
     with pytest.raises(wb.UnsupportedError, match="several objectives"):
         study.ask()
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3", "de", "cmaes"])
+def test_what_lies_outside_the_bounds_begins_no_population(name):
+    """Runs at other settings are data, and a space that was made smaller leaves some of the earlier ones outside."""
+    goals = TWO if name.startswith("nsga") else ONE
+    value = zdt if goals is TWO else sphere
+    s = study(name, objectives=goals)
+    rng = np.random.default_rng(0)
+    for low in (-1.0, -2.0, 0.0):
+        for _ in range(6):
+            params = {f"x{i}": float(low + rng.random()) for i in range(1, 5)}
+            s.attach(params, value(params) if low >= 0 else dict.fromkeys([g.name for g in goals], 100.0))
+    s.optimize(value, n_trials=12, progress=False)
+    s.change_space(wb.Space([wb.Float("x1", 0, 0.5), *[wb.Float(f"x{i}", 0, 1) for i in range(2, 5)]]))
+    s.optimize(value, n_trials=12, progress=False)
+    moved = [t for t in s.trials[18:] if "evolution" in t.meta]
+    assert len(moved) == 24
+    assert {t.meta["evolution"]["generation"] for t in moved} >= {1}
+    assert all(0 <= t["x1"] <= (1.0 if t.number < 30 else 0.5) for t in moved)
+    assert len({t["x1"] for t in moved}) > 12  # none is stuck at a wall
+
+
+@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+def test_structured_values_that_are_not_always_there(name):
+    space = wb.Space([
+        wb.Bool("z"), wb.Permutation("order", 4, when={"z": True}), wb.Permutation("other", 5),
+        wb.Subset("some", 5, 2, when={"z": True}), wb.Sequence("word", "abc", 1, 4, when={"z": True}),
+    ])  # fmt: skip
+    s = study(name, space)
+
+    def value(trial):
+        there = "order" in trial.params
+        assert there == trial["z"] == ("word" in trial.params)
+        a = sum(abs(v - i) for i, v in enumerate(trial["other"]))
+        return {"f1": float(a), "f2": float(len(trial["word"]) if there else 9)}
+
+    s.optimize(value, n_trials=40, progress=False)
+    assert min(t.values["f1"] for t in s.trials) <= 4  # of at most 12
+    assert {t["z"] for t in s.trials[8:]} == {True, False}

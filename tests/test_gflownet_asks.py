@@ -362,7 +362,7 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_a_run_that_is_stopped_or_out_of_time_keeps_what_it_has() -> None:
     """`stop` from another thread, and `timeout`: both end at the next milestone, and a later call goes on."""
     study = wb.create_study("s", SPACE, GOALS, sampler="gflownet", seed=0)
-    study.optimize(columns, vectorized=True, evaluations=100_000, keep=3, timeout=0.0, progress=False)
+    study.optimize(columns, vectorized=True, evaluations=100_000, keep=3, timeout=1e-9, progress=False)
     spent = study.trials[0].attrs["vectorized"]["evaluations"]
     assert 0 < spent < 10_000
     assert study.policy_trace() == {}  # nothing is said of a policy that is not trained to its end
@@ -440,3 +440,91 @@ def test_a_run_that_was_killed_at_its_very_end_leaves_its_trials_to_the_next_cal
     assert len(study.trials) == 0
     study.optimize(lambda given: given["x"], vectorized=True, evaluations=1000, keep=3, progress=False)
     assert len(study.trials) == 3
+
+
+# -- where a policy is asked for what it was not trained on --------------------------------------------
+
+TENS = wb.Space([wb.Int(name, 0, 9) for name in "abcd"])
+SUMS = [wb.Objective("y", "maximize", noise="none"), wb.Objective("z", "maximize", noise="none")]
+
+
+def sums(given: Mapping[str, Any]) -> dict[str, Any]:
+    a, b, c, d = (np.asarray(given[name], dtype=np.float64) for name in "abcd")
+    return {"y": a + b + c + d, "z": a + b - c - d}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_run_answers_for_held_values_by_what_it_learnt_of_the_whole(order: str) -> None:
+    """The best are those with a = b; written down first, a cannot foresee which b is held."""
+    space = wb.Space([wb.Int(name, 0, 9) for name in order])
+    goals = [wb.Objective("p", "maximize", noise="none"), wb.Objective("q", "maximize", noise="none")]
+    study = wb.create_study("s", space, goals, sampler="gflownet", seed=1)
+
+    def fn(given: Mapping[str, Any]) -> dict[str, Any]:
+        apart = np.abs(np.asarray(given["a"], dtype=np.float64) - given["b"])
+        return {"p": -apart, "q": -(apart**2) / 9}
+
+    study.optimize(fn, vectorized=True, evaluations=30_000, keep=1, progress=False)
+    for b in (0, 4, 8):
+        asked = study.ask(2, prefer={"p": 1.0, "q": 1.0}, fixed={"b": b})
+        assert all(trial["b"] == b and abs(trial["a"] - b) <= 1 for trial in asked)
+        assert all("trained on the last run" in trial.why for trial in asked)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_held_values_of_rankings_are_foreseen_whatever_comes_first(order: str) -> None:
+    """Somebody likes a near b; of b = 2 and 4 nothing was judged."""
+    space = wb.Space([wb.Int(name, 0, 7) for name in order])
+    study = wb.create_study("s", space, [wb.Preference("taste")], sampler="gflownet", seed=0)
+    judged = [(a, b) for a in range(8) for b in (1, 3, 5, 7)]
+    for a, b in judged:
+        study.enqueue({"a": a, "b": b})
+    trials = study.ask(len(judged))
+    groups: dict[int, list[int]] = {}
+    for trial, (a, b) in zip(trials, judged, strict=True):
+        groups.setdefault(abs(a - b), []).append(trial.number)
+    study.feedback.rank([groups[gap] for gap in sorted(groups)])
+    gaps = [abs(trial["a"] - b) for b in (2, 4) for trial in study.ask(2, fixed={"b": b})]
+    assert np.mean(gaps) < 1.5  # of all it would be 2.6
+
+
+@pytest.mark.slow
+def test_a_policy_that_goes_for_few_points_is_followed_beside_them() -> None:
+    """Draws of a sharp policy are mostly in the record; what lies beside them comes next, and no chance."""
+    study = wb.create_study("s", TENS, SUMS, sampler=wb.GFlowNetSampler(beta=96.0), seed=2)
+    study.optimize(sums, vectorized=True, evaluations=30_000, keep=20, progress=False)
+    for _ in range(2):
+        for trial in study.ask(6, prefer={"y": 0.9, "z": 0.1}):
+            found = sums(trial.params)
+            assert 0.9 * found["y"] + 0.1 * found["z"] > 28.0  # 34.2 at best, 16 in the mean
+            assert "drawn for this preference" in trial.why
+    people = wb.create_study("p", TENS, [wb.Preference("taste")], sampler="gflownet", seed=0)
+    sizes = []
+    for _ in range(20):
+        question = people.feedback.next_question(k=4)
+        question.answer([[t] for t in sorted(question.trials, key=lambda t: -sum(t.params.values()))])
+        sizes.append([sum(t.params.values()) for t in question.trials])
+        assert not any(t.why.startswith("to be judged") for t in question.trials)
+    assert np.mean(sizes[10:]) > 24  # 18 by chance
+
+
+def test_what_a_stated_acquisition_function_cannot_do_is_refused() -> None:
+    for name in ("ehvi", "nehvi"):
+        study = begun(sampler={"name": "gflownet", "options": {"start": 8, "acquisition": name}})
+        with pytest.raises(UnsupportedError, match="weighs objectives"):
+            study.ask(prefer={"high": 1.0})
+    goals = [wb.Objective("y", target=5.0)]
+    study = wb.create_study("t", SPACE, goals, sampler=wb.GFlowNetSampler(acquisition="ucb"), seed=0)
+    with pytest.raises(UnsupportedError, match="target, as 'y' is"):
+        study.ask()
+
+
+def test_a_run_without_a_step_is_refused_and_one_of_few_is_doubted_in_each_trial() -> None:
+    study = wb.create_study("s", TENS, SUMS, sampler="gflownet", seed=0)
+    with pytest.raises(InvalidValueError, match=r"leave none to train on: 16 are spread evenly, .* Give \d+, ten"):
+        study.optimize(sums, vectorized=True, evaluations=64, keep=5, progress=False)
+    study.optimize(sums, vectorized=True, evaluations=200, keep=5, progress=False)
+    with pytest.warns(wb.WorkbenchWarning, match="not to be trusted yet"):
+        (trial,) = study.ask(1, prefer={"y": 1.0})
+    assert "not to be trusted yet" in trial.warnings[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +15,7 @@ import workbench as wb
 from problems import compositional
 from workbench.errors import InvalidValueError
 from workbench.pareto import non_dominated
+from workbench.plots.policy import policy_verdict
 from workbench.samplers.batch import Outcomes
 from workbench.samplers.gflownet import load_model
 from workbench.samplers.gflownet.running import Options, Run
@@ -175,3 +178,74 @@ def test_a_front_is_the_same_under_another_scale_of_its_objectives() -> None:
 
     made = Run(space, bent, 2000, np.random.default_rng(0), Options(batch=32, hidden=(32, 32), order=True)).model
     assert non_dominated(made.rewards(np.stack([-((x / 100.0) ** 4), x / 100.0], axis=1)).numpy()).all()
+
+
+PLANE = wb.Space([wb.Int("a", 0, 9), wb.Int("b", 0, 9)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scale", "beta"), [(1e-7, 8.0), (2.0**40, 8.0), (0.005, 32.0), (1e-14, 1.0)])
+def test_the_unit_of_values_that_are_rewards_changes_nothing(scale: float, beta: float) -> None:
+    """p(9, 9) of R = (1 + a + b)^beta, by the sum over all points."""
+    study = wb.create_study(
+        "s", PLANE, [wb.Objective("y", "maximize")], sampler=wb.GFlowNetSampler(reward="values", beta=beta), seed=1
+    )
+    study.optimize(
+        lambda given: scale * (1 + given["a"] + given["b"]) / 19.0, vectorized=True, evaluations=4000, progress=False
+    )
+    X = load_model(PLANE, study.files.get("run-gflownet.npz")).sample(4000, torch.Generator().manual_seed(0))
+    drawn = np.mean([point == {"a": 9, "b": 9} for point in PLANE.decode(X)])
+    R = np.add.outer(np.arange(1, 11), np.arange(10)) ** beta
+    wanted = R[9, 9] / R.sum()
+    assert drawn == pytest.approx(wanted, abs=0.25 * wanted + 4 * np.sqrt(wanted * (1 - wanted) / 4000))
+
+
+@pytest.mark.slow
+def test_the_unit_of_a_reward_that_is_hardly_ever_there_changes_nothing() -> None:
+    space = wb.Space([wb.Int(name, 0, 9) for name in "abcd"])
+
+    def share(unit: float) -> float:
+        def fn(given: Any) -> Any:
+            there = (np.asarray(given["a"]) == 7) & (np.asarray(given["b"]) == 3) & (np.asarray(given["c"]) == 2)
+            return unit * np.where(there, 1.0 + np.asarray(given["d"]), 0.0)
+
+        study = wb.create_study("s", space, [wb.Objective("y", "maximize")], sampler="gflownet", seed=2)
+        study.optimize(fn, vectorized=True, evaluations=8000, keep=3, progress=False)
+        X = load_model(space, study.files.get("run-gflownet.npz")).sample(2000, torch.Generator().manual_seed(0))
+        return float((fn(space.decode_columns(X)) > 0).mean())
+
+    base = share(1.0)
+    assert base > 0.5  # of ten in ten thousand
+    assert share(2.0**-10) == base
+    assert share(2.0**10) == base
+
+
+def test_rewards_below_zero_are_counted_and_said() -> None:
+    study = wb.create_study(
+        "s", PLANE, [wb.Objective("y", "maximize")], sampler=wb.GFlowNetSampler(reward="values"), seed=1
+    )
+
+    def fn(given: Any) -> Any:
+        a, b = np.asarray(given["a"]), np.asarray(given["b"])
+        return np.where((a == 9) & (b == 9) & (len(a) < 100), -1.0, 1.0 + a + b)  # not among the first ones
+
+    first = max(16, int(0.05 * (3000 - 8)))
+    assert first > 100
+    with pytest.warns(wb.WorkbenchWarning, match=r"\d+ values below 0 counted as 0"):
+        study.optimize(fn, vectorized=True, evaluations=3000, progress=False)
+    small = wb.create_study("m", PLANE, [wb.Objective("y")], sampler=wb.GFlowNetSampler(reward="values"), seed=1)
+    with pytest.raises(InvalidValueError, match="minimised values"):
+        small.optimize(lambda given: 1.0 + given["a"], vectorized=True, evaluations=3000, progress=False)
+
+
+@pytest.mark.parametrize("order", [False, True])
+@pytest.mark.parametrize("worth", [1.0, math.nan])
+def test_of_what_is_all_the_same_nothing_is_learnt_and_that_is_said(order: bool, worth: float) -> None:
+    space = wb.Space([wb.Int(name, 0, 9) for name in "abcde"])
+    study = wb.create_study("s", space, [wb.Objective("y")], sampler=wb.GFlowNetSampler(order=order), seed=1)
+    context = pytest.warns(wb.WorkbenchWarning, match="none of") if math.isnan(worth) else contextlib.nullcontext()
+    with context:
+        study.optimize(lambda given: given["a"] * 0.0 + worth, vectorized=True, evaluations=1000, progress=False)
+    trusted, said = policy_verdict(study.policy_trace())
+    assert not trusted
+    assert "nothing tells good from bad" in said

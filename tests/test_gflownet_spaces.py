@@ -372,9 +372,15 @@ def test_asks_and_runs_on_a_device_find_what_they_find_on_the_cpu() -> None:
 
 
 def test_what_the_sampler_cannot_serve_is_refused_with_the_remedy() -> None:
-    for beta in (0.0, math.inf, math.nan):
-        with pytest.raises(UnsupportedError, match=r"finite beta > 0 .* take order=True"):
+    for beta in (0.0, math.inf, math.nan, "8", None):
+        with pytest.raises(UnsupportedError, match="beta must be a number > 0, got"):
             wb.GFlowNetSampler(beta=beta)
+    with pytest.raises(UnsupportedError, match=r"reward must be .* take order=True"):
+        wb.GFlowNetSampler(reward="order")
+    with pytest.raises(UnsupportedError, match="order must be True or False"):
+        wb.GFlowNetSampler(order="yes")
+    with pytest.raises(UnsupportedError, match=r"device \[1\] cannot be used here"):
+        wb.create_study("d", wb.Space([wb.Int("x", 0, 9)]), [wb.Objective("y")], sampler=wb.GPSampler(device=[1])).ask()
     with pytest.raises(UnsupportedError, match="acquisition must be one of"):
         wb.GFlowNetSampler(acquisition="kg")
     study = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="gflownet")

@@ -351,6 +351,56 @@ def test_measured_values_are_ranked_too() -> None:
     assert study.trials[0].meta["rank_sgd"] == {"round": 0, "phase": "estimate"}
 
 
+def bowl(study: wb.Study, number: int) -> None:
+    trial = study.trial(number)
+    study.tell(number, (trial["a"] - 0.3) ** 2 + (trial["b"] - 0.6) ** 2)
+
+
+@pytest.mark.parametrize(("flying", "lost"), [(1, 0), (4, 0), (1, 1), (3, 2)])
+def test_a_round_waits_for_nobody(flying: int, lost: int, tmp_path: Path) -> None:
+    """With trials in flight, and some that never come back, rounds go on; another process proposes the same."""
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+    goals = [wb.Objective("y", noise="none")]
+    study = wb.create_study(
+        "s", space, goals, storage=tmp_path / "a.db", seed=0, sampler=wb.RankSGDSampler(candidates=4)
+    )
+    waiting = [trial.number for trial in study.ask(lost + flying)][lost:]
+    for turn in range(60):
+        bowl(study, waiting.pop(turn % len(waiting)))  # in no order
+        if turn % 20 == 10:
+            elsewhere = wb.load_study("s", storage=tmp_path / "a.db").export(tmp_path / f"{turn}.json")
+            copy = wb.import_study(elsewhere).ask()
+        waiting.append(study.ask().number)
+        if turn % 20 == 10:
+            assert study.trial(waiting[-1]).params == copy.params
+    notes = [trial.meta["rank_sgd"] for trial in study.trials]
+    assert notes[-1]["round"] >= 60 // (4 + flying - 1)  # of the results in a round so many are late
+    assert study.best_value < 1e-2
+    # What ended a round stands in those after it, and what came later is not in it.
+    for note in notes:
+        if note["round"]:
+            enders = [notes[number]["round"] for number in note["told"]]
+            assert enders == [note["round"] - 1] * len(enders)
+            assert len(enders) == (2 if notes[note["told"][0]]["phase"] == "search" else 4)
+    if lost:
+        bowl(study, 0)  # of the first round
+        assert study.ask().meta["rank_sgd"]["round"] in (notes[-1]["round"], notes[-1]["round"] + 1)
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+def test_a_start_is_evaluated_and_left_for_something_better_only(n: int) -> None:
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+    sampler = wb.RankSGDSampler(candidates=4, start={"a": 0.3, "b": 0.6})
+    study = wb.create_study("s", space, [wb.Objective("y", noise="none")], seed=0, sampler=sampler)
+    while len(study.trials) < 40:
+        for trial in study.ask(n):
+            bowl(study, trial.number)
+    assert study.best_value == 0.0
+    assert sum(trial.values["y"] == 0.0 for trial in study.trials) == 1
+    small = [trial for trial in study.trials if trial.meta["rank_sgd"]["phase"] == "estimate"]
+    assert all(abs(trial["a"] - 0.3) < 0.5 for trial in small)  # around the start to the end
+
+
 @pytest.mark.slow
 def test_a_policy_is_found_from_the_order_of_a_few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pole of the example stays up twice as long as by the best of eight by chance, of 500 steps at most."""
@@ -375,6 +425,10 @@ def test_what_it_cannot_serve_is_refused() -> None:
         wb.RankSGDSampler(radius=0)
     with pytest.raises(wb.UnsupportedError, match="shrink"):
         wb.RankSGDSampler(shrink=1.5)
+    with pytest.raises(wb.UnsupportedError, match="step must be a number > 0, got '3'"):
+        wb.RankSGDSampler(step="3")
+    with pytest.raises(wb.UnsupportedError, match="start must be parameters by name"):
+        wb.RankSGDSampler(start=[0.5])
     space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)], constraints=["a + b <= 1"])
     study = wb.create_study("s", space, [wb.Preference("taste")], sampler="rank_sgd", seed=0)
     with pytest.raises(wb.UnsupportedError, match="known constraints"):

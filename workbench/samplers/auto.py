@@ -152,6 +152,12 @@ class AutoSampler(Sampler):
                 continue
             warning = rule.warning.format(what=" and ".join(goals.values())) if unlearnt and rule.beyond else ""
             return rule, sampler, warning
+        weighed = [f"{word}=" for word in ("prefer", "thresholds") if word in request.needs]
+        if weighed and "objectives" not in request.needs:
+            raise UnsupportedError(
+                f"{' and '.join(weighed)} steer between several measured objectives, this study has "
+                f"{len(request.history.measured)}; leave {'it' if len(weighed) == 1 else 'them'} out"
+            )
         raise UnsupportedError(
             f"no sampler serves {', '.join(request.needs.values())} together; leave out near=, prefer= "
             "and thresholds=, or change the space"

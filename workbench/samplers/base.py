@@ -8,6 +8,7 @@ Symbols: n candidates, N trials in the record, d encoded columns.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -23,6 +24,7 @@ from workbench.errors import DeadlineReached, ExhaustedSpaceError, UnsupportedEr
 from workbench.problem import Preference
 from workbench.space import KnownConstraint, parse
 from workbench.space.geometry import at_target, beside, close, grid, inside, is_finite, meets, towards, variables
+from workbench.space.parameters import real
 from workbench.trial import TrialState
 
 if TYPE_CHECKING:
@@ -180,10 +182,13 @@ class Sampler(ABC):
         """
         missing = [what for feature, what in request.needs.items() if feature not in self.serves]
         if missing:
+            steered = " and ".join(f"{word}=" for word in ("prefer", "thresholds") if word in request.needs)
+            other = f"'sobol', which serves every study{f' without {steered}' if steered else ''}"
+            if self.name == "sobol":
+                other = f"leave {steered} out" if steered else "another sampler"
             raise UnsupportedError(
                 f"sampler {self.name!r} cannot serve {'; '.join(missing)}. "
-                "Use sampler='auto', which chooses one that can, or 'sobol', which serves every study"
-                + "".join(f" without {word}=" for word in ("prefer", "thresholds") if word in request.needs)
+                f"Use sampler='auto', which chooses one that can, or {other}"
             )
 
     def surrogate(self, history: History) -> Surrogate:
@@ -380,23 +385,29 @@ def _what_is_left(request: AskRequest, screen: Screen, n: int) -> list[Array]:
 
 def _repeats(request: AskRequest, screen: Screen, n: int) -> list[int]:
     """Rows to measure again, the least measured first, earliest first among equals; none without stated noise."""
-    history, space = request.history, request.history.space
-    if n == 0 or not any(goal.noise_sd for goal in history.measured):
+    if n == 0 or not any(goal.noise_sd for goal in request.history.measured):
         return []
-    fits = history.complete & history.placed & inside(space, history.X) & at_target(space, history.X)
-    for name, value in request.fixed.items():
-        wanted = space[name].encode([value])
-        fits &= (history.X[:, space.slices[name]] == wanted).all(axis=1)
-    rows = np.flatnonzero(fits)
-    rows = rows[space.feasible(history.X[rows]) & screen.allows(history.X[rows])]
-    counts = Counter(_as_keys(history.X[rows]))
-    first = {key: row for row, key in reversed(list(zip(rows.tolist(), _as_keys(history.X[rows]), strict=True)))}
+    rows = repeatable(request, screen)
+    keys = _as_keys(request.history.X[rows])
+    counts = Counter(keys)
+    first = {key: row for row, key in reversed(list(zip(rows.tolist(), keys, strict=True)))}
     chosen: list[int] = []
     while first and len(chosen) < n:
         key = min(first, key=lambda key: (counts[key], first[key]))
         counts[key] += 1
         chosen.append(first[key])
     return chosen
+
+
+def repeatable(request: AskRequest, screen: Screen) -> NDArray[np.int64]:
+    """Rows of the complete trials that may be proposed again."""
+    history, space = request.history, request.history.space
+    fits = history.complete & history.placed & inside(space, history.X) & at_target(space, history.X)
+    for name, value in request.fixed.items():
+        wanted = space[name].encode([value])
+        fits &= (history.X[:, space.slices[name]] == wanted).all(axis=1)
+    rows = np.flatnonzero(fits)
+    return rows[space.feasible(history.X[rows]) & screen.allows(history.X[rows])]
 
 
 def _exhausted(request: AskRequest, n: int, found: int, countable: bool) -> str:
@@ -408,8 +419,12 @@ def _exhausted(request: AskRequest, n: int, found: int, countable: bool) -> str:
         reason = f"the constraints and rejections admit almost nothing: no more was found in {_MOST} draws"
     return (
         f"{n} new points were wanted, {found} are left: {reason}, with {len(request.history)} trials in the record. "
-        "Widen the space, lift a constraint or a rejection, stop here, or state the noise "
-        "(wb.Objective(noise=<standard deviation>)) if repeating points makes sense"
+        "Widen the space, lift a constraint or a rejection, stop here"
+        + (
+            ", or state the noise (wb.Objective(noise=<standard deviation>)) if repeating points makes sense"
+            if request.history.measured
+            else ", or ask for fewer"
+        )
     )
 
 
@@ -422,6 +437,34 @@ def _as_keys(X: Array) -> list[bytes]:
     return [data[i : i + width] for i in range(0, len(data), width)]
 
 
+def check_number(
+    name: str, value: Any, *, above: float = -math.inf, least: float = -math.inf, below: float = math.inf,
+    most: float = math.inf,
+) -> float:  # fmt: skip
+    """An option that is a finite number in an interval, as a float.
+
+    Raises:
+        UnsupportedError: if it is none.
+    """
+    number = real(value)
+    if number is None or not math.isfinite(number) or not (above < number < below and least <= number <= most):
+        ends = (("> ", above), (">= ", least), ("< ", below), ("<= ", most))
+        wanted = " and ".join(f"{sign}{end:g}" for sign, end in ends if math.isfinite(end))
+        raise UnsupportedError(f"{name} must be a number {wanted}, got {value!r}")
+    return number
+
+
+def check_switch(name: str, value: Any) -> bool:
+    """An option that is on or off.
+
+    Raises:
+        UnsupportedError: if it is neither True nor False.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise UnsupportedError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def check_device(device: str | None, sampler: str) -> None:
     """Refuse a device that is not here, which a study may have been made with elsewhere."""
     if device is None:
@@ -430,7 +473,7 @@ def check_device(device: str | None, sampler: str) -> None:
 
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         raise UnsupportedError(
             f"device {device!r} cannot be used here: {str(error).splitlines()[0]} Take {sampler}(device=None), "
             "which computes on the CPU"

@@ -11,16 +11,19 @@ Symbols: n candidates, d encoded columns, mu and sd posterior moments, best the 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from workbench.errors import DeadlineReached, UnsupportedError
-from workbench.models.surrogate import MODELLED, dimension, unmodelled
-from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, check_device, spread_out
+from workbench.integers import integer
+from workbench.models.surrogate import MODELLED, start_size, unmodelled
+from workbench.samplers.base import NEAR, AskRequest, Proposal, Sampler, Screen, check_device, repeatable, spread_out
 from workbench.space import Simplex
 from workbench.trial import TrialState, loads
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 
 ONE = ("log_ei", "noisy_ei", "pi", "ucb", "thompson", "kg", "mes", "gibbon", "jes", "pes")
 SEVERAL = ("ehvi", "nehvi", "parego", "hvkg", "mes", "jes", "pes")
+_INFORMATION = frozenset({"mes", "gibbon", "jes", "pes"})  # whose value is in nats
 _INFORMED = ("mes", "jes", "pes")  # about the front as it is, not about a part of it
 ACQUISITIONS = (*ONE, *(name for name in SEVERAL if name not in ONE))
 _BATCHES = ("greedy", "joint")
@@ -46,11 +50,13 @@ _SMALL = 20  # trials from which on the most probable hyperparameters are good e
 _SWEEPS = 2  # over the points of a joint batch
 _GAIN = 1e-6  # of the acquisition function below which a point of a joint batch stays
 _CENTRES = 10  # best trials around one of which a large record is searched
-_EXACT = 5  # objectives up to which contributions to a hypervolume are quick
+_SIMILAR = 50  # trials nearest to what is held, at least, or a twentieth of them
 _FRONT = 12  # points of a front around which a search looks
 _SPREAD = 256  # points spread over the space, where maxima are sampled and the knowledge gradient compares
 _HOPES = np.linspace(-3.0, 3.0, 25)  # sd, within which a value is not out of reach
 _SETTLED = "no single measurement is expected to move the front of the means any more"
+_LEARNT = "a measurement would tell next to nothing of the optimum any more"
+_TELLING = math.log(1e-3)  # log nats: what tells less is left to the acquisition function that is planned
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _TOO_LATE: dict[str, Any] = {
     "why": "time was over",
@@ -117,15 +123,17 @@ class GPSampler(Sampler):
             raise UnsupportedError(
                 f"acquisition must be one of {', '.join(ACQUISITIONS)}, or None; got {acquisition!r}"
             )
-        if not 1 <= restarts <= raw_samples:
-            raise UnsupportedError(f"needs 1 <= restarts <= raw_samples, got {restarts} and {raw_samples}")
+        if integer(restarts, 1) is None or integer(raw_samples, restarts) is None:
+            raise UnsupportedError(
+                f"needs whole numbers 1 <= restarts <= raw_samples, got {restarts!r} and {raw_samples!r}"
+            )
         if batch not in _BATCHES:
             raise UnsupportedError(f"batch must be one of {', '.join(_BATCHES)}, got {batch!r}")
         self._acquisition, self._restarts, self._raw_samples = acquisition, restarts, raw_samples
-        if ensemble < 0:
-            raise UnsupportedError(f"ensemble must be a number of draws, 0 or more, got {ensemble}")
+        if integer(ensemble) is None:
+            raise UnsupportedError(f"ensemble must be a number of draws, 0 or more, got {ensemble!r}")
         self._batch, self._ensemble = batch, ensemble
-        if costs is not None and (acquisition != "hvkg" or not costs or not all(c > 0 for c in costs.values())):
+        if costs is not None and (acquisition != "hvkg" or not _above_0(costs)):
             raise UnsupportedError(
                 f"costs are numbers above 0 by objective, with acquisition='hvkg', got {costs!r} with {acquisition!r}"
             )
@@ -220,7 +228,7 @@ class GPSampler(Sampler):
 
         missing = request.n - len(start)
         near = _vicinity(request, self._device)
-        centre = None if near is None else near.centre
+        centre = None if near is None else _settled(request, near.centre)
         surrogate = GaussianProcesses.fit(
             request.history, deadline=request.deadline, centre=centre, device=self._device
         )
@@ -235,7 +243,10 @@ class GPSampler(Sampler):
                     rest = replace(request, deadline=None)
                     return proposals + spread_out(rest, missing - k, taken, **_TOO_LATE)
                 if found is None:  # as in a nearly used up finite space
-                    return proposals + spread_out(request, missing - k, taken, why="what is left of the space")
+                    for left in spread_out(request, missing - k, taken, why="what is left of the space"):
+                        proposals.append(_again(request, surrogate, taken) if "replicate" in left.meta else left)
+                        taken.append(proposals[-1].x)
+                    return proposals
                 proposals.append(found)
                 taken.append(found.x)
             if self._batch == "joint" and missing > 1:
@@ -296,11 +307,11 @@ class GPSampler(Sampler):
         objective = surrogate.outputs[0]
         drawn = objective.drawn(self._ensemble, rng) if not several and len(objective.data.y) < _SMALL else []
         setting = plan.Setting(
-            history, surrogate, pending, spread, request.context, rng, climb, request.prefer, drawn,
+            history, surrogate, pending, spread, request.fixed, rng, climb, request.prefer, drawn,
             thresholds=request.thresholds,
         )  # fmt: skip
         seconds = request.seconds_left / share
-        name, reason = plan.name_for(setting, seconds)
+        name, reason = planned = plan.name_for(setting, seconds)
         if self._acquisition is not None and name not in {"feasibility", "target_ei"}:
             name, reason = self._acquisition, "asked for by name"
         if name in plan.SPREAD and not several:
@@ -318,8 +329,9 @@ class GPSampler(Sampler):
             name, reason = "nehvi", _SETTLED
         chosen = plan.chosen(name, setting, seconds)
         found = search(chosen.acquisition)
-        if name == "hvkg" and found is not None and found.value <= NOTHING:
-            name, reason = "nehvi", _SETTLED
+        worth = np.inf if found is None or found.late else found.value
+        if (name == "hvkg" and worth <= NOTHING) or (name in _INFORMATION and worth <= _TELLING):
+            name, reason = ("nehvi", _SETTLED) if name == "hvkg" else (planned[0], _LEARNT)
             chosen = plan.chosen(name, setting, seconds)
             found = search(chosen.acquisition)
         if present is not None and found is not None:
@@ -385,8 +397,37 @@ def _open(history: History) -> Iterator[tuple[int, tuple[str, ...]]]:
             yield row, tuple(name for name in names if name not in told)
 
 
+def _again(request: AskRequest, surrogate: GaussianProcesses, taken: Sequence[Array]) -> Proposal:
+    """Of a space that is used up, the trial best measured again, by the planned acquisition function at each."""
+    from workbench.acquisition import plan
+    from workbench.models.observed import as_known
+
+    history = as_known(request.history)
+    flying = history.X[history.pending & history.placed]
+    pending = np.concatenate([flying, np.reshape(taken, (-1, history.space.width))])
+    spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
+    setting = plan.Setting(
+        history, surrogate, pending, spread, request.fixed, request.rng, lambda _: spread[:0], request.prefer,
+        thresholds=request.thresholds,
+    )  # fmt: skip
+    name, _ = plan.name_for(setting, request.seconds_left)
+    rows = repeatable(request, Screen(history, taken, request.centre))
+    Z = surrogate.inputs.model_points(history.X[rows])
+    row = int(rows[plan.chosen(name, setting, request.seconds_left).acquisition.value(Z).argmax()])
+    number = int(history.numbers[row])
+    why = f"the space is used up: measures trial {number} again, of which most is expected"
+    return Proposal(history.X[row], {"replicate": number, "acquisition": name}, why)
+
+
 def _everywhere(X: Array) -> NDArray[np.bool_]:
     return np.ones(len(X), dtype=bool)
+
+
+def _above_0(costs: object) -> bool:
+    numbers = list(costs.values()) if isinstance(costs, Mapping) else []
+    return bool(numbers) and all(
+        isinstance(c, Real) and not isinstance(c, bool) and 0 < float(c) < math.inf for c in numbers
+    )
 
 
 def _vicinity(request: AskRequest, device: str | None) -> Vicinity | None:
@@ -403,7 +444,7 @@ def _vicinity(request: AskRequest, device: str | None) -> Vicinity | None:
         return Vicinity(request.centre, NEAR)
     if np.count_nonzero(history.complete & history.placed) <= largest(device):
         return None
-    best = _good(history, _CENTRES)
+    best = _good(history, _CENTRES, _nearest(request))
     if len(best) == 0:
         return None
     centre = best[0 if request.rng.random() < 0.5 else request.rng.integers(len(best))].copy()
@@ -416,6 +457,30 @@ def _vicinity(request: AskRequest, device: str | None) -> Vicinity | None:
     for name in request.fixed:
         centre[history.space.slices[name]] = np.nan
     return Vicinity(centre, reach, radius)
+
+
+def _settled(request: AskRequest, centre: Array) -> Array:
+    """The centre with the values that are held, which a box around it leaves open."""
+    centre, space = centre.copy(), request.history.space
+    for name, value in request.fixed.items():
+        centre[space.slices[name]] = space[name].encode([value])[0]
+    return centre
+
+
+def _nearest(request: AskRequest) -> NDArray[np.bool_] | None:
+    """Those trials whose values are nearest to what is held, shape (n,); None where nothing is."""
+    history, space = request.history, request.history.space
+    told = np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
+    if not request.fixed or not told.size:
+        return None
+    gaps = np.zeros(told.size)
+    for name, value in request.fixed.items():
+        gap = history.X[told][:, space.slices[name]] - space[name].encode([value])
+        gaps += np.where(np.isnan(gap), 1.0, gap**2).sum(axis=1)
+    some = max(_SIMILAR, told.size // 20)
+    mask = np.zeros(len(history), dtype=bool)
+    mask[told[np.argsort(gaps, kind="stable")[:some]]] = True
+    return mask
 
 
 def _region(
@@ -447,7 +512,9 @@ def _explained(
     meta: dict[str, Any] = {"acquisition": name, "value": found.value, "fit": surrogate.pace}
     meta["gp"] = surrogate.memory.to_json()
     if len(goals) > 1:
-        meta |= {"reason": reason, "reference_point": history.reference.tolist()}
+        meta["reason"] = reason
+        if history.kept_reference is not None or history.may_keep_reference:
+            meta["reference_point"] = history.reference.tolist()
     late = found.late or surrogate.late
     return Proposal(
         found.x,
@@ -484,12 +551,6 @@ def _unknown(history: History, limit: Constraint) -> bool:
     return limit.relative and limit.name not in history.baseline
 
 
-def start_size(history: History) -> int:
-    """Trials before the model takes over: 2 (d + 1) for d lengthscales, at most a quarter of the budget."""
-    size = 2 * (dimension(history.space) + 1)
-    return size if history.budget is None else max(1, min(size, history.budget // 4))
-
-
 def _start(request: AskRequest, n: int, begun: int, size: int) -> list[Proposal]:
     proposals = spread_out(request, n, meta={"start": True})
     return [
@@ -498,17 +559,16 @@ def _start(request: AskRequest, n: int, begun: int, size: int) -> list[Proposal]
     ]
 
 
-def _good(history: History, n: int = 3) -> Array:
+def _good(history: History, n: int = 3, among: NDArray[np.bool_] | None = None) -> Array:
     """The best n counted trials, or the ones nearest to that, whose neighbourhood is worth a look, (at most n, d).
 
     Of several objectives those of the front that add most hypervolume.
     """
     told = ~np.isnan(history.Y).any(axis=1)
-    rows = np.flatnonzero(history.counted & told)
+    rows = np.flatnonzero(history.counted & told if among is None else history.counted & told & among)
     worth = history.utility(history.Y[rows])[:, 0]
     if len(history.measured) > 1 and rows.size:
-        rows, worth = _front(history, rows)
-        n = max(n, _FRONT)
+        return history.X[_front(history, rows, max(n, _FRONT))]
     if rows.size == 0 and history.constraints:
         rows = np.flatnonzero(history.complete & history.placed & ~np.isnan(history.C).any(axis=1))
         excess = np.maximum(history.C[rows], 0.0)
@@ -516,15 +576,11 @@ def _good(history: History, n: int = 3) -> Array:
     return history.X[rows[np.argsort(-worth, kind="stable")[:n]]]
 
 
-def _front(history: History, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Array]:
-    """Those of the rows that are on their front, and how much each adds; beyond five objectives by the least gap."""
-    from workbench.pareto import hypervolume_contributions, non_dominated
+def _front(history: History, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """At most n of the rows that are on their front, those that make it up."""
+    from workbench.pareto import non_dominated, telling
 
     U = history.utility(history.Y[rows])
     on = non_dominated(U)
-    rows, U = rows[on], U[on]
-    reference = np.minimum(history.reference, U.min(axis=0))
-    if U.shape[1] <= _EXACT:
-        return rows, hypervolume_contributions(U, reference)
-    gaps = np.abs(U[:, None] - U).max(axis=2) + np.diag(np.full(len(U), np.inf))
-    return rows, gaps.min(axis=1)
+    reference = np.minimum(history.reference, U[on].min(axis=0))
+    return rows[on][telling(U[on], reference, n)]

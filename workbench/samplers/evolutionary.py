@@ -46,7 +46,7 @@ _USUAL = 50  # slots of a generation without a budget
 _FEWEST, _GENERATIONS = 8, 8  # slots, and generations that a budget should give
 _KEPT = 8  # algorithms and offspring that are kept in memory, so that a record is not told from its start each time
 _STEP = 0.25  # of CMA-ES at first, in the unit cube
-_BAD = 1e6  # how far a failed trial exceeds a limit, in its own column
+_BAD = 1e100  # more than any limit is exceeded in its unit: how far a failed trial exceeds a limit, in its own column
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class _Run:
     def strangers(self) -> list[int]:
         """Complete trials that others proposed before this algorithm began."""
         first = min(self.marks, default=len(self.history))
-        others = np.flatnonzero(self.history.complete & self.history.placed & self._whole)
+        others = np.flatnonzero(self.history.complete & self.history.inside & self._whole)
         return [int(row) for row in others if row < first and row not in self.marks]
 
     @property
@@ -372,13 +372,21 @@ class _Run:
         return X
 
     def filled(self, X: Array) -> Array:
-        """Points without NaN: what is inactive stands in the middle."""
-        return np.where(np.isnan(X), (self._inputs.low + self._inputs.high) / 2, X)
+        """Points without NaN: what is inactive stands in the middle, or is some order, set or sequence."""
+        return np.where(np.isnan(X), self._middle, X)
+
+    @cached_property
+    def _middle(self) -> Array:
+        middle = (self._inputs.low + self._inputs.high) / 2
+        for p in self.space:
+            if isinstance(p, Structure):
+                middle[self.space.slices[p.name]] = p.from_uniform(np.full((1, p.draws), 0.5))[0]
+        return middle
 
     def _feasible(self, X: Array, first: int) -> Array:
         """Points moved towards feasible ones of the record up to a row, as far as the constraints want."""
         wrong = np.flatnonzero(~self.space.feasible(X))
-        known = self.history.X[:first][self.history.placed[:first]]
+        known = self.history.X[:first][self.history.inside[:first]]
         known = known[self.space.feasible(known)]
         if wrong.size == 0 or len(known) == 0:
             return X
@@ -558,11 +566,28 @@ def _nsga2(run: _Run) -> Any:
 def _nsga3(run: _Run) -> Any:
     """As many reference directions of a simplex lattice as there are slots, at most."""
     from pymoo.algorithms.moo.nsga3 import NSGA3
+    from pymoo.operators.selection.tournament import TournamentSelection
 
     m, divisions = len(run.history.measured), 1
     while m > 1 and len(weights(m, divisions + 1)) <= run.size:
         divisions += 1
-    return NSGA3(weights(m, divisions), pop_size=run.size, eliminate_duplicates=_New(), **_operators(run))
+    return NSGA3(
+        weights(m, divisions), pop_size=run.size, selection=TournamentSelection(func_comp=_by_violation),
+        eliminate_duplicates=_New(), **_operators(run),
+    )  # fmt: skip
+
+
+def _by_violation(pop: Any, P: Rows, random_state: np.random.Generator, **_: Any) -> Rows:
+    """The winners (k, 1) of pairs P (k, 2): what exceeds limits less, else by chance.
+
+    As pymoo's own, which draws a winner among equal excesses from a generator without a seed, so that no run with
+    failed trials could be repeated.
+    """
+    excess = pop.get("CV")[:, 0]
+    winners = [
+        (a if excess[a] < excess[b] else b) if excess[a] != excess[b] else random_state.choice([a, b]) for a, b in P
+    ]
+    return np.array(winners, dtype=np.int64)[:, None]
 
 
 def _smsemoa(run: _Run) -> Any:

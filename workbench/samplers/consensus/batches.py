@@ -48,7 +48,8 @@ _PACE = 10  # steps between milestones
 _FRAMES, _SHOWN = 60, 100  # of a trace: steps, and particles that are kept
 _NUMBERS_SHOWN = 20_000  # of a frame at most: fewer particles in many columns
 _ALPHA, _TAU = 1e5, 0.1  # of several objectives: alpha, and how fast weights are pushed apart
-_OVER = 1e9  # energy of what exceeds a limit, but for by how much
+_OVER = 1e300  # what exceeds a limit, by how much aside: more than any value, which may have any unit
+_FAR = 1e9  # the same in shares of a front
 
 
 def run_batches(
@@ -101,6 +102,10 @@ class _Loop:
             self._m, self._limited, self._sense = seen.utility.shape[1], seen.limited, seen.sense
         while True:
             N, begins = self._particles(), state is None and front is None
+            if state is not None:  # which may have begun with other evaluations in mind
+                N = state.swarm.X.shape[1]
+            elif front is not None:
+                N = front.X.shape[1]
             if self.spent + (N if begins else self._cost(N)) > self._most:
                 return
             if begins:
@@ -139,7 +144,7 @@ class _Loop:
         found = self._evaluate(X[there])
         U, excess = np.full((len(X), found.utility.shape[1]), np.nan), np.full(len(X), np.inf)
         U[there], excess[there] = found.utility, found.excess
-        return Outcomes(U, excess, found.limited)
+        return Outcomes(U, excess, found.limited, found.sense)
 
     # -- one objective ----------------------------------------------------------------------------
 
@@ -148,8 +153,7 @@ class _Loop:
 
         def energies(Z: Tensor) -> Tensor:
             seen = self._outcomes(Z)
-            e = np.where(seen.excess > 0, _OVER * (1.0 + np.minimum(seen.excess, _OVER)), -seen.utility[:, 0])
-            return torch.as_tensor(e)[None]
+            return torch.as_tensor(np.where(seen.excess > 0, _over(seen.excess), -seen.utility[:, 0]))[None]
 
         rules = self._rules(N)
         gradient = not self._limited and self._options["kernel"] is None  # of ranks and of many consensus points, none
@@ -287,8 +291,7 @@ class _Loop:
         """Objectives to be minimised at positions, shape (1, N, m); what exceeds a limit is worse than all else."""
         seen = self._outcomes(Z)
         F = np.where(np.isnan(seen.utility), np.inf, -seen.utility)
-        F = np.where((seen.excess > 0)[:, None], _OVER * (1.0 + np.minimum(seen.excess, _OVER))[:, None], F)
-        return torch.as_tensor(F)[None]
+        return torch.as_tensor(np.where((seen.excess > 0)[:, None], _over(seen.excess)[:, None], F))[None]
 
     # -- what was seen on the way -------------------------------------------------------------------
 
@@ -302,6 +305,11 @@ class _Loop:
         self._frames.append(tuple(np.array(part) for part in parts))
         if len(self._frames) > 2 * _FRAMES:  # half as often from now on
             self._frames, self._every = self._frames[::2], 2 * self._every
+
+
+def _over(excess: Array) -> Array:
+    """Of what exceeds limits by so much: above all values, and in the order of the excess, from `_OVER` to twice it."""
+    return np.asarray(_OVER * (2.0 - 1.0 / (1.0 + excess)))
 
 
 _LOOP = ("spent", "swarm", "m", "before", "every", "limited", "sense")  # numbers of a loop
@@ -384,14 +392,20 @@ class Front:
 
 
 def _scaled(G: Tensor, by: Tensor) -> Tensor:
-    """Losses (1, n, m) as shares of the way from the ideal to the nadir of the front of others (1, N, m)."""
+    """Losses (1, n, m) as shares of the way from the ideal to the nadir of the front of others (1, N, m), 0 at least.
+
+    What exceeds a limit lies far behind, by how much it does, and what failed behind that.
+    """
+    far = _FAR * torch.where(torch.isinf(G), 3.0, G / _OVER)
     F = by[0].numpy()
-    there = np.isfinite(F).all(axis=1) & (F < _OVER).all(axis=1)
+    there = (F < _OVER).all(axis=1)
     if not there.any():
-        return torch.nan_to_num(G, posinf=_OVER)
+        return torch.where(G >= _OVER, far, torch.zeros_like(G))
     nadir, ideal = extent(-F[there])
-    span = np.maximum(ideal - nadir, 1e-12)
-    return (G + torch.as_tensor(ideal)) / torch.as_tensor(span)
+    reach = np.ptp(F[there], axis=0)  # of a front of one point nothing is known
+    span = np.where(ideal > nadir, ideal - nadir, np.where(reach > 0, reach, 1.0))
+    shares = (G + torch.as_tensor(ideal)) / torch.as_tensor(span)
+    return torch.where(G >= _OVER, far, shares.clamp(0.0, _FAR))
 
 
 def pushed_apart(w: Tensor, G: Tensor, rate: float) -> Tensor:
@@ -405,6 +419,7 @@ def pushed_apart(w: Tensor, G: Tensor, rate: float) -> Tensor:
     pull = gaps.pow(-(m + 1.0))
     pull = torch.where(torch.isfinite(pull), pull, 0.0)
     pull = pull - torch.diag_embed(pull.diagonal(dim1=-2, dim2=-1))
+    G = torch.where(torch.isfinite(G), G, 0.0)  # which has no pull: it would be 0 times infinity
     force = (pull.sum(-1, keepdim=True) * G - pull @ G) / G.shape[1]
     force = torch.nan_to_num(force, 0.0, 0.0, 0.0)
     size = force.norm(dim=-1, keepdim=True)

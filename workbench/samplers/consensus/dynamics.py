@@ -85,8 +85,8 @@ class Swarm:
 
     @classmethod
     def at(cls, X: Tensor, e: Tensor) -> Swarm:
-        """A swarm that begins at X."""
-        return cls(X, e, X, e, torch.zeros_like(X))
+        """A swarm that begins at X; what failed there is no best point that anything could not be better than."""
+        return cls(X, e, X, torch.where(torch.isnan(e), torch.inf, e), torch.zeros_like(X))
 
     def seen(self, X: Tensor, e: Tensor, *, remember: bool = True) -> Swarm:
         """The swarm after it has moved to X and has seen energies e there; best points never get worse.
@@ -156,8 +156,9 @@ def effective_size(logits: Tensor) -> Tensor:
 def alpha_for(energies: Tensor, share: float) -> Tensor:
     """alpha (...) at which the effective size is a share of N, by bisection in log alpha.
 
-    Energies are taken by their spread, so neither a shift nor a scale of them matters. Ties may not allow a size so
-    small; then alpha is as large as it gets.
+    Energies are taken by their spread, so neither a shift nor a scale of them matters, and beside one out of all
+    proportion, as penalties are, by the smallest difference too. Ties may not allow a size so small; then alpha is as
+    large as it gets.
     """
     e = torch.where(torch.isfinite(energies), energies, torch.inf)
     low = e.amin(dim=-1, keepdim=True)
@@ -168,12 +169,19 @@ def alpha_for(energies: Tensor, share: float) -> Tensor:
     unit = gaps / spread
     a, b = torch.full_like(low, -10.0), torch.full_like(low, 30.0)  # of log alpha
     wanted = max(1.0, share * energies.shape[-1])
+
+    def wide(log_alpha: Tensor) -> Tensor:
+        logits = torch.where(unit == torch.inf, -torch.inf, -log_alpha.exp() * unit)
+        return effective_size(logits)[..., None] > wanted
+
+    largest = torch.finfo(e.dtype).max
+    smallest = torch.where(unit > 0, unit, torch.inf).amin(dim=-1, keepdim=True).clamp_max(1.0)
+    b = torch.where(wide(b), (b - smallest.log()).clamp_max(math.log(largest) - 1.0), b)
     for _ in range(48):
         middle = 0.5 * (a + b)
-        logits = torch.where(unit == torch.inf, -torch.inf, -middle.exp() * unit)
-        wide = effective_size(logits)[..., None] > wanted
-        a, b = torch.where(wide, middle, a), torch.where(wide, b, middle)
-    return ((0.5 * (a + b)).exp() / spread)[..., 0]
+        over = wide(middle)
+        a, b = torch.where(over, middle, a), torch.where(over, b, middle)
+    return ((0.5 * (a + b)).exp() / spread)[..., 0].clamp_max(largest)
 
 
 def _spread(D: Tensor, dynamics: Dynamics) -> Tensor:

@@ -12,7 +12,7 @@ Symbols: n points, d encoded columns, k latent ones, r constraints; X (n, d), Z 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,7 @@ class Latent:
         walled: Columns of the unit interval, shape (k,).
         plain: Are encoded and latent points the same?
         columns: Names of the latent columns.
+        held: Parameters that have none.
     """
 
     def __init__(self, space: Space, fixed: Mapping[str, Any] | None = None, *, sphere: bool = False) -> None:
@@ -51,6 +52,7 @@ class Latent:
         for p in space:
             if p.target is not None:
                 self._fixed.setdefault(p.name, p.target)
+        self.held = frozenset(self._fixed)
         self._parts: list[tuple[Any, slice, slice]] = []
         at, walled, names = 0, list[bool](), list[str]()
         for p in space:
@@ -73,6 +75,11 @@ class Latent:
     @staticmethod
     def _is_choice(p: Any) -> bool:
         return p.kind in ("categorical", "bool") and not p.box
+
+    def columns_of(self, names: Set[str]) -> NDArray[np.int64]:
+        """Latent columns of some parameters."""
+        found = [np.arange(latent.start, latent.stop) for p, _, latent in self._parts if p.name in names]
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
 
     def of(self, X: Array) -> Array:
         """Latent points of encoded ones; what is inactive stands in the middle."""

@@ -6,7 +6,7 @@ Symbols: N particles, n trials, k latent columns, m objectives, energies are min
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -55,35 +55,50 @@ class Reading:
         self._steps: dict[int, int] = {}
         self._rows: dict[int, list[tuple[int, Array]]] = {}
         self._velocities: dict[int, Array] = {}  # by row
+        self._energies: dict[int, Array] = {}
         self._read()
 
     def _read(self) -> None:
         history = self.history
-        ended = history.finished & history.placed
-        open_ = history.pending
         own = set()
         for row, stored in enumerate(history.rows):
-            if not stored.meta or '"cbo":' not in stored.meta:
+            if not stored.meta or '"cbo":' not in stored.meta or stored.space_version != history.spaces.version:
                 continue
             note = history.meta(row)["cbo"]
             own.add(row)
-            if stored.space_version != history.spaces.version:
-                continue
             i = int(note["particle"])
-            if open_[row]:
+            if history.pending[row]:
                 self.waiting[i] = self.waiting.get(i, 0) + 1
-            elif ended[row]:
-                z = np.array(note["z"]) if "z" in note else self.latent.of(history.X[row][None])[0]
-                if len(z) == self.latent.width:
-                    self._rows.setdefault(i, []).append((row, z))
-                    self._steps[i] = self._steps.get(i, 0) + 1
-                    if "v" in note:
-                        self._velocities[row] = np.array(note["v"])
+            elif history.finished[row] and history.placed[row]:
+                self._rows.setdefault(i, []).append((row, self._place(row, note)))
+                self._steps[i] = self._steps.get(i, 0) + 1
+                if "v" in note and len(note["v"]) == self.latent.width:
+                    self._velocities[row] = np.array(note["v"])
+        self.size = max([self.size, *(i + 1 for i in (*self._rows, *self.waiting))])  # with those that joined later
         self._adopt(own)
 
-    def _adopt(self, own: set[int]) -> None:
+    def _place(self, row: int, note: Mapping[str, Any]) -> Array:
+        """Where the particle of a trial stands, shape (k,).
+
+        What was held then and is not now says nothing of where it would be: there it begins anew.
+        """
+        before, now = set(note.get("held", ())), self.latent.held
+        if "z" in note and before == now and len(note["z"]) == self.latent.width:
+            return np.array(note["z"])
+        z = self.latent.of(self.history.X[row][None])[0]
+        free = self.latent.columns_of(before - now)
+        z[free] = self._spread[int(note["particle"]) % len(self._spread), free]
+        return np.asarray(z)
+
+    @cached_property
+    def _spread(self) -> Array:
+        """Places all over the space, (n, k)."""
+        history = self.history
+        return self.latent.of(history.space.sobol(self.size, history.seed, fixed=self.request.fixed))
+
+    def _adopt(self, own: Set[int]) -> None:
         """Trials of others are where particles begin that have no result of their own, the best ones first."""
-        strangers = [r for r in np.flatnonzero(self.history.complete & self.history.placed).tolist() if r not in own]
+        strangers = [r for r in np.flatnonzero(self.history.complete & self.history.inside).tolist() if r not in own]
         if not strangers:
             return
         order = np.argsort(self._worths[strangers], kind="stable")
@@ -94,10 +109,10 @@ class Reading:
 
     @cached_property
     def _losses(self) -> Array:
-        """Shape (n, m), to be minimised; infinite where there is no value."""
+        """Shape (n, m), to be minimised; infinite where there is no value, or a point outside the bounds."""
         history = self.history
         F = -history.utility(history.Y)
-        lost = np.isnan(F).any(axis=1) | ~history.complete
+        lost = np.isnan(F).any(axis=1) | ~history.complete | ~history.inside
         F[lost] = np.inf
         return F
 
@@ -117,22 +132,26 @@ class Reading:
         return self._scalar(self._losses, self._excess, np.full(self._losses.shape[1], 1.0))
 
     def _scalar(self, F: Array, excess: Array, weights: Array) -> Array:
-        """Energies (n,): feasible ones by the largest weighted share of the way from the ideal to the nadir."""
-        held = (excess == 0) & np.isfinite(F).all(axis=1)
+        """Energies (n,): feasible ones by the largest weighted share of the way from the ideal to the nadir.
+
+        What exceeds limits lies behind all that holds them, by how much it does: particles that all do still agree.
+        """
+        known = np.isfinite(F).all(axis=1)
+        held = (excess == 0) & known
         if F.shape[1] == 1:
             e = F[:, 0].copy()
         else:
-            seen = F[held] if held.any() else F[np.isfinite(F).all(axis=1)]
+            seen = F[held] if held.any() else F[known]
             if len(seen) == 0:
                 return np.full(len(F), np.inf)
             front = seen[non_dominated(-seen)]
             low, high = front.min(axis=0), front.max(axis=0)
             span = np.where(high > low, high - low, 1.0)
             e = (weights * (F - low) / span).max(axis=1)
-        if held.any():
-            e[excess > 0] = np.inf  # they have no say once something holds every limit
-        else:
-            e = np.where(np.isfinite(e), excess, np.inf)
+        over = (excess > 0) & known
+        last, reach = (float(e[held].max()), float(np.ptp(e[held]))) if held.any() else (0.0, 1.0)
+        most = excess[over & np.isfinite(excess)].max(initial=0.0)
+        e[over] = last + (reach or 1.0) * excess[over] / (most or 1.0)
         return e
 
     def next(self, busy: Mapping[int, int]) -> tuple[int, bool]:
@@ -154,7 +173,8 @@ class Reading:
         found = {}
         for i, rows in self._rows.items():
             row, z = rows[-1]
-            best_row, best = min(rows, key=lambda one: self._worths[one[0]])
+            worths = self._seen_by(i)
+            best_row, best = min(rows, key=lambda one: worths[one[0]])
             found[i] = Particle(z, self._velocities.get(row, np.zeros_like(z)), row, best, best_row)
         return found
 
@@ -186,7 +206,7 @@ class Reading:
     @property
     def best_value(self) -> float:
         """Of the one objective, or the miss of its target, among what holds every limit; NaN where there is none."""
-        held = self.history.complete & self.history.placed & (self._excess == 0)
+        held = self.history.complete & self.history.inside & (self._excess == 0)
         losses = self._losses[held, 0]
         return -self.sense * float(losses.min()) if np.isfinite(losses).any() else math.nan
 
@@ -198,7 +218,15 @@ class Reading:
         """Of the particles with a result, in order of their numbers, as a particle sees them, shape (N,)."""
         memory = any(self._options[name] for name in ("memory", "memory_noise", "inertia"))
         rows = [self.told[j].best_row if memory else self.told[j].row for j in sorted(self.told)]
-        return self._scalar(self._losses, self._excess, self.weights(i))[rows]
+        return self._seen_by(i)[rows]
+
+    def _seen_by(self, i: int) -> Array:
+        """Energies of all trials as a particle sees them, shape (n,)."""
+        if len(self.history.measured) == 1:
+            return self._worths
+        if i not in self._energies:
+            self._energies[i] = self._scalar(self._losses, self._excess, self.weights(i))
+        return self._energies[i]
 
     def weights(self, i: int) -> Array:
         """Of the objectives, for a particle: those of prefer=, else spread evenly over the simplex, shape (m,)."""

@@ -26,7 +26,7 @@ import numpy as np
 
 from workbench.errors import SearchEnded, UnsupportedError
 from workbench.integers import integer
-from workbench.samplers.base import AskRequest, Proposal, Screen, spread_out
+from workbench.samplers.base import AskRequest, Proposal, Screen, check_number, check_switch, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone
 from workbench.samplers.consensus.ending import Ending
 from workbench.samplers.consensus.latent import KINDS, Latent
@@ -109,30 +109,27 @@ class CBOSampler(BatchSampler):
         ):  # fmt: skip
             if count is not None and integer(count, least) is None:
                 raise UnsupportedError(f"{name} must be a whole number from {least} on, got {count!r}")
-        for name, value in (
-            ("drift", drift), ("noise", noise), ("dt", dt), ("truncation", truncation), ("kernel", kernel),
-            ("kick", kick),
-        ):  # fmt: skip
-            if value is not None and not value > 0:
-                raise UnsupportedError(f"{name} must be > 0, got {value!r}")
+        drift, kick = check_number("drift", drift, above=0), check_number("kick", kick, above=0)
+        noise, dt, truncation, kernel = (
+            None if value is None else check_number(name, value, above=0)
+            for name, value in (("noise", noise), ("dt", dt), ("truncation", truncation), ("kernel", kernel))
+        )
+        share, cooling = (
+            check_number("share", share, above=0, most=1),
+            check_number("cooling", cooling, above=0, most=1),
+        )
+        memory = check_number("memory", memory, least=0)
+        memory_noise = check_number("memory_noise", memory_noise, least=0)
+        inertia = check_number("inertia", inertia, least=0, below=1)
+        sphere = check_switch("sphere", sphere)
         if kind not in _KINDS:
             raise UnsupportedError(f"kind must be one of {', '.join(_KINDS)}, got {kind!r}")
-        if not 0 < share <= 1 or memory < 0:
-            raise UnsupportedError(f"share must be in (0, 1] and memory >= 0, got {share!r} and {memory!r}")
-        if not 0 < cooling <= 1 or memory_noise < 0:
-            raise UnsupportedError(
-                f"cooling must be in (0, 1] and memory_noise >= 0, got {cooling!r} and {memory_noise!r}"
-            )
-        if not 0 <= inertia < 1:
-            raise UnsupportedError(f"inertia must be from 0 to below 1, got {inertia!r}")
         if inertia and kind != "anisotropic":
             raise UnsupportedError(
                 "a swarm with inertia needs kind='anisotropic': only of that is the contraction known"
             )
         if particles is not None and batch is not None and batch > particles:
             raise UnsupportedError(f"batch must be at most the {particles} particles, got {batch}")
-        if not isinstance(sphere, bool):
-            raise UnsupportedError(f"sphere must be True or False, got {sphere!r}")
         self._ending = Ending.of(stop)
         self._options: dict[str, Any] = {
             "particles": particles, "drift": drift, "noise": noise, "dt": dt, "kind": kind, "truncation": truncation,
@@ -212,7 +209,7 @@ class CBOSampler(BatchSampler):
                 made = self._moved(request, swarm, motion, screen, i, attempt, belief)
             if made is None:
                 spare = spread_out(request, 1, [p.x for p in found], why=f"cbo, particle {i} begins")[0]
-                note = {"particle": i, "step": swarm.steps(i), "fresh": True}
+                note = {"particle": i, "step": swarm.steps(i), "fresh": True, **_held(latent)}
                 x = latent.settled(_kept(latent, latent.of(spare.x[None])))[0] if self._options["sphere"] else spare.x
                 made = Proposal(x, {**spare.meta, "cbo": note}, spare.why)
             elif surplus:
@@ -233,7 +230,7 @@ class CBOSampler(BatchSampler):
         if not rules or not swarm.told:
             return
         seen: dict[str, float] = {"steps": swarm.mean_steps, "horizon": swarm.mean_steps * motion.dynamics.dt}
-        if len(swarm.told) == swarm.size:
+        if len(swarm.told) >= self._size(swarm.history):
             if "spread" in rules:
                 seen["spread"] = max(self._distance(swarm, motion, i) for i in swarm.told)
             if "movement" in rules:
@@ -297,13 +294,14 @@ class CBOSampler(BatchSampler):
             x = latent.settled(z[None])
             if space.feasible(x)[0] and screen.admits(x)[0]:
                 note: dict[str, Any] = {"particle": i, "step": step, "size": round(size, 2)}
+                note |= _held(latent)
                 if not latent.plain or not np.array_equal(x[0], z):
                     note["z"] = z.tolist()
                 if motion.dynamics.inertia:
                     note["v"] = (v + (z - free) / motion.dynamics.dt).tolist()  # a wall turns the velocity too
                 spread = float(np.linalg.norm(Z - c, axis=1).max())
                 note |= {"spread": round(spread, 6), "contraction": round(motion.contraction, 5)}
-                if agreed.gradient is not None:
+                if agreed.gradient is not None and math.isfinite(agreed.gradient):
                     note["gradient"] = float(f"{agreed.gradient:.6g}")
                 if kick:
                     note["kick"] = True
@@ -382,6 +380,11 @@ class _Motion:
         e = X[..., 0]  # a step looks at places alone
         new, velocity = moved(Swarm(X, e, Y, e, W), torch.as_tensor(c)[None, None], dynamics, *xi)
         return np.asarray(new[0].numpy()), np.asarray(velocity[0].numpy())
+
+
+def _held(latent: Latent) -> dict[str, Any]:
+    """What a trial notes of parameters that its particle has no place along."""
+    return {"held": sorted(latent.held)} if latent.held else {}
 
 
 def _batch(n: int, at: int, size: int | None, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -43,7 +43,7 @@ class Schedule:
     Args:
         alpha: At the first step; None for the one at which the effective size is `share` of the particles.
         growth: Factor of alpha a step.
-        largest: alpha does not grow beyond it.
+        largest: alpha does not grow beyond it; with `alpha=None` not beyond so many times the first one.
         share: Of the particles, for `alpha=None` and for `adaptive`.
         adaptive: Solve alpha for the effective size at every step.
         cooling: Factor of sigma a step.
@@ -55,6 +55,12 @@ class Schedule:
     share: float = 0.5
     adaptive: bool = False
     cooling: float = 1.0
+
+    def most(self, first: Tensor) -> Tensor:
+        """What alpha does not grow beyond, for runs that began with those, shape (M,)."""
+        if self.alpha is not None:
+            return torch.full_like(first, self.largest)
+        return (self.largest * first).clamp_max(torch.finfo(first.dtype).max)
 
 
 @dataclass(frozen=True)
@@ -310,7 +316,7 @@ def advance(f: Function, state: State, rules: Rules, normals: Callable[[], Tenso
     swarm = replace(swarm, V=V).seen(X, e, remember=dynamics.remembers)
     low, at = torch.where(torch.isnan(e), torch.inf, e).min(dim=1)
     better = (low < state.least) & state.running
-    alpha = (alpha * rules.schedule.growth).clamp_max(rules.schedule.largest)
+    alpha = torch.minimum(alpha * rules.schedule.growth, rules.schedule.most(state.first))
     running, movement = state.running, state.movement
     if rules.stop.movement is not None:
         movement = torch.where(running, (X - state.swarm.X).norm(dim=-1).mean(dim=-1), movement)

@@ -100,7 +100,7 @@ class Policy(nn.Module):
 
     def sample(
         self, n: int, generator: torch.Generator | None = None, *, condition: Tensor | None = None,
-        epsilon: float = 0.0, temperature: float = 1.0, keep: bool = False,
+        epsilon: float = 0.0, temperature: float = 1.0, keep: bool = False, within: Environment | None = None,
     ) -> Trajectories:  # fmt: skip
         """Draw n trajectories.
 
@@ -111,10 +111,12 @@ class Policy(nn.Module):
             epsilon: Probability of a uniform legal action instead, at each step.
             temperature: Logits are divided by it.
             keep: Keep what the network computed, so that `evaluate` need not; see there.
+            within: A part of the environment to stay in, such as with parameters held. What is drawn there is not drawn
+                in proportion to what the policy gives it in the whole: moves do not foresee what is shut later.
         Raises:
             InvalidValueError: if trajectories go on after the most moves that the environment has promised.
         """
-        environment, stop, network = self.environment, self.actions - 1, self.network.prepared()
+        environment, stop, network = within or self.environment, self.actions - 1, self.network.prepared()
         device, condition = self.device, self._here(condition)
         base, each = self.network.base(condition), self.network.given is not None
         states, row = environment.source(n).to(device), torch.arange(n, device=device)

@@ -1,10 +1,11 @@
 """A cheap reward: training with every evaluation spent on trajectories, and the model that comes out of it.
 
 Values of whatever unit become log rewards by the scale of the first, evenly spread points: z = (y - median) / (best -
-median), log R = β w·z for weights w of the objectives, so that shifting or stretching an objective changes nothing. Or
-values are rewards themselves (`reward="values"`): R = (Σ w r)^β, as the papers have it. With several objectives the
-policy is conditioned on w (Jain et al. 2023, arXiv 2210.12765), or, order-preserving, needs none (Chen and Mauch 2024,
-arXiv 2310.00386).
+median), log R = β w·z for weights w of the objectives, so that shifting or stretching an objective changes nothing;
+where none of them is better than their median, by their spread, or by the first value that differs. Or values are
+rewards themselves (`reward="values"`): R = (Σ w r)^β, as the papers have it, in units of the best of the first points,
+which is a constant factor. With several objectives the policy is conditioned on w (Jain et al. 2023, arXiv 2210.12765),
+or, order-preserving, needs none (Chen and Mauch 2024, arXiv 2310.00386).
 
 Symbols: n points, d encoded columns, m objectives, D tokens; Y (n, m) larger is better.
 """
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from workbench.errors import InvalidValueError
 from workbench.pareto import weights as lattice
+from workbench.samplers.gflownet.acquiring import Pool, climb
 from workbench.samplers.gflownet.conditioning import BINS, Conditioning, Scalarization
 from workbench.samplers.gflownet.graph import enumerate_states
 from workbench.samplers.gflownet.points import environment_of
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.samplers.batch import Outcomes
+    from workbench.samplers.gflownet.points import SpaceGrid
+    from workbench.samplers.gflownet.spaces import SpaceEnvironment
     from workbench.space import Space
 
     Array = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
 
 Evaluate = Callable[["Array"], "Outcomes"]
 """Encoded points (n, d) -> utilities (n, m), larger is better, NaN where there is none, and excess over limits (n,)."""
@@ -56,6 +61,7 @@ _EACH = 32  # samples of one of them, at most
 # of z; a sum of rewards to a hundredth. A floor that chance hardly leaves would teach nothing.
 _LEAST, _DEPTHS = 100.0, {"scaled": -2 * _WORST, "values": 5.0}
 _TINY = 1e-12
+_STARTS = 16  # likeliest draws of which small changes are looked at
 _BRED = 0.25
 _TRIES = 64  # times n samples, where constraints admit few
 _COUNTED = 4096  # ends up to which it is compared with all of them
@@ -125,18 +131,23 @@ class Model:
         options: As trained, or to be trained, with.
         generator: Draws the initial weights and everything in training, on its device.
         fixed: Parameters that have one value only.
+
+    Attributes:
+        environment: What the policy was trained on.
+        within: The part of it that is sampled.
     """
 
     def __init__(
         self, space: Space, m: int, options: Options, generator: torch.Generator, fixed: Mapping[str, Any] | None = None
     ) -> None:
         self.environment, self.m, self.options = environment_of(options.environment, space, fixed), m, options
+        self.within = self.environment
         self.conditioning = options.conditioning(m)
         self.policy = Policy(
             self.environment, hidden=options.hidden, condition=self.conditioning.width, generator=generator,
             slope=0.01, bound=50.0 if options.order else None,
         )  # fmt: skip
-        self.scale = np.stack([np.zeros(m), np.ones(m)])  # what becomes 0, and the unit
+        self.scale = np.stack([np.zeros(m), np.ones(m)])  # what becomes 0, and the unit; NaN: nothing has differed yet
         self.unit = 1.0  # of excess
 
     @property
@@ -148,6 +159,10 @@ class Model:
     def of(cls, space: Space, arrays: Mapping[str, NDArray[Any]], fixed: Mapping[str, Any] | None = None) -> Model:
         """The model that `arrays`, or a run's `state_dict`, kept.
 
+        Args:
+            space: Of its training.
+            arrays: Of the model.
+            fixed: Parameters that are held where it is sampled; they were so in its training if the arrays say "known".
         Raises:
             InvalidValueError: if it was trained on another space.
         """
@@ -155,7 +170,10 @@ class Model:
             raise InvalidValueError("this model was trained on another space; give it the space of its run")
         given = json.loads(str(arrays["options"]))
         options = Options(**{**given, "hidden": tuple(given["hidden"])})
-        model = cls(space, arrays["scale"].shape[1], options, torch.Generator(), fixed)
+        trained = fixed if "known" in arrays else None
+        model = cls(space, arrays["scale"].shape[1], options, torch.Generator(), trained)
+        if fixed and trained is None:
+            model.within = environment_of(options.environment, space, fixed)
         model.scale, model.unit = arrays["scale"], float(arrays["unit"])
         own = {key: torch.from_numpy(np.array(arrays[f"policy.{key}"])) for key in model.policy.state_dict()}
         model.policy.load_state_dict(own)
@@ -173,13 +191,24 @@ class Model:
         """Were these arrays left by a model of this space?"""
         return str(arrays["space"]) == _written(space)
 
-    def likeliest(self, n: int, weights: Sequence[float], generator: torch.Generator) -> Array:
-        """Different points among n drawn ones for a preference, the most probable first, shape (at most n, d)."""
+    def likeliest(
+        self, n: int, weights: Sequence[float], generator: torch.Generator, wanted: int = 0,
+        admits: Callable[[Array], Mask] | None = None,
+    ) -> Array:  # fmt: skip
+        """Different points for a preference, the most probable first, shape (about `wanted`, or fewer, d).
+
+        Args:
+            n: How many are drawn.
+            weights: Of the objectives.
+            generator: Source of randomness.
+            wanted: How many are needed; where draws are too few, as those of a policy that goes for one point are, or
+                come from a part of what it was trained on, small changes of the best are looked at as well.
+            admits: Which encoded points may be proposed; None: all.
+        """
         condition = self.conditioning.at(weights, n).encoding
-        ends = torch.unique(self.policy.sample(n, generator, condition=condition).ends, dim=0)
-        ends = ends[torch.from_numpy(self.environment.admits(ends)).to(ends.device)]
-        log_p = log_probability(self.policy, ends, generator, None if condition is None else condition[0])
-        return self.environment.encoded(ends[torch.argsort(log_p, descending=True, stable=True)])
+        ends = torch.unique(self.policy.sample(n, generator, condition=condition, within=self.within).ends, dim=0)
+        given = None if condition is None else condition[0]
+        return likeliest(self.policy, self.within, ends, generator, wanted, admits, condition=given)
 
     def sample(self, n: int, generator: torch.Generator, weights: Sequence[float] | None = None) -> Array:
         """Encoded points, shape (n, d), for a preference among the objectives; drawn ones if None is given.
@@ -196,18 +225,19 @@ class Model:
             raise InvalidValueError("a model of an order knows no preference; leave the weights out")
         found: list[Tensor] = []
         for _ in range(_TRIES):
-            ends = self.policy.sample(n, generator, condition=given).ends
-            found.append(ends[torch.from_numpy(self.environment.admits(ends)).to(ends.device)])
+            ends = self.policy.sample(n, generator, condition=given, within=self.within).ends
+            found.append(ends[torch.from_numpy(self.within.admits(ends)).to(ends.device)])
             if sum(map(len, found)) >= n:
                 break
-        return self.environment.encoded(torch.cat(found)[:n])
+        return self.within.encoded(torch.cat(found)[:n])
 
     def rewards(self, Y: Array, excess: Array | None = None) -> Tensor:
         """Utilities (n, m), and excess over limits (n,), as what the training takes for rewards."""
         over = np.zeros(len(Y)) if excess is None else excess
         if self.options.reward == "values" and not self.options.order:
-            return torch.from_numpy(np.where(np.isnan(Y) | (over[:, None] > 0), 0.0, Y))
-        Z = (Y - self.scale[0]) / self.scale[1]
+            unit = self.scale[1]
+            return torch.from_numpy(np.where(np.isnan(Y) | (over[:, None] > 0), 0.0, np.maximum(Y, 0.0) / unit))
+        Z = (Y - self.scale[0]) / np.nan_to_num(self.scale[1], nan=1.0)
         worst, Z = (_WORST - 1.0, _bounded(Z)) if self.options.order else (_WORST, np.maximum(Z, _WORST))
         Z = np.where(np.isnan(Z), worst, Z)
         lowered = worst * (1.0 + np.minimum(over, 1.0 / _TINY) / (self.unit + over.clip(max=1.0 / _TINY)))
@@ -216,9 +246,25 @@ class Model:
     def rescale(self, Y: Array) -> None:
         """Read from utilities (n, m) of spread points what becomes 0, the median, and what 1, the best."""
         told = Y[~np.isnan(Y).any(1)]
-        if len(told):
-            middle, best = np.median(told, axis=0), told.max(axis=0)
-            self.scale = np.stack([middle, np.where(best > middle, best - middle, 1.0)])
+        if not len(told):
+            return
+        middle, best, worst = np.median(told, axis=0), told.max(axis=0), told.min(axis=0)
+        if self.options.reward == "values" and not self.options.order:
+            largest = best.max()  # one unit for all objectives: their sum is a reward
+            self.scale = np.stack([np.zeros(self.m), np.full(self.m, largest if largest > 0 else 1.0)])
+            return
+        unit = np.where(best > middle, best - middle, middle - worst)
+        self.scale = np.stack([middle, np.where(unit > 0, unit, np.nan)])
+
+    def settle(self, Y: Array) -> None:
+        """Where nothing has differed so far, take the unit from the first values (n, m) that do."""
+        if not np.isnan(self.scale[1]).any() or not len(Y):
+            return
+        gaps = np.nan_to_num(Y - self.scale[0])
+        best, most = gaps.max(axis=0), np.abs(gaps).max(axis=0)
+        unit = np.where(best > 0, best, most)
+        fresh = np.isnan(self.scale[1]) & (unit > 0)
+        self.scale = np.stack([self.scale[0], np.where(fresh, unit, self.scale[1])])
 
     def log_reward(self, outcomes: tuple[Array, Array], weights: Sequence[float] | None = None) -> Tensor:
         """log R (n,) of utilities (n, m) and excess (n,) for one preference; equal weights if none is given."""
@@ -231,6 +277,36 @@ def _bounded(Z: Array) -> Array:
     """Scaled utilities; those below `_WORST` are drawn together within 1 below it, in their order and none equal."""
     below = np.log1p(np.maximum(_WORST - Z, 0.0))
     return np.where(Z < _WORST, _WORST - below / (1.0 + below), Z)
+
+
+def likeliest(
+    policy: Policy, within: SpaceGrid | SpaceEnvironment, ends: Tensor, generator: torch.Generator, wanted: int,
+    admits: Callable[[Array], Mask] | None = None, *, condition: Tensor | None = None,
+) -> Array:  # fmt: skip
+    """Points by how probable they are under a policy, the most probable first, encoded, (about `wanted`, or fewer, d).
+
+    Args:
+        policy: Trained.
+        within: The environment, or the part of it that the ends were drawn in.
+        ends: Different ones that were drawn, shape (n, D).
+        generator: Source of randomness, on the device of the policy.
+        wanted: How many are needed; see `Model.likeliest`.
+        admits: Which encoded points may be proposed; None: all.
+        condition: Of the policy, shape (C,).
+    """
+
+    def probable(X: Array) -> Array:
+        return log_probability(policy, within.states(X).to(policy.device), generator, condition).cpu().numpy()
+
+    pool = Pool(within, probable, admits or (lambda X: np.ones(len(X), dtype=bool)))
+    known = pool(ends)
+    found = pool.best(max(wanted, len(ends)))
+    if len(found) < wanted or within is not policy.environment:
+        top = ends.cpu()[np.argsort(-known, kind="stable")[:_STARTS]]
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=policy.device))
+        climb(within.children, pool, top, torch.Generator().manual_seed(seed))  # of children, on the CPU
+        found = pool.best(max(wanted, len(ends)))
+    return found
 
 
 class Run:
@@ -266,6 +342,13 @@ class Run:
         self._preferences = lattice(m, _DIVISIONS.get(m, 2)) if self.model.answers else np.empty((0, m))
         self._each = min(_EACH, int(_LOOKED * evaluations) // max(1, len(self._preferences)))
         self._looked = looked + self._each * len(self._preferences)
+        if state is None and self._first + options.batch > evaluations - self._looked:
+            enough = int((10 * options.batch + self._first + self._looked) / (1 - 3 * _LOOKED))
+            raise InvalidValueError(
+                f"{evaluations} evaluations, beside those that stay as trials, leave none to train on: {self._first} "
+                f"are spread evenly, {self._looked} look at what was learnt, and a step takes batch={options.batch}. "
+                f"Give {enough}, ten steps, or many more"
+            )
         each = round(options.batch * (1.0 - options.replayed))
         settings = options.settings(m, (evaluations - self._first - self._looked) // each)
         self.archive = Archive()
@@ -275,6 +358,7 @@ class Run:
         )  # fmt: skip
         self.loss: list[float] = []
         self.log_rewards: list[tuple[float, float, float]] = []
+        self.negative = 0  # values below 0 that were taken for rewards of 0
         if begun is not None and X is not None:
             self._begin(X, begun)
         else:
@@ -365,7 +449,9 @@ class Run:
         told = begun.utility[~np.isnan(begun.utility).any(1)]
         if model.options.reward == "values" and len(told) and told.min() < 0:
             raise InvalidValueError(
-                f"reward='values' takes values for rewards, which are >= 0; got {told.min():g}. Use reward='scaled'"
+                f"reward='values' takes values for rewards, larger for better and >= 0; the least of the first points "
+                f"is {told.min():g} (minimised values, and misses of a target, count with their sign turned). Use "
+                "reward='scaled'"
             )
         beyond = begun.excess[(begun.excess > 0) & np.isfinite(begun.excess)]
         model.unit = float(np.median(beyond)) if len(beyond) else 1.0
@@ -398,6 +484,8 @@ class Run:
             X = self.model.environment.encoded(states[torch.from_numpy(fine).to(states.device)])
             found = self._evaluate(X)
             Y[fine], excess[fine] = found.utility, found.excess
+        self.model.settle(Y)
+        self.negative += int((Y < 0).any(1).sum())
         return Y, excess
 
 

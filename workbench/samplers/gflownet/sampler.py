@@ -18,7 +18,7 @@ Symbols: n candidates, d encoded columns.
 
 from __future__ import annotations
 
-import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -26,12 +26,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from workbench.errors import DeadlineReached, ExhaustedSpaceError, InvalidValueError, UnsupportedError
+from workbench.errors import (
+    DeadlineReached,
+    ExhaustedSpaceError,
+    InvalidValueError,
+    UnsupportedError,
+    WorkbenchWarning,
+)
 from workbench.integers import integer
 from workbench.models.surrogate import dimension, unmodelled
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, chain, edges
-from workbench.samplers.base import AskRequest, Proposal, Screen, check_device, spread_out
+from workbench.samplers.base import AskRequest, Proposal, Screen, check_device, check_number, check_switch, spread_out
 from workbench.samplers.batch import BatchSampler, Milestone, Outcomes
 from workbench.space.geometry import inside
 from workbench.trial import TrialState
@@ -66,6 +72,7 @@ _FINALISTS = 256  # best points among which the next one of a batch is chosen
 _RESERVE = 0.3  # share of the time that is kept for choosing
 _LATE = {"deadline_hit": True}  # this proposal is not a function of the record alone
 _LATE_WARNING = "the time given was over: this is the best point found so far"
+_NOTHING_NEW = "the policy led to too few new points; this one is spread evenly instead"
 _TOO_LATE: dict[str, Any] = {
     "why": "time was over",
     "meta": {"sampler": "sobol", **_LATE},
@@ -110,20 +117,20 @@ class GFlowNetSampler(BatchSampler):
                 f"acquisition must be one of {', '.join((*_ONE, *_SEVERAL))}, or None; got {acquisition!r}"
             )
         for name, value in (("start", start), ("steps", steps), ("batch", batch)):
-            if value is not None and integer(value, 1) is None:
+            if (value is not None or name != "start") and integer(value, 1) is None:
                 raise UnsupportedError(f"{name} must be a whole number >= 1, got {value!r}")
         if batch % _BATCHES:
             raise UnsupportedError(f"batch must be a multiple of {_BATCHES}, got {batch}")
-        if not 0 < beta < math.inf or reward not in ("scaled", "values"):
+        if reward not in ("scaled", "values"):
             raise UnsupportedError(
-                f"needs a finite beta > 0 and reward 'scaled' or 'values', got {beta!r} and {reward!r}; for the "
-                "order of values alone take order=True"
+                f"reward must be 'scaled' or 'values', got {reward!r}; for the order of values alone take order=True"
             )
         if environment not in ("tokens", "grid", "edits"):
             raise UnsupportedError(f"environment must be 'tokens', 'grid' or 'edits', got {environment!r}")
         self._options: dict[str, Any] = {
-            "acquisition": acquisition, "start": start, "steps": steps, "beta": float(beta), "reward": reward,
-            "order": bool(order), "batch": batch, "environment": environment, "device": device,
+            "acquisition": acquisition, "start": start, "steps": steps, "beta": check_number("beta", beta, above=0),
+            "reward": reward, "order": check_switch("order", order), "batch": batch, "environment": environment,
+            "device": device,
         }  # fmt: skip
         self._held: Mapping[str, NDArray[Any]] | None = None  # of an earlier ask, or of a run
         self._made: Mapping[str, NDArray[Any]] | None = None  # in this ask
@@ -155,6 +162,18 @@ class GFlowNetSampler(BatchSampler):
             )
         if request.prefer and not several:
             raise UnsupportedError("prefer= weighs several objectives, and this study has one; leave it out")
+        asked = self._options["acquisition"]
+        if request.prefer and asked not in (None, "parego"):
+            raise UnsupportedError(
+                f"prefer= weighs objectives against each other, which acquisition {asked!r} does not; leave "
+                "acquisition= out, or take 'parego'"
+            )
+        targets = [goal.name for goal in request.history.measured if goal.target is not None]
+        if targets and not several and asked not in (None, "log_ei"):
+            raise UnsupportedError(
+                f"acquisition {asked!r} cannot serve an objective with a target, as {targets[0]!r} is; leave it out, "
+                "which takes the expected improvement towards it"
+            )
 
     def ask(self, request: AskRequest) -> list[Proposal]:
         """Sobol points while the start lasts, then a batch from a trained policy."""
@@ -189,6 +208,7 @@ class GFlowNetSampler(BatchSampler):
 
         from workbench.models.gp import alone
         from workbench.samplers.gflownet.ranked import learn_order
+        from workbench.samplers.gflownet.running import likeliest
         from workbench.samplers.gflownet.spaces import SpaceEnvironment
 
         history, there = request.history, _writable(request.history)
@@ -211,20 +231,21 @@ class GFlowNetSampler(BatchSampler):
         place = {row: i for i, row in enumerate(judged)}
         pairs, ties = (torch.tensor([[place[a], place[b]] for a, b in known]) for known in (stated, tied))
         with alone(request.deadline):
-            environment = SpaceEnvironment(history.space, request.fixed)
             generator = self.generator(request.rng)
             reserve = _RESERVE * request.seconds_left if request.deadline is not None else 0.0
             anywhere = SpaceEnvironment(history.space)  # what was judged need not have the fixed values
+            environment = SpaceEnvironment(history.space, request.fixed) if request.fixed else anywhere
             policy, whole = learn_order(
                 anywhere, anywhere.states(history.X[judged]), pairs[:, 0], pairs[:, 1], generator,
                 steps=self._options["steps"], over=lambda: request.seconds_left <= reserve, tied=ties,
             )  # fmt: skip
-            policy.environment = environment
-            drawn = policy.sample(_FINALISTS, generator)
-            likely = policy.evaluate(drawn).log_ratio.detach().cpu().numpy()
-        X = environment.encoded(drawn.ends)
-        X = np.concatenate([X[[int(likely.argmax())]], X])
-        X = X[Screen(history).admits(X) & history.space.feasible(X)]
+            # Draws in their order, but the likeliest first; where values are held, they are no draws of the whole, and
+            # where they are few, there is more beside them.
+            drawn = policy.sample(_FINALISTS, generator, within=environment).ends
+            screen = Screen(history)
+            top = likeliest(policy, environment, torch.unique(drawn, dim=0), generator, request.n, screen.admits)
+        X = np.concatenate([top[:1], *([] if request.fixed else [environment.encoded(drawn)]), top])
+        X = X[screen.admits(X) & history.space.feasible(X)]
         _, first = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True)
         late: dict[str, Any] = {} if whole else {"warnings": (_LATE_WARNING,)}
         meta = {"answers": len(stated)} | ({} if whole else _LATE)
@@ -234,7 +255,8 @@ class GFlowNetSampler(BatchSampler):
             return chosen
         missing = request.n - len(chosen)
         try:
-            return chosen + spread_out(request, missing, [p.x for p in chosen], why="to be judged as well")
+            said = _nothing_new(history) | {"why": "to be judged as well"}
+            return chosen + spread_out(request, missing, [p.x for p in chosen], **said)
         except ExhaustedSpaceError:
             if request.purpose != "question":
                 raise
@@ -291,9 +313,22 @@ class GFlowNetSampler(BatchSampler):
         with alone():
             trace = run.trace()
             sample = run.model.sample(_STAYS, self.generator(rng))
+        if self._options["reward"] == "values" and not self._options["order"] and run.negative:
+            warnings.warn(
+                f"reward='values' takes values for rewards, which are >= 0: {run.negative} values below 0 counted as 0;"
+                " use reward='scaled' where they mean something",
+                WorkbenchWarning, stacklevel=2,
+            )  # fmt: skip
         reasons = "; ".join(map(str, trace["reasons"]))
         note = f"look at the policy: {reasons}" if reasons else "the policy may be trusted"
-        yield Milestone(run.calls + len(sample), run.state_dict(), note, trace, sample, run.model.arrays())
+        yield Milestone(
+            run.calls + len(sample),
+            run.state_dict(),
+            note,
+            trace,
+            sample,
+            run.model.arrays() | {"reasons": trace["reasons"]},
+        )
 
     def generator(self, rng: np.random.Generator) -> torch.Generator:
         """One of its own on the device, seeded by what is left of another's numbers."""
@@ -380,23 +415,31 @@ class GFlowNetSampler(BatchSampler):
         weights = [float(request.prefer.get(goal.name, 0.0)) for goal in history.measured]
         with alone(request.deadline):
             generator = torch.Generator(model.policy.device).manual_seed(int(request.rng.integers(2**63)))
-            X = model.likeliest(_DRAWN, weights, generator)
-        X = X[Screen(history, taken).admits(X)][:n]
+            X = model.likeliest(_DRAWN, weights, generator, n, Screen(history, taken).admits)[:n]
         by = "the last run" if surrogate is None else "what the model of the record foretells"
         meta: dict[str, Any] = {"prefer": dict(request.prefer)}
         if surrogate is not None:
             meta["gp"] = surrogate.memory.to_json()
+        said = (_LATE_WARNING,) if late else ()
+        if surrogate is None and self._held is not None and len(doubts := self._held.get("reasons", np.empty(0))):
+            said = (f"the policy of the last run is not to be trusted yet: {'; '.join(map(str, doubts))}",)
         proposals = []
         for x in X:
             foretold = {} if surrogate is None else _foreseen(surrogate, x)
             why = f"drawn for this preference by one policy for all of them, trained on {by}"
-            proposals.append(
-                Proposal(x, meta | _LATE if late else meta, why, foretold, warnings=(_LATE_WARNING,) if late else ())
-            )
+            proposals.append(Proposal(x, meta | _LATE if late else meta, why, foretold, warnings=said))
         missing = n - len(proposals)
         if missing:
-            proposals += spread_out(request, missing, [*taken, *X], why="what is left of the space")
+            proposals += spread_out(request, missing, [*taken, *X], **_nothing_new(history))
         return proposals
+
+
+def _nothing_new(history: History) -> dict[str, Any]:
+    """What is said of points that no policy led to."""
+    size = history.space.size()
+    if size is not None and size <= 2 * len(history):
+        return {"why": "what is left of the space"}
+    return {"why": "spread evenly: nothing new by the policy", "warnings": (_NOTHING_NEW,)}
 
 
 def _alike(history: History, told: NDArray[np.bool_]) -> bool:
@@ -471,7 +514,7 @@ class _Batch:
         pending = np.concatenate([flying, np.reshape(self._taken, (-1, history.space.width))])
         spread = history.space.sobol(_SPREAD, history.seed, fixed=request.fixed)
         setting = plan.Setting(
-            history, self._surrogate, pending, spread, request.context, request.rng, _no_climb, request.prefer
+            history, self._surrogate, pending, spread, request.fixed, request.rng, _no_climb, request.prefer
         )
         seconds = request.seconds_left
         name, _ = plan.name_for(setting, seconds)

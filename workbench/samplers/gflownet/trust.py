@@ -37,6 +37,7 @@ _FLAT, _STEEP = 0.5, 2.0  # slopes
 _KEPT = 0.8  # of pairs whose order is known; chance keeps half of them
 _PAIRED = 1024  # ends, at most, each of which is compared with each other one
 _RARE = 1e-3  # of an even share: where all ends are counted, what is rarer counts as that rare for the slope
+_ALIKE = "all that was looked at is worth the same, so nothing tells good from bad"
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -144,7 +145,9 @@ def trust_in_order(
     gaps = (log_p[:, None] - log_p)[better]
     kept = float(((gaps > 0).double() + _HALF * (gaps == 0).double()).mean()) if len(gaps) else math.nan
     reasons: tuple[str, ...] = ()
-    if kept < _KEPT:
+    if math.isnan(kept):
+        reasons = (_ALIKE,)
+    elif kept < _KEPT:
         reasons = (f"of two designs it draws the better one more often in {100 * kept:.0f} % of cases only",)
     return Trust(
         None, None, math.nan, math.nan, _quantiles(drawn.sum(1)), math.nan, math.nan, kept, log_p, R.sum(1),
@@ -208,6 +211,8 @@ def _reasons(
     distance: float | None, coverage: float | None, correlation: float, slope: float, effective: float
 ) -> tuple[str, ...]:  # fmt: skip
     found = []
+    if distance is None and math.isnan(correlation):
+        found.append(_ALIKE)
     if distance is not None and distance > _FAR:
         found.append(f"{50 * distance:.0f} % of what it draws is not what it should draw")
     if coverage is not None and coverage < _MISSED:

@@ -1,12 +1,14 @@
 """`rank_sgd`: ZO-RankSGD through ask and feedback, for any number of parameters and of candidates in a question.
 
 The first round spreads points and goes on from the best of them. Then estimates and searches take turns (`descent`).
-What a trial was proposed for stands in its `meta`: the number of its round, and which phase that was. Everything else
-is replayed from what was shown and how it was ranked: so an answer that is undone takes the descent back with it, and
-every process comes to the same state.
+What a trial was proposed for stands in its `meta`: the number of its round, which phase that was, and where an
+objective is measured the trials by whose values the round before was ended. Everything else is replayed from what was
+shown and how it was ranked: so an answer that is undone takes the descent back with it, and every process comes to the
+same state.
 
 A round ends with the first answer that orders some of its trials, or, where an objective is measured, when as many
-trials as a round has are finished: they are then ranked by their values, failed ones last. "Cannot tell" and skip
+trials as a round has are finished: they are then ranked by their values, failed ones last. It waits for no other, and
+what is finished later changes nothing. "Cannot tell" and skip
 begin the round anew with other points, "none acceptable" with a larger radius; "more like this" and "go back" move to
 the trial that they name.
 
@@ -20,7 +22,7 @@ Symbols: m trials of a round, d encoded columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ from workbench.errors import UnsupportedError
 from workbench.integers import integer
 from workbench.problem import Preference
 from workbench.rankings import ORDERING, edge_weights, edges
-from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, spread_out
+from workbench.samplers.base import AskRequest, Proposal, Sampler, Screen, check_number, check_switch, spread_out
 from workbench.samplers.zeroth_order.descent import Settings, Shell, State
 from workbench.trial import TrialState
 
@@ -76,12 +78,17 @@ class RankSGDSampler(Sampler):
     ) -> None:  # fmt: skip
         if integer(candidates, 2) is None:
             raise UnsupportedError(f"candidates must be a whole number >= 2, got {candidates!r}")
-        for name, value in (("radius", radius), ("step", step)):
-            if value is not None and not value > 0:
-                raise UnsupportedError(f"{name} must be > 0 or None, got {value!r}")
-        for name, value in (("halving", halving), ("shrink", shrink)):
-            if not 0 < value <= 1:
-                raise UnsupportedError(f"{name} must be in (0, 1], got {value!r}")
+        radius, step = (
+            None if value is None else check_number(name, value, above=0)
+            for name, value in (("radius", radius), ("step", step))
+        )
+        halving, shrink = (
+            check_number("halving", halving, above=0, most=1),
+            check_number("shrink", shrink, above=0, most=1),
+        )
+        averaging = check_switch("averaging", averaging)
+        if start is not None and not isinstance(start, Mapping):
+            raise UnsupportedError(f"start must be parameters by name, or None; got {start!r}")
         self._options: dict[str, Any] = {
             "candidates": candidates, "radius": radius, "step": step, "halving": halving, "shrink": shrink,
             "averaging": averaging, "start": start,
@@ -112,15 +119,15 @@ class RankSGDSampler(Sampler):
         walk = _Walk(history, self._settings(history.space), shell, self._options)
         walk.run()
         if walk.state is None:
-            meta = {"rank_sgd": {"round": walk.round, "phase": "start"}}
-            return spread_out(request, why=_WORDS["start"], meta=meta)
+            return spread_out(request, why=_WORDS["start"], meta=walk.note("start"))
         if walk.state.searching:
             waits = bool(walk.shown & request.held)
             estimate = walk.estimate() if waits and not walk.late else None
             if estimate is not None:  # somebody else is asked about the steps: another opinion of the direction
-                return self._perturb(request, *estimate, shell, request.n, [])
+                state, number = estimate
+                return self._perturb(request, state, walk.note("estimate", number), shell, request.n, [])
             return self._search(request, walk, shell, 0 if waits else len(walk.shown))
-        return self._perturb(request, walk.state, walk.round, shell, request.n, [])
+        return self._perturb(request, walk.state, walk.note("estimate"), shell, request.n, [])
 
     def _settings(self, space: Space) -> Settings:
         given = self._options
@@ -129,9 +136,9 @@ class RankSGDSampler(Sampler):
         return Settings(radius, given["step"] or _LONG * radius, given["halving"], given["shrink"], given["averaging"])
 
     def _perturb(
-        self, request: AskRequest, state: State, round: int, shell: Shell, n: int, taken: list[Array]
+        self, request: AskRequest, state: State, meta: dict[str, Any], shell: Shell, n: int, taken: list[Array]
     ) -> list[Proposal]:
-        """n perturbations that exist, no two equal."""
+        """n perturbations that exist, no two equal, with a note."""
         history = request.history
         screen = Screen(history, taken)
         found: list[Array] = []
@@ -146,7 +153,6 @@ class RankSGDSampler(Sampler):
             wanted = n - len(found)
             if wanted == 0:
                 break
-        meta = {"rank_sgd": {"round": round, "phase": "estimate"}}
         proposals = [Proposal(x, meta, _WORDS["estimate"]) for x in found]
         if wanted:
             proposals += spread_out(request, wanted, [*taken, *found], why="what is left of the space", meta=meta)
@@ -163,7 +169,7 @@ class RankSGDSampler(Sampler):
         """
         history, state = request.history, walk.state
         assert state is not None
-        meta = {"rank_sgd": {"round": walk.round, "phase": "search"}}
+        meta = walk.note("search")
         old: list[Proposal] = []
         if request.purpose == "question" and not first:
             free = walk.ranked if request.n > 1 else set()  # beside new ones what was judged may stand in two questions
@@ -173,19 +179,21 @@ class RankSGDSampler(Sampler):
             words = {walk.base: "the best so far", walk.probe: "the best of the small changes"}
             old = [Proposal(history.X[row], why=words[row], trial=int(history.numbers[row])) for row in rows]
         n = request.n - len(old)
-        points = _existing(request, state.steps(first + n, self._settings(history.space), shell))[first:]
+        points = _existing(request, state.steps(first + n, self._settings(history.space), shell))
         screen = Screen(history)
         chosen: list[Array] = []
-        if walk.base is None and not first and n > 1:  # the given start has not been looked at yet
-            points = np.concatenate([_existing(request, state.x[None]), points[: n - 1]])
-        for x in points:
+        if walk.base is None:
+            start = _existing(request, state.x[None])
+            looked_at = any(np.array_equal(history.X[row], start[0]) for row in walk.shown)
+            if looked_at or n > 1 or request.purpose != "question":  # beside what it is to be better than
+                points = np.concatenate([start, points])
+        for x in points[first : first + n]:
             if screen.admits(x[None])[0]:
                 screen.take(x[None])
                 chosen.append(x)
         new = [Proposal(x, meta, _WORDS["search"]) for x in chosen]
         if len(new) < n:  # steps too short to make a difference
-            more = self._perturb(request, state, walk.round, shell, n - len(new), chosen)
-            new += [Proposal(p.x, meta, p.why) for p in more]
+            new += self._perturb(request, state, meta, shell, n - len(new), chosen)
         return old + new
 
 
@@ -216,6 +224,7 @@ class _Walk:
         origins: Where it stood when each round began; None before there was a place to stand.
         ranked: Rows that some answer has ordered.
         late: Answers since the round began to estimates before it.
+        told: Rows by whose values the round before the present one was ended; None where that was by an answer.
     """
 
     history: History
@@ -230,8 +239,14 @@ class _Walk:
     origins: dict[int, State | None] = field(default_factory=dict)
     ranked: set[int] = field(default_factory=set)
     late: int = 0
+    told: list[int] | None = None
     _rounds: dict[int, list[int]] = field(default_factory=dict)
     _phases: dict[int, str] = field(default_factory=dict)
+
+    def note(self, phase: str, round: int | None = None) -> dict[str, Any]:
+        """What a trial of a round notes, None for the present one."""
+        noted: dict[str, Any] = {"round": self.round if round is None else round, "phase": phase}
+        return {"rank_sgd": noted if self.told is None else {**noted, "told": self.told}}
 
     def estimate(self) -> tuple[State, int] | None:
         """The last estimate at the present best, if it can be added to: where it began, and the number of its round."""
@@ -249,14 +264,18 @@ class _Walk:
         if start is not None:
             x = history.space.encode([history.space.check(start)])
             self.state = State(self.shell(x)[0], self.settings.radius)
-        rounds, phases = self._rounds, self._phases
+        rounds, phases, told = self._rounds, self._phases, dict[int, list[int]]()
         for i, row in enumerate(history.rows):
             if row.meta and '"rank_sgd":' in row.meta and row.space_version == history.spaces.version:
                 note = history.meta(i)["rank_sgd"]
                 rounds.setdefault(note["round"], []).append(i)
                 phases[note["round"]] = note["phase"]
+                if "told" in note:
+                    told.setdefault(note["round"], note["told"])
         if history.measured:
-            while self._ranked_by_values(rounds.get(self.round, []), phases.get(self.round, "")):
+            while self._ranked_by_values(
+                rounds.get(self.round, []), phases.get(self.round, ""), told.get(self.round + 1)
+            ):
                 self.round += 1
         else:
             for entry in history.feedback:
@@ -318,14 +337,22 @@ class _Walk:
         self.state, self.base, self.probe = State(self.history.X[row], radius), row, None
         self.round += 1
 
-    def _ranked_by_values(self, members: Sequence[int], phase: str) -> bool:
-        """Rank a round by its measured values, once it is complete."""
+    def _ranked_by_values(self, members: Sequence[int], phase: str, told: list[int] | None) -> bool:
+        """Rank a round by its measured values, once enough of them are there.
+
+        Args:
+            members: Rows of the round.
+            phase: What the round was for.
+            told: Rows by which it was ended, where that has happened.
+        """
         history = self.history
-        out = history.in_state(*_OUT)
-        alive = [i for i in members if not out[i]]
-        size = self.options["candidates"]
-        if len(alive) < (max(1, size - 2) if phase == "search" else size) or not history.finished[alive].all():
-            return False
+        out, size = history.in_state(*_OUT), self.options["candidates"]
+        if told is None:
+            told = [i for i in members if history.finished[i] and not out[i]]
+            if len(told) < (max(1, size - 2) if phase == "search" else size):
+                return False
+        self.told = told
+        alive = [i for i in told if not out[i]]
         shown = [*alive, *(row for row in (self.base, self.probe) if row is not None and phase == "search")]
         worth = history.utility(history.Y)[:, 0] if len(history.Y) else np.empty(0)
         values = np.where(history.complete & ~np.isnan(worth), worth, -np.inf)
@@ -350,8 +377,10 @@ class _Walk:
         if phase == "start" or self.state is None:
             if standing:
                 self._go_to(standing[0])
-        elif not standing or self.base in standing or (self.base is None and self._stands_at_start(standing[0])):
+        elif not standing or self.base in standing:
             self.state, self.probe = self.state.stayed(), None
+        elif self.base is None and self._stands_at_start(standing[0]):
+            self.state, self.base, self.probe = self.state.stayed(), standing[0], None
         else:
             self._go_to(standing[0])
 
