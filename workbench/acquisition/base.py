@@ -17,12 +17,13 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from workbench.models.exact import root
+
 Array = NDArray[np.float64]
 Seen = TypeVar("Seen")
 
+BATCH = 256  # candidates that are asked for at once, of a function that says nothing of it
 LOG_ZERO = -1e30  # stands for log 0: finite, so that a line search steps back from it
-
-_JITTERS = (1e-12, 1e-10, 1e-8, 1e-6)  # relative to the largest variance
 
 
 class Posterior(Protocol):
@@ -51,7 +52,10 @@ class Posterior(Protocol):
 
 
 class Acquisition(Protocol):
-    """A function of candidates to be maximised."""
+    """A function of candidates to be maximised.
+
+    One that takes long may have a `batch`, the number of candidates that it is asked for at once, see `batch_of`.
+    """
 
     def value(self, Z: Array) -> Array:
         """Values, shape (b,), at Z (b, d)."""
@@ -60,6 +64,11 @@ class Acquisition(Protocol):
     def value_and_grad(self, Z: Array) -> tuple[Array, Array]:
         """Values, shape (b,), and gradients, shape (b, d), at Z (b, d)."""
         ...
+
+
+def batch_of(acquisition: Acquisition) -> int:
+    """Candidates that a search asks for at once: what a deadline may have to wait for."""
+    return int(getattr(acquisition, "batch", BATCH))
 
 
 @dataclass(frozen=True)
@@ -91,21 +100,5 @@ def joint_samples(posterior: Posterior, Z: Array, n: int, rng: np.random.Generat
         Samples, shape (n, b).
     """
     mu, _ = posterior.mean_sd(Z)
-    root = _root(posterior.cross(Z, Z))
-    samples: Array = mu + rng.standard_normal((n, len(Z))) @ root.T  # (n, b)
+    samples: Array = mu + rng.standard_normal((n, len(Z))) @ root(posterior.cross(Z, Z)).T  # (n, b)
     return samples
-
-
-def _root(S: Array) -> Array:
-    """R with R R^T = S, for a covariance (b, b) that rounding may have made indefinite."""
-    S = (S + S.T) / 2
-    eye = np.eye(len(S)) * S.diagonal().max(initial=0.0)
-    for jitter in _JITTERS:
-        try:
-            root: Array = np.linalg.cholesky(S + jitter * eye)
-        except np.linalg.LinAlgError:
-            continue
-        return root
-    values, vectors = np.linalg.eigh(S)
-    spread: Array = vectors * np.sqrt(np.maximum(values, 0.0))
-    return spread

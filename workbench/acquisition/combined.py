@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.acquisition.base import LOG_ZERO, Acquisition
+from workbench.acquisition.base import LOG_ZERO, Acquisition, batch_of
 from workbench.errors import InvalidValueError
 from workbench.models.normal import log_sum_exp
 
@@ -29,6 +29,7 @@ class Summed:
 
     def __init__(self, parts: Sequence[Acquisition]) -> None:
         self._parts = _some(parts)
+        self.batch = min(map(batch_of, self._parts))
 
     def value(self, Z: Array) -> Array:
         """Sum, shape (b,), at Z (b, d)."""
@@ -51,6 +52,7 @@ class Averaged:
 
     def __init__(self, parts: Sequence[Acquisition], logs: bool = True) -> None:
         self._parts, self._logs = _some(parts), logs
+        self.batch = min(map(batch_of, self._parts))
 
     def value(self, Z: Array) -> Array:
         """Mean, or log of the mean, shape (b,), at Z (b, d)."""

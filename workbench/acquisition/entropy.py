@@ -26,6 +26,7 @@ from workbench.models.normal import LOG_SQRT_2PI, SD_FLOOR, hazard, log_sum_exp,
 _LEAST_G = -100.0  # a maximum further below the mean contradicts the posterior; beyond, g^2 eats the digits
 _SMALL_RHO2 = 1e-4  # below, MES and GIBBON agree to 1e-8 and the difference form cancels
 _FAR = 8.0  # where log Phi = -(1 - Phi) to the last digit
+_SURE = 5.0  # sd beyond which a value is not
 _QUARTILES = (0.25, 0.5, 0.75)
 _BISECTIONS = 60  # halvings of a bracket of about 10 sd: to the last digit
 
@@ -49,7 +50,9 @@ def max_value_samples(
         rng: Source of randomness.
         gumbel: Draw from a Gumbel distribution fitted to independent values (Wang, Jegelka 2017,
             section 3): O(b) instead of O(b^3), too large by the correlation between the points.
-        least: Smaller samples are raised to this, such as the noise-free incumbent.
+        least: The noise-free incumbent. Samples are raised to at least five standard deviations of a value that is
+            known beyond it (the code of Wang and Jegelka 2017 does so): where the sampled maximum is a measured value,
+            whether that value is a little larger or smaller would count as much as anything there is to learn.
     Returns:
         Maxima, shape (n,), units of the posterior.
     """
@@ -60,7 +63,7 @@ def max_value_samples(
         maxima = _gumbel(*posterior.mean_sd(Z), rng.random(n))
     else:
         maxima = joint_samples(posterior, Z, n, rng).max(axis=1)
-    return maxima if least is None else np.maximum(maxima, least)
+    return maxima if least is None else np.maximum(maxima, least + _SURE * math.sqrt(posterior.noise))
 
 
 def _gumbel(mu: Array, sd: Array, levels: Array) -> Array:

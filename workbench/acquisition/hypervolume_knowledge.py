@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
-from workbench.acquisition.base import LOG_ZERO
+from workbench.acquisition.base import BATCH, LOG_ZERO
 from workbench.acquisition.marginals import Marginal
 from workbench.errors import InvalidValueError
 from workbench.models.exact import ExactPosterior
@@ -36,6 +36,8 @@ Array = NDArray[np.float64]
 
 _STRATA = {1: 32, 2: 32, 3: 16, 4: 8}  # by the number of objectives; each makes 2^m nodes
 _SHELLS = (3.0, 4.5, 6.0)  # |z| from which on they begin
+_FLAT, _SLICED = 3, 5  # objectives up to which slices are quicker, without slopes and with them
+_FEW = 32  # candidates at once, from three objectives on
 _SMALL = 1e-6  # step of a slope, of the size of what it is a slope of
 
 
@@ -71,6 +73,7 @@ class LogHVKG:
         self._reference, self._log_cost = np.asarray(reference, dtype=np.float64), math.log(cost)
         self._means = np.stack([posterior.mean_sd(A)[0] for posterior in posteriors], axis=1)  # (k, m)
         self._z, self._weights = _nodes(chosen)  # (q, m), (q,)
+        self.batch = BATCH if m <= 2 else _FEW
 
     def value(self, Z: Array) -> Array:
         """Log gain less log cost, shape (b,), at Z (b, d)."""
@@ -156,16 +159,17 @@ def _strata(edges: Array) -> tuple[Array, Array]:
 def _volumes(U: Array, reference: Array, slopes: bool) -> tuple[Array, Array]:
     """Hypervolumes of sets of points (s, k, m), shape (s,), and their derivatives in the coordinates, (s, k, m).
 
-    In two objectives by strips; in more by moocore, the slopes by differences: the volume is linear in every coordinate
-    as long as the order of the points stays.
+    In two objectives by strips, in three to five by slices of those, for all sets at once; in more, which have too
+    many slices, by moocore, the slopes by differences: the volume is linear in every coordinate as long as the order of
+    the points stays.
     """
     if U.shape[2] == 1:
         best = np.maximum(U.max(axis=1)[:, 0] - reference[0], 0.0)
         along = np.zeros_like(U)
         along[np.arange(len(U)), U[:, :, 0].argmax(axis=1), 0] = best > 0
         return best, along
-    if U.shape[2] == 2:
-        return _strips(U, reference)
+    if U.shape[2] <= (_SLICED if slopes else _FLAT):
+        return _slices(U, reference)
     volumes = np.array([hypervolume(one, reference) for one in U])
     along = np.zeros_like(U)
     if slopes:
@@ -176,6 +180,26 @@ def _volumes(U: Array, reference: Array, slopes: bool) -> tuple[Array, Array]:
                     moved = one.copy()
                     moved[i, j] += step[s, i, j]
                     along[s, i, j] = (hypervolume(moved, reference) - volumes[s]) / step[s, i, j]
+    return volumes, along
+
+
+def _slices(U: Array, reference: Array) -> tuple[Array, Array]:
+    """From the top of the last objective downwards, the volume in the others of the points that reach a slice."""
+    if U.shape[2] == 2:
+        return _strips(U, reference)
+    counts = np.all(reference < U, axis=2, keepdims=True)
+    order = np.argsort(-np.where(counts, U, reference)[:, :, -1], axis=1, kind="stable")[:, :, None]
+    V = np.take_along_axis(np.where(counts, U, reference), order, axis=1)
+    height = -np.diff(V[:, :, -1], axis=1, append=reference[-1])  # (s, k)
+    volumes, above, sorted_slopes = np.zeros(len(U)), np.zeros(len(U)), np.zeros_like(U)
+    for i in range(U.shape[1]):
+        face, slopes = _slices(V[:, : i + 1, :-1], reference[:-1])
+        volumes += height[:, i] * face
+        sorted_slopes[:, : i + 1, :-1] += height[:, i, None, None] * slopes
+        sorted_slopes[:, i, -1] = face - above  # what the point lifts
+        above = face
+    along = np.empty_like(U)
+    np.put_along_axis(along, order, sorted_slopes, axis=1)
     return volumes, along
 
 

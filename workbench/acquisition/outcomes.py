@@ -13,7 +13,7 @@ Symbols: b candidates Z, m objectives, s versions, p known points (measured ones
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,10 @@ class Source:
     marginal: Marginal
     measured: Array | None
 
+    def at(self, rows: Rows) -> Source:
+        """The same of some of the measured points."""
+        return replace(self, measured=None if self.measured is None else self.measured[rows])
+
 
 def outcomes(
     sources: Sequence[Source],
@@ -107,6 +111,8 @@ def outcomes(
     feasible: Callable[[Array], Array] | None,
     rng: np.random.Generator,
     versions: int = VERSIONS,
+    settled: Array | None = None,
+    here: Array | None = None,
 ) -> Outcomes:
     """The objectives in versions of what is not known: one version where everything is.
 
@@ -117,12 +123,15 @@ def outcomes(
         feasible: Probability (p_f,) that points hold every limit; None without limits.
         rng: Source of the versions.
         versions: How many, a power of two.
+        here: Model inputs of the designs in flight where their outcomes are of interest, shape (p_f, d); None: there.
+        settled: Worth of points that are the same in every version, shape (k, m); None: there are none.
     """
+    settled = np.empty((0, len(sources))) if settled is None else settled
     draws = [_points(source, base, flying) for source in sources]
     sizes = [len(points) for points in draws]
     if not any(sizes):  # under noise only where no measured point is of interest
         exact = [np.empty(len(base)) if source.measured is None else source.measured for source in sources]
-        known = np.stack(exact, axis=1)[None]
+        known = np.concatenate([np.stack(exact, axis=1), settled])[None]
         return Outcomes(tuple(s.posterior for s in sources), tuple(s.marginal for s in sources), known)
     uniform = qmc.Sobol(sum(sizes) + 1, scramble=True, rng=rng).random(versions)
     normals = ndtri(np.clip(uniform[:, :-1], _TAIL, 1.0 - _TAIL))
@@ -136,6 +145,9 @@ def outcomes(
         f = source.posterior.sample(points, normals[:, start : start + len(points)])  # (s, p)
         start += len(points)
         posteriors.append(source.posterior.condition(points, f, NOISELESS))
+        if here is not None and len(flying):
+            there = posteriors[-1].mean_sd(here)[0].reshape(len(here), -1).T  # (s, p_f)
+            f = np.concatenate([f[:, : len(points) - len(flying)], there], axis=1)
         worth = source.marginal.worth(f)
         if source.measured is not None:
             worth = np.concatenate([np.broadcast_to(source.measured, (versions, len(base))), worth], axis=1)
@@ -144,7 +156,8 @@ def outcomes(
     if feasible is not None and len(flying):
         # one systematic draw for each point: over the versions it holds as often as is probable
         lots = (uniform[:, -1:] + rng.random(len(flying))) % 1.0
-        values[:, len(base) :][lots >= feasible(flying)] = np.nan
+        values[:, len(base) :][lots >= feasible(flying if here is None else here)] = np.nan
+    values = np.concatenate([values, np.broadcast_to(settled, (versions, *settled.shape))], axis=1)
     return Outcomes(tuple(posteriors), tuple(s.marginal for s in sources), values)
 
 

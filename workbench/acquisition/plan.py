@@ -53,7 +53,7 @@ class Setting:
         gp: Its model.
         pending: Encoded trials in flight, shape (p, d).
         candidates: Encoded points spread over where the search may go, shape (k, d).
-        context: What the world decided; incumbents are then the trials' designs put into this context.
+        held: Values that the next trial has, its context among them; incumbents are the trials' designs with these.
         rng: Source of randomness.
         climb: The encoded points, shape (at most 1, d), where a search finds a function largest.
         prefer: Weights of several objectives by name.
@@ -68,7 +68,7 @@ class Setting:
     gp: GaussianProcesses
     pending: Array
     candidates: Array
-    context: Mapping[str, Any]
+    held: Mapping[str, Any]
     rng: np.random.Generator
     climb: Callable[[Acquisition], Array]
     prefer: Mapping[str, float] = field(default_factory=dict)
@@ -78,20 +78,34 @@ class Setting:
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     def observed(self) -> Array:
-        """Model inputs of the counted trials in the present context; of all complete ones if none counts."""
+        """Model inputs of the counted trials with what is held; of all complete ones if none counts."""
         history = self.history
         told = ~np.isnan(history.Y[:, 0])
         rows = np.flatnonzero(history.counted & told)
         if rows.size == 0:  # all outside the space or over a limit: improve on any of them
             rows = np.flatnonzero(history.complete & history.placed & told)
-        return self.inputs_of(rows)
+        return self.inputs_of(self.holding(rows))
 
     def inputs_of(self, rows: NDArray[np.int64]) -> Array:
-        """Model inputs of some trials in the present context."""
-        X = self.history.X[rows]
-        for name, value in self.context.items():
+        """Model inputs of some trials with what is held."""
+        return self.here(self.history.X[rows])
+
+    def here(self, X: Array) -> Array:
+        """Model inputs of encoded points (n, d) with what is held."""
+        X = X.copy()
+        for name, value in self.held.items():
             X[:, self.history.space.slices[name]] = self.history.space[name].encode([value])
         return self.gp.inputs.model_points(X)
+
+    def holding(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of the trials that are likely to hold the limits with what is held, else the likeliest one.
+
+        They held them, or not, with other values.
+        """
+        if not self.held or not self.gp.limits or rows.size == 0:
+            return rows
+        likely = LogFeasibility(self.gp.limits).value(self.inputs_of(rows))
+        return rows[likely > _EVEN] if (likely > _EVEN).any() else rows[[int(likely.argmax())]]
 
     @property
     def posterior(self) -> ExactPosterior:
@@ -109,9 +123,8 @@ class Setting:
 
     @property
     def quiet(self) -> bool:
-        """Are values what the model has at the trials: neither noisy, nor rough, nor of another context?"""
-        output = self.gp.outputs[0]
-        return self.history.measured[0].noise_sd == 0 and not output.data.infer and not self.context
+        """Are values what the model has at the trials: neither noisy, nor rough, nor with other values held?"""
+        return self.gp.outputs[0].exact and not self.held
 
     @property
     def spread(self) -> Array:
@@ -255,10 +268,13 @@ def _log_ei(setting: Setting) -> Chosen:
 def _in_versions(setting: Setting, posterior: ExactPosterior) -> tuple[ExactPosterior, Array]:
     """`fantasies` of the trials in flight; what they bring is -inf where a limit shuts them out: as often as probable.
 
-    One systematic draw for each trial, in an order of its own.
+    One systematic draw for each trial, in an order of its own. With values held, what their designs would bring here.
     """
     P = setting.gp.inputs.model_points(setting.pending)
     versions, brought = fantasies(posterior, P, setting.rng)
+    if setting.held:
+        P = setting.here(setting.pending)
+        brought = versions.mean_sd(P)[0].T
     if setting.gp.limits:
         s = len(brought)
         lots = (setting.rng.permuted(np.tile(np.arange(s), (len(P), 1)), axis=1).T + setting.rng.random(len(P))) / s
@@ -306,8 +322,8 @@ def _target_ei(setting: Setting) -> Chosen:
 
 
 def _believed(setting: Setting) -> Array:
-    """Model inputs of the trials in flight that are likely to count once they are told, (at most p, d)."""
-    P = setting.gp.inputs.model_points(setting.pending)
+    """Model inputs, with what is held, of the trials in flight that are likely to count once told, (at most p, d)."""
+    P = setting.here(setting.pending)
     if len(P) == 0 or not setting.gp.limits:
         return P
     return P[LogFeasibility(setting.gp.limits).value(P) > _EVEN]

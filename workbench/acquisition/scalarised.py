@@ -15,6 +15,7 @@ Symbols: b candidates Z, m objectives, s versions, q nodes.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,36 +31,54 @@ _NODES, _WEIGHTS = (np.asarray(v, dtype=np.float64) for v in np.polynomial.legen
 _LEAST_WEIGHT = 1e-3
 
 
+@dataclass(frozen=True)
+class Chebyshev:
+    """The scalarisation min_j slope_j (u_j - anchor_j) of worths u, larger is better; make one with `of`.
+
+    Args:
+        slope: Weight of each objective over its range, shape (m,).
+        anchor: Worth that it is zero at, shape (m,).
+    """
+
+    slope: Array
+    anchor: Array
+
+    @classmethod
+    def of(cls, weights: Array, nadir: Array, ideal: Array, anchor: Array | None = None) -> Chebyshev:
+        """By weights.
+
+        Args:
+            weights: How much each objective counts, shape (m,), not negative, not all zero.
+            nadir, ideal: Worth between which the objectives are compared, shape (m,).
+            anchor: Worth that the scalarisation is zero at, shape (m,); None: the ideal. Above zero are then the points
+                that are better everywhere, as in Golovin, Zhang 2020, Random Hypervolume Scalarizations.
+        """
+        m = len(ideal)
+        if np.shape(weights) != (m,) or not (np.asarray(weights) >= 0).all() or not np.sum(weights) > 0:
+            raise InvalidValueError(f"needs {m} weights that are not negative and not all zero, got {weights}")
+        shares = np.maximum(np.asarray(weights) / np.sum(weights), _LEAST_WEIGHT)
+        slope = shares / np.where(ideal > nadir, ideal - nadir, 1.0)
+        return cls(slope, np.asarray(ideal if anchor is None else anchor, dtype=np.float64))
+
+    def __call__(self, U: Array) -> Array:
+        """Of worths (..., m), shape (...)."""
+        values: Array = (self.slope * (U - self.anchor)).min(axis=-1)
+        return values
+
+
 class LogParEGO:
     """Logarithm of the expected improvement of the scalarisation, over the best known point of each version.
 
     Args:
         outcomes: Of the objectives.
-        weights: How much each counts, shape (m,), not negative, not all zero.
-        nadir, ideal: Worth between which the objectives are compared, shape (m,).
-        anchor: Worth that the scalarisation is zero at, shape (m,); None: the ideal. Above zero are then the points
-            that are better everywhere, as in Golovin, Zhang 2020, Random Hypervolume Scalarizations.
+        way: How they become one.
+        worst: Worth that counts as known where nothing is, shape (m,).
     """
 
-    def __init__(
-        self, outcomes: Outcomes, weights: Array, nadir: Array, ideal: Array, anchor: Array | None = None
-    ) -> None:
-        m = len(outcomes.marginals)
-        if np.shape(weights) != (m,) or not (np.asarray(weights) >= 0).all() or not np.sum(weights) > 0:
-            raise InvalidValueError(f"needs {m} weights that are not negative and not all zero, got {weights}")
-        self._outcomes = outcomes
-        shares = np.maximum(np.asarray(weights) / np.sum(weights), _LEAST_WEIGHT)
-        span = np.where(ideal > nadir, ideal - nadir, 1.0)
-        self._slope = shares / span
-        self._ideal = np.asarray(ideal if anchor is None else anchor, dtype=np.float64)
-        scores = self.scores(outcomes.known)  # (s, p)
-        worst = float(self.scores(np.asarray(nadir)))
-        self._best = np.where(np.isnan(scores), worst, scores).max(axis=1, initial=worst)  # (s,)
-
-    def scores(self, U: Array) -> Array:
-        """The scalarisation of worths (..., m), shape (...)."""
-        values: Array = (self._slope * (U - self._ideal)).min(axis=-1)
-        return values
+    def __init__(self, outcomes: Outcomes, way: Chebyshev, worst: Array) -> None:
+        self._outcomes, self._slope, self._ideal = outcomes, way.slope, way.anchor
+        scores, least = way(outcomes.known), float(way(np.asarray(worst)))  # (s, p)
+        self._best = np.where(np.isnan(scores), least, scores).max(axis=1, initial=least)  # (s,)
 
     def value(self, Z: Array) -> Array:
         """Log expected improvement, shape (b,), at Z (b, d)."""

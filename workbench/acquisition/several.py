@@ -24,10 +24,10 @@ from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Marginal, Plain, Targeted
 from workbench.acquisition.outcomes import VERSIONS, Outcomes, Source, contenders, outcomes
 from workbench.acquisition.predictive_entropy import PES
-from workbench.acquisition.scalarised import LogParEGO
+from workbench.acquisition.scalarised import Chebyshev, LogParEGO
 from workbench.acquisition.thompson import draw
 from workbench.models.exact import NOISELESS, ExactPosterior
-from workbench.pareto import extent, free_boxes, hypervolume_contributions, infer_reference, non_dominated
+from workbench.pareto import extent, free_boxes, infer_reference, non_dominated, telling
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,11 +141,11 @@ class Known:
     @cached_property
     def rows(self) -> Rows:
         """Trials that count and have every value."""
-        return whole(self.setting.history)
+        return self.setting.holding(whole(self.setting.history))
 
     @cached_property
     def points(self) -> Array:
-        """Their model inputs, in the present context."""
+        """Their model inputs, with what is held."""
         return self.setting.inputs_of(self.rows)
 
     @cached_property
@@ -163,7 +163,7 @@ class Known:
 
     def _measured(self, j: int, output: GaussianProcess, marginal: Marginal) -> Array | None:
         history = self.setting.history
-        if history.measured[j].noise_sd != 0 or output.data.infer or self.setting.context:
+        if not output.exact or self.setting.held:
             return None
         return marginal.worth(output.outcome.forward(history.Y[self.rows, j]))
 
@@ -192,7 +192,7 @@ class Known:
         stated = np.array([g.reference is not None or g.threshold is not None for g in history.measured])
         values = history.reference
         if not stated.all():
-            means = np.concatenate([history.utility(gp.posterior(self.setting.candidates)[0]), values[None]])
+            means = np.concatenate([history.utility(gp.posterior(self._likely)[0]), values[None]])
             values = np.where(stated, values, np.minimum(values, infer_reference(means)))
         values = np.fmax(np.fmax(values, history.thresholds), history.levels(self.setting.thresholds))
         wanted = np.array(
@@ -202,6 +202,15 @@ class Known:
         if stated.any() or np.isfinite(history.levels(self.setting.thresholds)).any():
             return self._within_reach(wanted)
         return wanted
+
+    @property
+    def _likely(self) -> Array:
+        """Candidates that are likely to hold the limits, encoded: beyond them the front of the means is none."""
+        setting = self.setting
+        if not setting.limits:
+            return setting.candidates
+        held = LogFeasibility(setting.limits).value(setting.gp.inputs.model_points(setting.candidates)) > _EVEN
+        return setting.candidates[held]
 
     def _within_reach(self, wanted: Array) -> Array:
         """A reference point, lowered if no trial and no candidate comes beyond it, three sd of hope included."""
@@ -218,20 +227,46 @@ class Known:
         lowered: Array = np.minimum(wanted, nearest - _BEHIND * span)
         return lowered
 
-    def outcomes(self, versions: int = VERSIONS) -> Outcomes:
-        """In versions of what is not known, contenders for the front and points in flight."""
+    def outcomes(self, versions: int = VERSIONS, score: Callable[[Array], Array] | None = None) -> Outcomes:
+        """In versions of what is not known, contenders for the front and points in flight.
+
+        Points of the front of the means that are known too well to be among the contenders stand at their means.
+
+        Args:
+            versions: A power of two.
+            score: What worths (n, m) amount to, where the best by this is of interest and not the front.
+        """
         sources = self.sources
         rows: Rows = np.arange(len(self.rows))
+        settled = rows[:0]
         if any(source.measured is None for source in sources):
-            gain = free_boxes(self.means[self._high], self.reference).gain
-            rows = contenders(sources, self.points, gain, _MOST_POINTS, _REACH)
-            sources = [
-                Source(s.posterior, s.marginal, None if s.measured is None else s.measured[rows]) for s in sources
-            ]
+            rows, settled = self._contenders(score)
+            sources = [source.at(rows) for source in sources]
         limits = self.setting.limits
         feasible = (lambda Z: np.exp(LogFeasibility(limits).value(Z))) if limits else None
         flying = self.setting.gp.inputs.model_points(self.setting.pending)
-        return outcomes(sources, self.points[rows], flying, feasible, self.setting.rng, versions)
+        here = self.setting.here(self.setting.pending) if self.setting.held else None
+        return outcomes(
+            sources, self.points[rows], flying, feasible, self.setting.rng, versions, self.means[settled], here
+        )
+
+    def _contenders(self, score: Callable[[Array], Array] | None) -> tuple[Rows, Rows]:
+        """Rows whose values are drawn, and others of the front of the means, or best by the score."""
+        _, first = np.unique(self.points, axis=0, return_index=True)  # repeats of one point have one value
+        single = np.sort(first)
+        means = self.means[single]
+        gain: Callable[[Array], Array]
+        if score is None:
+            gain = free_boxes(self.means[self._high], self.reference).gain
+            top = non_dominated(means) & (means > self.reference).all(axis=1)
+        else:
+            scores = score(means)
+            least = scores.max()
+            gain = lambda U: score(U) - least  # noqa: E731
+            top = scores == least
+        sources = [source.at(single) for source in self.sources]
+        rows = single[contenders(sources, self.points[single], gain, _MOST_POINTS, _REACH)]
+        return rows, np.setdiff1d(single[top], rows)
 
     @cached_property
     def _high(self) -> Rows:
@@ -280,15 +315,15 @@ def _parego(setting: Setting, seconds: float) -> Acquisition:
     else:
         weights = setting.rng.dirichlet(np.ones(len(history.measured)))
     nadir, ideal = extent(known.means)
-    anchor = known.reference if setting.thresholds else None
-    return LogParEGO(known.outcomes(), weights, nadir, ideal, anchor)
+    way = Chebyshev.of(weights, nadir, ideal, known.reference if setting.thresholds else None)
+    return LogParEGO(known.outcomes(score=way), way, nadir)
 
 
 def _hvkg(setting: Setting, seconds: float) -> Acquisition:
     """Over the points whose means make up most of the front, of the trials and all over the space."""
     known, history, gp = Known(setting), setting.history, setting.gp
-    X = np.concatenate([history.X[history.complete & history.placed], setting.candidates])
-    Z = gp.inputs.model_points(X)
+    told = np.flatnonzero(history.complete & history.placed)
+    Z = np.concatenate([setting.inputs_of(told), gp.inputs.model_points(setting.candidates)])
     if setting.limits:
         likely = LogFeasibility(gp.limits).value(Z) > _EVEN
         Z = Z[likely] if likely.any() else Z
@@ -299,8 +334,7 @@ def _hvkg(setting: Setting, seconds: float) -> Acquisition:
     front = np.flatnonzero(non_dominated(np.where(beyond, U, np.nan)))
     if front.size == 0:  # it may be out of reach of the means and yet not of hope
         front = np.argsort(-(U - known.reference).min(axis=1), kind="stable")[:_ON_FRONT]
-    gains = hypervolume_contributions(U[front], known.reference)
-    A = Z[front[np.argsort(-gains, kind="stable")[:_ON_FRONT]]]
+    A = Z[front[telling(U[front], known.reference, _ON_FRONT)]]
     names = [goal.name for goal in history.measured]
     measured = np.array([not setting.measure or name in setting.measure for name in names])
     return LogHVKG(posteriors, known.marginals, A, known.reference, measured, setting.cost)
@@ -313,7 +347,13 @@ def _mes(setting: Setting, seconds: float) -> Acquisition:
     output-space entropy search of Belakaria, Deshwal, Doppa 2019 (MESMO), eq. 4.9.
     """
     points = np.concatenate([setting.observed(), setting.spread])
-    return Averaged([MES(p, max_value_samples(p, points, _MAXIMA, setting.rng)) for p in _in_flight(setting)])
+    known = [None if source.measured is None else float(source.measured.max()) for source in Known(setting).sources]
+    return Averaged(
+        [
+            MES(posterior, max_value_samples(posterior, points, _MAXIMA, setting.rng, least=least))
+            for posterior, least in zip(_in_flight(setting), known, strict=True)
+        ]
+    )
 
 
 def _jes(setting: Setting, seconds: float) -> Acquisition:
@@ -358,8 +398,7 @@ def _outstanding(U: Array, most: int) -> Rows:
         return on[:1]
     if len(on) <= most:
         return on
-    gains = hypervolume_contributions(U[on], infer_reference(U))
-    return on[np.argsort(-gains, kind="stable")[:most]]
+    return on[telling(U[on], infer_reference(U), most)]
 
 
 def _believing(posterior: ExactPosterior, P: Array) -> ExactPosterior:

@@ -24,9 +24,10 @@ from workbench.analysis.tradeoff import (
     prospect,
 )
 from workbench.analysis.verdict import LEVELS, Level, Verdict, verdicts_html
-from workbench.analysis.worth import Gain, Worth, worth_more
+from workbench.analysis.worth import FARTHEST, Gain, Worth, worth_more
 
 __all__ = [
+    "FARTHEST",
     "LEVELS",
     "Belief",
     "Calibration",

@@ -183,17 +183,24 @@ class Belief:
         return not self.world and all(goal.noise_z == 0 for goal in self.goals)
 
     def designs(self, x: Array | None = None) -> Array:
-        """The counted trials, encoded (k, d), put into the context of a point (d,)."""
+        """The counted trials, encoded (k, d), put into the context of a point (d,).
+
+        There, only those likely to hold the limits, or the likeliest one: they held them in contexts of theirs.
+        """
         X = self.history.X[self.counted]
-        if x is not None and self.world:
-            X[:, self.world] = x[self.world]
-        return X
+        if x is None or not self.world:
+            return X
+        X[:, self.world] = x[self.world]
+        if not self.gp.limits or not len(X):
+            return X
+        likely = self.gp.feasibility(X)
+        return X[likely > 0.5] if (likely > 0.5).any() else X[[int(likely.argmax())]]
 
     def worths(self, x: Array | None = None) -> Array:
         """Utilities of the counted trials in units of z, shape (k, m): measured ones, or expected ones under noise.
 
         Args:
-            x: Encoded point (d,) in whose context they are looked at.
+            x: Encoded point (d,) in whose context they are looked at, those of `designs`.
         """
         if self.quiet:
             Y = self.history.Y[self.counted]

@@ -206,7 +206,8 @@ def _noise(history: History, quantity: Quantity) -> Iterator[Verdict]:
     seen = math.sqrt(squares / freedom)
     low, high = (math.sqrt(squares / chi2.ppf(q, freedom)) for q in (1 - _CHANCE / 2, _CHANCE / 2))
     repeated = f"{runs(sum(map(len, groups)))} at {len(groups)} settings were repeats, and differ by ± {seen:.2g}{unit}"
-    stated = "is told" if not process.data.infer else "the model infers"
+    guessed = process.data.infer or (assumed == 0 and name in _unstated(history))  # what is exact may be guessed too
+    stated = "the model infers" if guessed else "is told"
     said = f"± {assumed:.2g}{unit}" if assumed > 0 else "none"
     if low <= assumed <= high or max(seen, assumed) <= 1e-3 * float(np.ptp(list(values.values())) or 1.0):
         claim = (
@@ -219,7 +220,7 @@ def _noise(history: History, quantity: Quantity) -> Iterator[Verdict]:
         yield Verdict(
             "noise", "look", f"{name} is noisier than the model takes it to be.",
             f"{repeated}; noise that {stated}: {said}.",
-            "State the noise as it is, or leave it unknown." if not process.data.infer else
+            "State the noise as it is, or leave it unknown." if not guessed else
             "Tell the standard error with each result (sem=), or look for what changed between the repeats.",
             quantity=name,
         )  # fmt: skip
@@ -230,6 +231,12 @@ def _noise(history: History, quantity: Quantity) -> Iterator[Verdict]:
             "What it takes for noise may be a parameter that is not in the study, such as a lot or a day.",
             quantity=name,
         )  # fmt: skip
+
+
+def _unstated(history: History) -> set[str]:
+    said = [(goal.name, goal.noise) for goal in history.measured]
+    said += [(limit.name, limit.noise) for limit in history.constraints]
+    return {name for name, noise in said if noise == "unknown"}
 
 
 def _repeats(history: History, rows: Sequence[int] | NDArray[np.int64]) -> list[list[int]]:

@@ -79,7 +79,9 @@ def pareto_front(
         raise TrialStateError("a front needs a complete trial inside the space, there is none yet")
     rows = _outermost(history, surrogate, rows)
     X = history.X[rows]
-    draws = history.utility(surrogate.draws(X, _DRAWS, rng))
+    values = _drawn(surrogate, X, rng)
+    values[:, :, surrogate.exact] = history.Y[rows][:, surrogate.exact]  # draws would tear apart what is equal
+    draws = history.utility(values)
     may = np.isin(rows, np.flatnonzero(history.counted))
     found = _along(history, surrogate, X[may] if may.any() else X, seed)
     signs = np.array([goal.sign for goal in history.measured])
@@ -99,6 +101,12 @@ def pareto_front(
         surrogate.feasibility(found),
         bands,
     )
+
+
+def _drawn(surrogate: Surrogate, X: Array, rng: np.random.Generator) -> Array:
+    """Joint draws at points, shape (s, n, m); repeats of one point have one value, which rounding would tear apart."""
+    _, first, inverse = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True, return_inverse=True)
+    return surrogate.draws(X[first], _DRAWS, rng)[:, inverse.ravel()]
 
 
 def _outermost(history: History, surrogate: Surrogate, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -128,6 +136,9 @@ def _along(history: History, surrogate: Surrogate, known: Array, seed: int) -> A
         moved = moved + rng.normal(size=moved.shape) * step
         box = np.concatenate([np.full(p.width, float(p.box)) for p in space]) > 0
         moved = np.where(box, np.clip(moved, 0.0, 1.0), X[rng.integers(len(X), size=_AROUND)])
+        if np.isnan(moved).any():  # another level of a parent may bring it about
+            fresh = np.concatenate([p.from_uniform(rng.random((_AROUND, p.draws))) for p in space], axis=1)
+            moved = np.where(np.isnan(moved), fresh, moved)
         moved = space.encode(space.decode(moved))
         X, U = _best(history, surrogate, np.concatenate([X, moved[space.feasible(moved)]]))
     return X[spaced(U, _POINTS)]

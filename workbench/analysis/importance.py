@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.analysis.belief import Belief, Quantity
+    from workbench.models.gp import GaussianProcess
     from workbench.space import Parameter
 
     Array = NDArray[np.float64]
@@ -48,8 +49,8 @@ METHOD = "Sobol total index of the posterior, Jansen's estimator"
 FEWEST = 10  # trials below which no share is given
 NOTHING = 0.02  # share of the variance, one seventh of the standard deviation, below which a parameter does nothing
 
-_POINTS = 6144  # of which the mean is asked
-_DRAWN = 3072  # of which each draw is asked
+_POINTS = 12288  # of which the mean is asked
+_DRAWN = 6144  # of which each draw is asked
 _SETTINGS, _EACH = 16, 4  # hyperparameters, and functions drawn under each
 _FEATURES = 128  # of a drawn function
 _COMPARED = 150  # trials that hyperparameters are drawn by
@@ -96,7 +97,6 @@ class Importance:
         needed: Trials below which no share is given.
         spread: Standard deviation of the quantity over the space, user units.
         draws: Functions behind the intervals.
-        bent: Were the values bent, so that shares are of the bent quantity?
         held: Parameters that have one value here, so that they can carry no share.
     """
 
@@ -107,7 +107,6 @@ class Importance:
     needed: int
     spread: float
     draws: int
-    bent: bool
     held: tuple[str, ...] = ()
 
     method = METHOD
@@ -221,14 +220,14 @@ def needed(space: Space) -> int:
 def _of(belief: Belief, quantity: Quantity) -> Importance:
     history, space, process = belief.history, belief.history.space, quantity.process
     trials, least = int(history.complete[process.rows].sum()), needed(space)
-    bent = process.outcome.bend is not None
     if trials < least:
-        return Importance(quantity.name, quantity.unit, (), trials, least, 0.0, 0, bent)
+        return Importance(quantity.name, quantity.unit, (), trials, least, 0.0, 0)
     design = Design.of(space, _POINTS)
     Z = [belief.gp.inputs.model_points(X) for X in (design.A, *design.others.values())]
     with alone():
         means = [process.posterior.mean_sd(points)[0] for points in Z]
-    of_mean = indices(means[0], means[1:], list(design.moved.values()))
+    told = [_told(process, mu) for mu in means]
+    of_mean = indices(told[0], told[1:], list(design.moved.values()))
     drawn = _drawn(belief, quantity)
     middle, (low, high) = drawn.mean(axis=0), np.quantile(drawn, [0.025, 0.975], axis=0)
     shares = [
@@ -236,11 +235,26 @@ def _of(belief: Belief, quantity: Quantity) -> Importance:
         for i, (name, moved) in enumerate(design.moved.items())
     ]
     shares.sort(key=lambda one: -one.share)
-    spread = float(quantity.told(means[0], np.zeros(len(means[0])))[0].std())
+    values = quantity.told(means[0], np.zeros(len(means[0])))[0]
+    size = float(np.abs(values).max()) or 1.0
+    spread = size * float((values / size).std())
     held = tuple(p.name for p in space if p.name not in design.moved)
     return Importance(
-        quantity.name, quantity.unit, tuple(shares), trials, least, spread, len(drawn), bent, held
+        quantity.name, quantity.unit, tuple(shares), trials, least, spread, len(drawn), held
     )  # fmt: skip
+
+
+def _told(process: GaussianProcess, z: Array) -> Array:
+    """Values of the model (…) as the quantity itself, up to a unit where the model does not bend it.
+
+    Where it does, what a draw promises far beyond all values seen is kept to half of their range beyond: bent back,
+    it would be all of the variance.
+    """
+    if process.outcome.bend is None:
+        return z
+    low, high = float(process.data.y.min()), float(process.data.y.max())
+    reach = 0.5 * (high - low)
+    return process.outcome.backward(np.clip(z, low - reach, high + reach))
 
 
 def indices(f: Array, others: list[Array], moved: list[Mask]) -> Array:
@@ -251,32 +265,37 @@ def indices(f: Array, others: list[Array], moved: list[Mask]) -> Array:
         others: For each parameter, values with that parameter drawn anew, shape (N,) each.
         moved: Where it could be drawn anew; elsewhere it has one value, and no share.
     Returns:
-        Indices, shape (p,); all 0 where f does not vary.
+        Indices, shape (p,), at most 1 as they are by definition; all 0 where f does not vary.
     """
+    size = float(np.abs(f).max(initial=0.0)) or 1.0  # squares of very large or small values are beyond floats
+    f, others = f / size, [g / size for g in others]
     variance = float(f.var())
-    if variance <= 1e-12 * float(np.mean(f**2)) or variance == 0.0:
+    if variance <= 1e-12 * float(np.mean(f**2)):
         return np.zeros(len(others))
-    return np.array(
-        [0.5 * float(((f - g)[m] ** 2).sum()) / (len(f) * variance) for g, m in zip(others, moved, strict=True)]
-    )
+    found = [0.5 * float(((f - g)[m] ** 2).sum()) / (len(f) * variance) for g, m in zip(others, moved, strict=True)]
+    return np.minimum(found, 1.0)
 
 
 def _drawn(belief: Belief, quantity: Quantity) -> Array:
-    """Indices of functions drawn from the posterior, shape (s, p)."""
+    """Indices of functions drawn from the posterior, shape (s, p); by points of their own for each hyperparameters.
+
+    So the error of the integral, which the same points would make alike in all of them, widens the intervals too.
+    """
     inputs, process = belief.gp.inputs, quantity.process
-    design = Design.of(belief.history.space, _DRAWN)
-    blocks = [inputs.model_points(X) for X in (design.A, *design.others.values())]
-    Z, N = np.concatenate(blocks), len(design.A)
     data, rng = _some(process.data), np.random.default_rng([_SEED, belief.history.seed])
     found = []
     with alone():
-        for settings in plausible(process.data, process.settings, _SETTINGS, rng):
+        for i, settings in enumerate(plausible(process.data, process.settings, _SETTINGS, rng)):
+            design = Design.of(belief.history.space, _DRAWN, _SEED + i)
+            Z = np.concatenate([inputs.model_points(X) for X in (design.A, *design.others.values())])
+            N = len(design.A)
             posterior = ExactPosterior.of(data, settings)
             K = posterior.anchors.between(posterior.placed(Z))[0]  # once for all draws of these hyperparameters
             for _ in range(_EACH):
                 function = draw(posterior, rng, belief.levels(), _FEATURES)
-                f = (function.prior(Z) + K @ function.correction).reshape(-1, N)  # (1 + p, N)
-                found.append(indices(f[0], list(f[1:]), list(design.moved.values())))
+                values = posterior.mean + function.prior(Z) + K @ function.correction
+                f, *others = _told(process, values).reshape(-1, N)  # (1 + p, N)
+                found.append(indices(f, others, list(design.moved.values())))
     return np.array(found)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def recommend(
         UnsupportedError: for a space with environment parameters that are not fixed.
         TrialStateError: if nothing that may be chosen was found.
     """
-    if not 0 <= sure < 1 or not np.isfinite(risk):
+    if not (isinstance(sure, Real) and isinstance(risk, Real) and 0 <= sure < 1 and np.isfinite(risk)):
         raise InvalidValueError(f"expected 0 <= sure < 1 and a finite risk, got sure={sure!r} and risk={risk!r}")
     space, gp = belief.history.space, belief.gp
     held = fully_held(space, fixed)
@@ -177,8 +178,11 @@ class Compromise:
 def _compromise(belief: Belief, prefer: Mapping[str, float] | None, spread: Array) -> Compromise | None:
     """None for one objective; the range of the points (k, d) stands in for that of a front that is not there yet."""
     names = [goal.name for goal in belief.goals]
+    if prefer is not None and not isinstance(prefer, Mapping):
+        raise InvalidValueError(f"prefer= is a mapping by name, such as {{{names[0]!r}: 1.0}}; got {prefer!r}")
     weights = dict.fromkeys(names, 1.0) if not prefer else dict.fromkeys(names, 0.0) | dict(prefer)
-    if set(weights) != set(names) or not all(w >= 0 for w in weights.values()) or not any(weights.values()):
+    told = all(isinstance(w, Real) and 0 <= w < np.inf for w in weights.values())
+    if set(weights) != set(names) or not told or not any(weights.values()):
         raise InvalidValueError(
             f"expected prefer= to give weights >= 0 to some of {', '.join(names)}, got {dict(prefer or {})}"
         )
@@ -325,20 +329,23 @@ def _why(belief: Belief, x: Array, row: int | None, gain: tuple[float, float] | 
     mu, sd = belief.moments(history.X[row][None])
     mean, spread = goal.told(mu[:, 0], sd[:, 0])
     measured = goal.sign * history.Y[row, 0]
-    luck = goal.noise > 0 and goal.sign * (measured - mean[0]) > 0.5 * goal.noise
+    worth = history.utility(goal.sign * np.array([[measured], [mean[0]]]))[:, 0]  # or by how much the target is missed
+    luck = goal.noise > 0 and worth[0] - worth[1] > 0.5 * goal.noise
     lucky = (
         f"Run {number} measured {plain(measured, goal.noise)}{unit_of(goal.unit)}, of which the model takes part for "
         f"luck: it expects {about(float(mean[0]), float(spread[0]), goal.unit)} there."
     )
     if same:
         return f"It is run {number}, the best one measured, too." + (f" {lucky}" if luck else "")
+    no_better = f"It is no better than run {number} by itself, but that one is less sure to hold every limit, or less "
+    no_better += "well known."
     if gain is None or better is None:
-        return f"It is expected to come closer to the target than run {number}."
+        mu, sd = belief.moments(np.stack([x, history.X[row]]))
+        here, there = goal.expected_worth(mu[:, 0], sd[:, 0])
+        closer = f"It is expected to come closer to the target than run {number}."
+        return (closer if here > there else no_better) + (f" {lucky}" if luck else "")
     if gain[0] <= 0:
-        return (
-            f"It is no better than run {number} by itself, but that one is less sure to hold every limit, or less "
-            "well known."
-        )
+        return no_better
     if gain[0] < _TRIFLE * max(goal.noise, _TRIFLE * float(np.ptp(history.Y[belief.counted, 0]))):
         return f"It is as good as run {number}, the best one measured, for all that can be told." + (
             f" {lucky}" if luck else ""

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     Rows = NDArray[np.int64]
 
 AHEAD = (1, 5, 10)
+FARTHEST = 200  # trials ahead: a game's time grows with their cube, and its promise is worth little long before
 FEWEST = 5  # complete trials below which nothing is promised
 STOP = 0.01  # of the spread of the values so far: an expected gain of all trials ahead below it says stop
 
@@ -60,7 +61,7 @@ _FEATURES = 192  # of a drawn function
 _SPREAD = 256  # points that every step looks at, beside
 _NEAR, _STEPS = 48, (0.3, 0.1, 0.03, 0.01)  # so many near the best, at these shares of the way to points elsewhere
 _SEARCHES = 2  # times that the neighbourhood of the best is searched
-_LEARNT, _BEST = 150, 60  # trials that a game is conditioned on, the best ones among them
+_LEARNT, _BEST = 400, 100  # trials that a game is conditioned on, the best ones among them
 _KEPT = 48  # measured points that the final choice may fall on, the best ones
 _NOISELESS = 1e-8  # variance of a measurement without noise
 _SEED = 0x60
@@ -112,8 +113,8 @@ class Worth:
 
     @property
     def worthwhile(self) -> bool:
-        """Is the expected gain of all trials ahead at least `stop`?"""
-        return bool(self.gains) and self.gains[-1].mean >= self.stop
+        """Is the expected gain of all trials ahead at least `stop`? Never where all values so far are the same."""
+        return bool(self.gains) and self.gains[-1].mean >= self.stop > 0.0
 
     def verdict(self) -> Verdict:
         """Whether to go on, in words."""
@@ -137,7 +138,12 @@ class Worth:
             f"the next {runs(gain.trials) if gain.trials > 1 else 'one'} {self._said(gain)}" for gain in self.gains
         ]
         because = f"Expected of {', '.join(before[:-1])}. " if len(before) > 1 else ""
-        because += f"There is a gain at all in {100 * last.any:.0f} of 100 cases."
+        because += f"More than {self._amount(_SLACK * self.stop)} comes in {100 * last.any:.0f} of 100 cases."
+        if self.stop == 0.0:
+            return Verdict(
+                "worth", "look", f"Nothing says where a better run may be: all {runs(self.trials)} gave the same.", "",
+                "Widen the bounds, or look at what is measured.",
+            )  # fmt: skip
         if self.worthwhile:
             claim = f"Worth going on: the next {runs(last.trials)} should {do} by {self._said(last)}."
             return Verdict("worth", "know", claim, because)
@@ -171,7 +177,7 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
 
     Args:
         belief: Record and model.
-        ahead: Numbers of trials, each at least 1.
+        ahead: Numbers of trials, each from 1 to `FARTHEST`.
         fixed: Parameters held at a value; needed for every role "context".
     Raises:
         InvalidValueError: for a missing context.
@@ -200,7 +206,7 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
         Gain(
             steps,
             scale * float(g.mean()),
-            *_widened(steps, scale * low, scale * high, _SLACK * stop),
+            *_widened(steps, scale * min(low, g.mean()), scale * max(high, g.mean()), _SLACK * stop),
             _any(g, least),
             sure,
         )
@@ -218,7 +224,7 @@ def worth_more(belief: Belief, ahead: Sequence[int] = AHEAD, fixed: Mapping[str,
 
 
 def _widened(steps: int, low: float, high: float, slack: float) -> tuple[float, float]:
-    """The interval of the draws, widened as far as what came of promises demands."""
+    """The interval of the draws, their mean in it, widened as far as what came of promises demands."""
     factor = steps**_WIDER
     least = max(0.0, low / factor - slack) if low >= 0 else low * factor - slack
     return least, max(high, 0.0) * factor + slack

@@ -5,8 +5,8 @@ No automatic differentiation: one Cholesky factor per evaluation, the gradient o
 
 Priors on the hyperparameters theta: lengthscales l ~ LogNormal(sqrt 2 + log(d) / 2, sqrt 3) of d ordered columns
 and blocks (Hvarfner et al. 2024, Vanilla Bayesian Optimization Performs Great in High Dimensions), weights of choices
-1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1); log a and
-log b of bent axes (`warping`) ~ Normal(0, 0.75).
+1 / (c v) ~ LogNormal(0, 1) over c columns, variance ~ LogNormal(0, 1), inferred noise ~ LogNormal(-4, 1), or as likely
+LogNormal(-1, 1) where nothing is said about it; log a and log b of bent axes (`warping`) ~ Normal(0, 0.75).
 The constant mean is the generalised least-squares one at every theta, so its own slope is zero. Where the evidence
 gains by it the mean is a plane, with slopes ~ Normal(0, 1) in standardised values over the width of a column.
 
@@ -38,6 +38,7 @@ Array = NDArray[np.float64]
 
 NOISELESS = 1e-8  # variance of a noise-free standardised value; keeps the Cholesky factor stable
 _NOISE = (1e-6, 1.0)  # range of an inferred noise variance
+_FAINT, _LOUD = -4.0, -1.0  # prior means of its logarithm, sd 1
 _LENGTH = (0.01, 100.0)
 _CHOICE = (0.05, 100.0)
 _SCALE = (0.05, 20.0)
@@ -58,6 +59,7 @@ class Data:
         y: Values.
         noise: Known variances, shape (n,), on top of the inferred one if there is one.
         infer: Is there a noise of unknown size?
+        loud: May that noise be as large as what is to be learnt? Else it is what a process makes of roughness.
         ordered, choices: Columns of numbers and of choices.
         blocks: Columns that share a lengthscale.
         bent: Columns of numbers whose axes are bent, in the unit interval.
@@ -73,6 +75,7 @@ class Data:
     blocks: tuple[slice, ...] = ()
     bent: tuple[int, ...] = ()
     device: str | None = None
+    loud: bool = False
 
     @property
     def elsewhere(self) -> bool:
@@ -130,41 +133,66 @@ class Settings:
 
 
 class Prior:
-    """Log density of theta, normal in every coordinate, and its gradient.
+    """Log density of theta, normal in every coordinate but that of a loud noise, and its gradient.
 
-    The density is that of the quantities themselves, so the mode of a LogNormal(m, s) stands at exp(m - s^2).
+    The density is that of the quantities themselves, so the mode of a LogNormal(m, s) stands at exp(m - s^2); only that
+    of a loud noise is of its logarithm, or small ones would be preferred for being small.
+
+    Attributes:
+        mean, sd, low, high: Of every coordinate, shape (t,).
+        linear: 1 where the density is that of the quantity, 0 where it is that of its logarithm, shape (t,).
+        loud: Is there such a noise?
     """
 
-    def __init__(self, lengths: int, d_choices: int, infer: bool, bent: int = 0) -> None:
+    def __init__(self, lengths: int, d_choices: int, infer: bool, bent: int = 0, *, loud: bool = False) -> None:
         reach = math.sqrt(2.0) + 0.5 * math.log(max(lengths, 1))
         parts = [
             (lengths, reach, math.sqrt(3.0), _LENGTH),
             (d_choices, 0.0, 1.0, _CHOICE),
             (1, 0.0, 1.0, _SCALE),
             (2 * bent, _BENDING**2, _BENDING, _SHAPE),  # whose mode is 1
-            (int(infer), -4.0, 1.0, _NOISE),
+            (int(infer), _FAINT, 1.0, _NOISE),
         ]
         rows = [(mean, sd, *np.log(edges)) for count, mean, sd, edges in parts for _ in range(count)]
         self.mean, self.sd, self.low, self.high = np.array(rows).T
-        self._scale = lengths + d_choices
+        self._scale, self._lengths = lengths + d_choices, lengths
+        self.loud, self.linear = loud and infer, np.ones(len(rows))
+        if self.loud:
+            self.linear[-1] = 0.0
 
     @classmethod
     def of(cls, data: Data) -> Prior:
         """The prior of the hyperparameters of some data."""
-        return cls(data.lengths, len(data.choices), data.infer, len(data.bent))
+        return cls(data.lengths, len(data.choices), data.infer, len(data.bent), loud=data.loud)
 
     @property
     def mode(self) -> Array:
         """Where the search for theta begins without a better guess: the mode, and variance 1."""
-        theta = self.mean - self.sd**2
+        theta = self.mean - self.linear * self.sd**2
         theta[self._scale] = 0.0
         clipped: Array = np.clip(theta, self.low, self.high)
         return clipped
 
+    @property
+    def modes(self) -> list[Array]:
+        """The same, and of a loud noise the other explanation: what varies slowly, and half of all is noise."""
+        if not self.loud:
+            return [self.mode]
+        slow = self.mode
+        slow[: self._lengths], slow[-1] = 0.0, math.log(0.5)
+        return [self.mode, slow]
+
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value without the constant, and gradient in theta."""
         z = (theta - self.mean) / self.sd
-        return float(-0.5 * z @ z - theta.sum()), -z / self.sd - 1.0
+        value, slopes = float(-0.5 * z @ z - self.linear @ theta), -z / self.sd - self.linear
+        if self.loud:
+            far = theta[-1] - _LOUD
+            faint, loud = -0.5 * z[-1] ** 2, -0.5 * far**2
+            both = float(np.logaddexp(faint, loud))
+            value += both - math.log(2.0) - faint
+            slopes[-1] = -math.exp(faint - both) * z[-1] - math.exp(loud - both) * far
+        return value, slopes
 
 
 @dataclass(frozen=True)
@@ -251,6 +279,19 @@ def cholesky(C: Array) -> Array:
         if info == 0:
             return np.asarray(L)
     raise np.linalg.LinAlgError(f"a covariance matrix of {len(C)} points is not positive definite")
+
+
+def root(C: Array) -> Array:
+    """R with R R^T = C, shape (n, n): the lower factor; of a C that rounding left indefinite, by its eigenvalues.
+
+    Where the data leave nearly nothing open, a posterior covariance is a difference of equals, and its rounding error
+    is as large as itself.
+    """
+    try:
+        return cholesky(C)
+    except np.linalg.LinAlgError:
+        values, axes = np.linalg.eigh(C)
+        return np.asarray(axes * np.sqrt(np.maximum(values, 0.0)))
 
 
 def solve(L: Array | Triangle, B: Array) -> Array:
@@ -493,7 +534,7 @@ class ExactPosterior:
     def sample(self, Z: Array, normals: Array) -> Array:
         """Joint draws of the function at Z (q, d) from standard normals (s, q), shape (s, q)."""
         mu, _ = self.mean_sd(Z)
-        return np.asarray(mu + normals @ cholesky(self.cross(Z, Z)).T)
+        return np.asarray(mu + normals @ root(self.cross(Z, Z)).T)
 
     def condition(self, Z: Array, Y: Array, noise: float) -> ExactPosterior:
         """The posterior with further measurements, by bordering the factor; hyperparameters and mean stay.

@@ -53,7 +53,9 @@ def fit(
     deadline: float | None = None,
     most: int = _COLD,
 ) -> Fit:
-    """Maximum a posteriori hyperparameters: of each kernel kind from the prior's mode, and from an earlier fit.
+    """Maximum a posteriori hyperparameters: of each kernel kind from the prior's modes, and from an earlier fit.
+
+    What different modes of the prior lead to is compared by its evidence.
 
     Args:
         data: What to learn from.
@@ -67,21 +69,57 @@ def fit(
     prior = Prior.of(data)
     if len(data.y) < 2:  # nothing to compare
         return Fit(warm or Settings(KINDS[0], prior.mode), 0.0)
-    starts = [(Settings(kind, prior.mode), _COLD) for kind in KINDS] if cold or warm is None else []
+    groups = [[(Settings(kind, mode), _COLD) for kind in KINDS] for mode in prior.modes if cold or warm is None]
     if warm is not None:
-        starts.append((replace(warm, theta=np.clip(warm.theta, prior.low, prior.high)), _WARM))
-    best: Fit | None = None
-    for start, usual in starts:
-        climb = _Climb(data, start, prior, deadline)
-        climb.run(min(most, usual))
-        if climb.best is None and best is None:
-            raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
-        if climb.best is not None and (best is None or climb.best.worth > best.worth):
-            best = climb.best
+        groups.append([(replace(warm, theta=np.clip(warm.theta, prior.low, prior.high)), _WARM)])
+    finalists: list[Fit] = []
+    for starts in groups:
+        found: list[Fit] = []
+        for start, usual in starts:
+            climb = _Climb(data, start, prior, deadline)
+            climb.run(min(most, usual))
+            if climb.best is not None:
+                found.append(climb.best)
+            elif not found and not finalists:
+                raise DeadlineReached(f"the time given is too little for a model of {len(data.y)} trials")
+            if climb.late:
+                break
+        if found:
+            finalists.append(max(found, key=lambda one: one.worth))
         if climb.late:
             break
-    assert best is not None
+    if not prior.loud or len(finalists) == 1 or climb.late:
+        best = max(finalists, key=lambda one: one.worth)
+    else:
+        best = max(finalists, key=lambda one: evidence(data, one))
     return replace(best, late=climb.late)
+
+
+def evidence(data: Data, found: Fit) -> float:
+    """Log evidence of a mode by Laplace's method in the logarithms of the hyperparameters, up to a constant.
+
+    Where modes explain the same values by very different noise, densities at them do not say which has more to it: that
+    of a noise is the larger the smaller it is, and a narrow mode holds less than its height promises. The expansion is
+    around the mode of the density of the quantities themselves, where that of their logarithms has a slope
+    (but towards the ends of the ranges).
+
+    Args:
+        data: What was learnt from.
+        found: Where a search on it ended.
+    Returns:
+        Minus infinity where the covariance has no factor beside it.
+    """
+    prior, theta = Prior.of(data), found.settings.theta
+    try:
+        H = curvature(data, found.settings, prior)
+    except np.linalg.LinAlgError:
+        return -np.inf
+    precisions, axes = np.linalg.eigh(H)
+    precisions = np.maximum(precisions, 1.0)
+    slope = log_posterior(data, found.settings, prior)[1] + prior.linear
+    slope[((theta <= prior.low) & (slope < 0)) | ((theta >= prior.high) & (slope > 0))] = 0.0
+    along = axes.T @ (slope * prior.sd)
+    return found.worth + float(prior.linear @ theta + 0.5 * (along**2 / precisions - np.log(precisions)).sum())
 
 
 def curvature(data: Data, settings: Settings, prior: Prior, part: slice = slice(None)) -> Array:

@@ -29,9 +29,9 @@ import numpy as np
 
 from workbench.errors import DeadlineReached
 from workbench.models import observed
-from workbench.models.exact import Data, ExactPosterior, Prior, Settings
+from workbench.models.exact import NOISELESS, Data, ExactPosterior, Prior, Settings
 from workbench.models.feasibility import SPREAD, Labels, Limit, failure, fit_failure
-from workbench.models.fitting import Fit, curvature, draws, fit
+from workbench.models.fitting import Fit, curvature, draws, evidence, fit
 from workbench.models.inputs import Inputs
 from workbench.models.kernels import KINDS
 from workbench.models.outcomes import Bend, Outcome, worth_a_look
@@ -62,6 +62,7 @@ _ROUGH = 100  # trials by which bends are compared
 _BENDING = 0.5  # nats a trial that a bend of the bad end has to gain: with none 1 decade more regret on Branin
 _SHARED = 2.0  # where the objective is one of several: with 0.5 half of the hypervolume on DTLZ2 with six
 _ROUGHNESS = 1.0  # nats that an inferred noise has to gain where none was stated
+_EXACT = 3.0  # nats that a model without noise has to gain where nothing is said about it: wrong, it is too sure
 _RICH = 200  # trials by which it is judged whether a plane or bent axes are worth it
 _AT_ONCE = 4_096  # points whose covariances with the trials are in memory together
 _LABELS = 100  # failures, and successes, that the process of failure looks at
@@ -113,6 +114,7 @@ class GaussianProcess:
     settings: Settings
     posterior: ExactPosterior
     late: bool = False  # time ended the search for hyperparameters
+    exact: bool = False  # values are said to be free of noise, or nothing is said and they are found to be
 
     def moments(self, Z: Array) -> tuple[Array, Array]:
         """Posterior mean and standard deviation of the noise-free quantity at model inputs, each of shape (n,)."""
@@ -245,6 +247,10 @@ class GaussianProcesses(Surrogate):
         """Did time end the search for hyperparameters?"""
         return any(output.late for output in [*self.outputs, *self.limited])
 
+    @property
+    def exact(self) -> NDArray[np.bool_]:
+        return np.array([output.exact for output in self.outputs])
+
     def posterior(self, X: Array) -> tuple[Array, Array]:
         Z = self.inputs.model_points(X)
         with alone():
@@ -300,11 +306,17 @@ def _fitted(
     kinds = [replace(seen.data(inputs, outcome), device=device)]
     if seen.quiet:
         kinds.append(replace(kinds[0], infer=True))
+    elif seen.unknown:
+        kinds.append(replace(kinds[0], infer=False, loud=False, noise=np.maximum(kinds[0].noise, NOISELESS)))
     warm = None if before is None else before[0]
     all_kinds = [*kinds, *(replace(data, bent=inputs.bendable) for data in kinds if inputs.bendable)]
     known = [data for data in all_kinds if warm is not None and warm.theta.size == data.size]
     if pace == "kept" and warm is not None and known:
         data, found = known[0], Fit(warm, 0.0)
+    elif seen.unknown and (pace == "cold" or not known):
+        data, found = _told_apart(kinds, warm, deadline)
+        if not found.late:
+            data, found = _richer(inputs, data, found, warm, deadline)
     else:
         tried = []
         for data in known if known and pace != "cold" else kinds:
@@ -317,9 +329,9 @@ def _fitted(
         found = replace(found, late=late)
         if pace == "cold" and not found.late:
             data, found = _richer(inputs, data, found, warm, deadline)
-    return GaussianProcess(
-        seen.name, seen.rows, outcome, data, found.settings, posterior(data, found.settings), found.late
-    )
+    exact = not data.infer and (seen.unknown or not seen.variance.any())
+    process = posterior(data, found.settings)
+    return GaussianProcess(seen.name, seen.rows, outcome, data, found.settings, process, found.late, exact)
 
 
 def _plausibility(data: Data, found: Fit) -> float:
@@ -328,6 +340,21 @@ def _plausibility(data: Data, found: Fit) -> float:
     Without the Jacobian of the noise, since the log posterior density there is that of the noise itself.
     """
     return found.worth + (float(found.settings.theta[-1]) - _ROUGHNESS if data.infer else 0.0)
+
+
+def _told_apart(kinds: list[Data], warm: Settings | None, deadline: float | None) -> tuple[Data, Fit]:
+    """With a noise or without one: what has more evidence, on an even sample of many trials."""
+    n, tried, worths = len(kinds[0].y), list[tuple[Data, Fit]](), list[float]()
+    for data in kinds:
+        part = data if n <= _RICH else data.at(_sample(n, _RICH))
+        start = warm if warm is not None and warm.theta.size == data.size else None
+        found = _search(part, start, "cold", deadline, cold=True)
+        tried.append((data, found))
+        if found.late:
+            return tried[0][0], replace(tried[0][1], late=True)
+        worths.append(evidence(part, found) - (0.0 if data.infer else _EXACT))
+    data, found = tried[int(np.argmax(worths))]
+    return data, found if n <= _RICH else _search(data, found.settings, "cold", deadline, cold=False)
 
 
 def _richer(inputs: Inputs, data: Data, found: Fit, warm: Settings | None, deadline: float | None) -> tuple[Data, Fit]:

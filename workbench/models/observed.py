@@ -59,6 +59,11 @@ class Observed:
         """Are all values said to be free of noise?"""
         return len(self.y) > 0 and not (self.variance.any() or self.doubt.any())
 
+    @property
+    def unknown(self) -> bool:
+        """Is nothing said about their noise?"""
+        return len(self.y) > 0 and bool(np.isnan(self.variance).all())
+
     def nearest(self, inputs: Inputs, centres: Array, most: int) -> Observed:
         """The same of those trials only whose model inputs are nearest to those of one of the encoded points (k, d)."""
         if len(self.y) <= most:
@@ -74,7 +79,7 @@ class Observed:
         if not infer:
             noise = np.maximum(noise, NOISELESS)
         z, Z = outcome.forward(self.y), inputs.model_points(self.X)
-        return Data(Z, z, noise, infer, *inputs.columns)
+        return Data(Z, z, noise, infer, *inputs.columns, loud=infer)
 
 
 def objectives(history: History) -> list[Observed]:

@@ -46,8 +46,19 @@ def unmodelled(space: Space) -> list[str]:
     return reasons
 
 
+def start_size(history: History) -> int:
+    """Trials before a model takes over the search: 2 (d + 1) for d lengthscales, at most a quarter of the budget."""
+    size = 2 * (min(dimension(history.space), WIDEST) + 1)
+    return size if history.budget is None else max(1, min(size, history.budget // 4))
+
+
 class Surrogate(ABC):
     """A belief about every measured objective at one revision of the record."""
+
+    @property
+    @abstractmethod
+    def exact(self) -> NDArray[np.bool_]:
+        """Of which objectives a measured value is the noise-free one, shape (m,)."""
 
     @abstractmethod
     def posterior(self, X: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ Symbols: n points, m objectives; Y (n, m) values, r reference point, K boxes, s 
 """
 
 from workbench.pareto.boxes import Boxes, free_boxes
-from workbench.pareto.choosing import achievement, aspiration_of, chebyshev, knee, spaced
+from workbench.pareto.choosing import achievement, aspiration_of, chebyshev, knee, spaced, telling
 from workbench.pareto.fronts import (
     extent,
     hypervolume,
@@ -36,5 +36,6 @@ __all__ = [
     "r2",
     "spaced",
     "spread",
+    "telling",
     "weights",
 ]

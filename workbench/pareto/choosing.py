@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from workbench.errors import InvalidValueError
-from workbench.pareto.fronts import extent, non_dominated
+from workbench.pareto.fronts import extent, hypervolume_contributions, non_dominated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 Wish = Literal["improve", "keep", "relax", "free"]
+_EXACT = 5  # objectives up to which each point's share in a hypervolume is quickly found
 _AUGMENTED = 1e-4  # weight of the sum, by which of points of equal worst shortfall the dominating one is chosen
 
 
@@ -131,6 +132,21 @@ def spaced(Y: Array, most: int) -> NDArray[np.int64]:
         chosen.append(int(gaps.argmax()))
         gaps = np.minimum(gaps, np.linalg.norm(Z - Z[chosen[-1]], axis=1))
     return np.array(sorted(chosen[:most]))
+
+
+def telling(Y: Array, reference: Array, most: int) -> NDArray[np.int64]:
+    """At most so many rows of a front: those that add most hypervolume, or beyond five objectives those that cover it.
+
+    Args:
+        Y: A front to maximise, shape (n, m), n >= 1.
+        reference: As for `hypervolume`, shape (m,).
+        most: How many.
+    Returns:
+        Rows, shape (at most `most`,).
+    """
+    if Y.shape[1] > _EXACT:
+        return spaced(Y, most)
+    return np.argsort(-hypervolume_contributions(Y, reference), kind="stable")[:most]
 
 
 def _front_shares(Y: Array) -> tuple[NDArray[np.int64], Array]:

@@ -32,11 +32,22 @@ def non_dominated(Y: Array) -> Mask:
     """
     from moocore import is_nondominated
 
+    check_values(Y)
     front = np.zeros(len(Y), dtype=bool)
     known = ~np.isnan(Y).any(axis=1)
     if known.any():
         front[known] = is_nondominated(Y[known], maximise=True, keep_weakly=True)
     return front
+
+
+def check_values(Y: Array) -> None:
+    """Refuse values better than every number, of which moocore does not return.
+
+    Raises:
+        InvalidValueError: if a value is plus infinity.
+    """
+    if np.isposinf(Y).any():
+        raise InvalidValueError("objectives to maximise must be below infinity, got inf; leave such rows out")
 
 
 def non_dominated_probability(draws: Array, feasible: Mask | None = None) -> Array:
@@ -111,7 +122,10 @@ def hypervolume(Y: Array, reference: Array) -> float:
 
     reference = _reference(Y, reference)
     better = Y[np.all(reference < Y, axis=1)]  # a comparison with NaN is false
-    return float(below(better, ref=reference, maximise=True)) if len(better) else 0.0
+    if not len(better):
+        return 0.0
+    above, unit = _in_units(better - reference)
+    return float(below(above, ref=np.zeros_like(reference), maximise=True) * unit)
 
 
 def hypervolume_contributions(Y: Array, reference: Array) -> Array:
@@ -120,7 +134,7 @@ def hypervolume_contributions(Y: Array, reference: Array) -> Array:
     Args:
         Y, reference: As for `hypervolume`.
     Returns:
-        Shape (n,), 0 for dominated rows, for copies of one point, and for rows that do not count.
+        Shape (n,): 0 for dominated rows, for copies of one point, and for rows that do not count.
     """
     from moocore import hv_contributions
 
@@ -128,12 +142,25 @@ def hypervolume_contributions(Y: Array, reference: Array) -> Array:
     found = np.zeros(len(Y))
     rows = np.flatnonzero(np.all(reference < Y, axis=1))
     rows = rows[non_dominated(Y[rows])]
-    if len(rows):
-        found[rows] = hv_contributions(Y[rows], ref=reference, maximise=True)
+    if len(reference) == 1 and len(rows):  # which moocore does not take
+        found[rows] = Y[rows, 0] - reference if len(rows) == 1 else 0.0
+    elif len(rows):
+        above, unit = _in_units(Y[rows] - reference)
+        found[rows] = hv_contributions(above, ref=np.zeros_like(reference), maximise=True) * unit
     return found
 
 
+def _in_units(above: Array) -> tuple[Array, float]:
+    """Columns divided by powers of two, which rounds nothing, so that each reaches from 1/2 to 1; their product.
+
+    Beyond three objectives moocore takes differences below some size for none, whatever the size of the values.
+    """
+    exponents = np.frexp(above.max(axis=0))[1]
+    return np.ldexp(above, -exponents), float(np.ldexp(1.0, int(exponents.sum())))
+
+
 def _reference(Y: Array, reference: Array) -> Array:
+    check_values(Y)
     reference = np.asarray(reference, dtype=np.float64)
     if Y.ndim != 2 or reference.shape != Y.shape[1:] or not np.isfinite(reference).all():
         raise InvalidValueError(

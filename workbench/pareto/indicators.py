@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from workbench.errors import InvalidValueError
+from workbench.pareto.fronts import check_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -183,6 +184,8 @@ def attainment(runs: Sequence[Array], levels: Sequence[float] = (0.25, 0.5, 0.75
         raise InvalidValueError(f"needs one run at least, each with rows (n, m), got {[run.shape for run in runs]}")
     if not all(0 < level <= 1 for level in levels):
         raise InvalidValueError(f"levels are shares of the runs, above 0 and at most 1; got {list(levels)}")
+    for run in runs:
+        check_values(run)
     m = runs[0].shape[1]
     sets = np.concatenate([np.full(len(run), i + 1) for i, run in enumerate(runs)])
     found = eaf(-np.concatenate(runs), sets=sets, percentiles=[100.0 * level for level in levels])

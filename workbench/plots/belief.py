@@ -139,6 +139,28 @@ def best_point(history: History, names: Set[str], panel: Panel) -> dict[str, Any
     return placed[int(among[np.argmax(panel.utility[among])])]
 
 
+def held_point(
+    history: History, names: Set[str], panel: Panel, at: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
+    """The point through which a figure over these parameters goes: the one given, or the best trial with them.
+
+    Raises:
+        InvalidValueError: if what is given is no mapping, or has an unknown name or a value that no such parameter has.
+    """
+    if at is None:
+        return best_point(history, names, panel)
+    if not isinstance(at, Mapping):
+        raise InvalidValueError(f"at: expected parameters and their values, such as a trial's params, got {at!r}")
+    # What these are set to says nothing of which others exist: they vary.
+    rest = history.space.check({k: v for k, v in at.items() if k not in names}, bounds=False, complete=False)
+    own = {
+        name: history.space[name].check(at[name], bounds=False)
+        for name in history.space.names
+        if name in names & at.keys()
+    }
+    return {**rest, **own}
+
+
 def filled(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     """Add every parameter that is missing in the middle of its range, active or not."""
     whole = dict(params)

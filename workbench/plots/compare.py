@@ -23,7 +23,7 @@ def compare(groups: Mapping[str, Sequence[History]], objective: str) -> Figure:
     """Draw the best value so far against the number of finished trials, a line for each group.
 
     A group of several studies is drawn as the median of its studies, with the band from the lower to the
-    upper quartile; both end where its shortest study ends.
+    upper quartile; both begin where each of its studies has a trial that counts, and end where its shortest one ends.
 
     Args:
         groups: Records by the name of their group.
@@ -40,8 +40,8 @@ def compare(groups: Mapping[str, Sequence[History]], objective: str) -> Figure:
     figure = go.Figure()
     for i, (name, curves) in enumerate(lines.items()):
         color = theme.SERIES[i % len(theme.SERIES)]
-        x = np.arange(1, curves.shape[1] + 1)
-        low, middle, high = np.quantile(curves, (0.25, 0.5, 0.75), axis=0)
+        x = _steps(curves)
+        low, middle, high = np.quantile(curves[:, x - 1], (0.25, 0.5, 0.75), axis=0)
         label = theme.literal(theme.shorten(name)) + (f" (n = {len(curves)})" if len(curves) > 1 else "")
         if len(curves) > 1:
             figure.add_trace(
@@ -69,12 +69,17 @@ def compare_table(groups: Mapping[str, Sequence[History]], objective: str) -> di
         "group": [], "finished trials": [], "lower quartile": [], "median": [], "upper quartile": [],
     }  # fmt: skip
     for name, curves in _lines(groups, objective).items():
-        for step, column in enumerate(curves.T, 1):
-            low, middle, high = np.quantile(column, (0.25, 0.5, 0.75))
+        for step in _steps(curves).tolist():
+            low, middle, high = np.quantile(curves[:, step - 1], (0.25, 0.5, 0.75))
             cells = (name, step, float(low), float(middle), float(high))
             for key, cell in zip(table, cells, strict=True):
                 table[key].append(cell)
     return table
+
+
+def _steps(curves: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Numbers of finished trials after which every study of a group has a value."""
+    return np.flatnonzero(~np.isnan(curves).any(axis=0)) + 1
 
 
 def _goal(groups: Mapping[str, Sequence[History]], objective: str) -> Any:
@@ -99,15 +104,14 @@ def _lines(groups: Mapping[str, Sequence[History]], objective: str) -> dict[str,
         curves = [curve for curve in (_curve(history, objective) for history in members) if curve.size]
         length = min((len(curve) for curve in curves), default=0)
         lines[name] = np.array([curve[:length] for curve in curves]).reshape(len(curves), length)
-    return {name: curves for name, curves in lines.items() if curves.size}
+    return {name: curves for name, curves in lines.items() if _steps(curves).size}
 
 
 def _curve(history: History, objective: str) -> NDArray[np.float64]:
-    """Best value after each finished trial, user units, from the first that counts on."""
+    """Best value after each finished trial, user units, NaN before the first that counts; nothing where none does."""
     panel = panels(history, objective)[0]
     if not panel.steps.size:
         return np.empty(0)
     rows = np.flatnonzero(history.finished)
-    rows = rows[rows >= panel.steps[0]]
-    best = panel.values[panel.steps[np.searchsorted(panel.steps, rows, side="right") - 1]]
-    return np.asarray(best, dtype=np.float64)
+    step = np.searchsorted(panel.steps, rows, side="right") - 1  # -1 before the first
+    return np.where(step >= 0, panel.values[panel.steps[step]], np.nan)

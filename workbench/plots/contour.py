@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.errors import InvalidValueError
 from workbench.plots import theme
-from workbench.plots.belief import Predict, asked, best_point, existing, filled, held_note
+from workbench.plots.belief import Predict, asked, existing, filled, held_note, held_point
 from workbench.plots.panels import Panel, kinds, listed, nothing_yet, panels, thinned, trial_trace
 from workbench.plots.ruler import Ruler, check_axis
 from workbench.trial import History
@@ -73,7 +73,7 @@ def contour(
         most: About how many trials to draw of a huge record.
     Raises:
         InvalidValueError: for an unknown name, the same parameter twice, one without a single axis,
-            or a belief of the wrong shape.
+            a belief of the wrong shape, or `at` that is no point.
     """
     _check_axes(history, x, y)
     chosen = panels(history, objective)[:1]
@@ -87,7 +87,7 @@ def contour(
     if not placed.any():
         return theme.sentence(title, lost or theme.say("No trial with a value has a place here."))
     drawn, note = thinned(history, chosen, most, placed)
-    held = at if at is not None or predict is None else best_point(history, {x, y}, panel)
+    held = None if predict is None else held_point(history, {x, y}, panel, at)
     figure, notes = _axes(rulers, panel), [lost, note]
     if predict is not None:
         notes.insert(0, held_note(held, (x, y)))
@@ -97,7 +97,7 @@ def contour(
         notes.insert(2, "Larger: closer to this plane.")
         if feasible is not None:
             notes.insert(1, _add_edge(figure, plane, feasible))
-    _add_trials(figure, panel, rulers, drawn, held if predict is not None else None, plain=ground is not None)
+    _add_trials(figure, panel, rulers, drawn, held, plain=ground is not None)
     if ground is not None:
         title = f"{ground.word} of {theme.shorten(panel.goal.name)} over {title}"
         caption = " ".join(filter(None, notes))

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench import markup
 from workbench.plots import theme
-from workbench.plots.panels import Panel, fronts, panels, units, why_empty
+from workbench.plots.panels import Panel, fronts, panels, units, why_none_counts
 from workbench.trial import History, loads
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ def headline(history: History) -> str:
     if not len(history):
         return "No trials yet."
     if not history.counted.any():
-        valued = any(np.isfinite(panel.values).any() for panel in chosen)
-        why = "Every value is over a limit or outside the space." if valued else why_empty(history)
-        return f"{total}, none that counts yet. {why}"
+        return f"{total}, none that counts yet. {why_none_counts(history)}"
     if len(chosen) == 1 and chosen[0].best is not None:
         best = chosen[0].best
         at = ", ".join(settings(history, best)) or "no parameters"

@@ -56,7 +56,7 @@ def history(
     started = _start(history)
     for row, panel in enumerate(chosen, 1):
         _shade(figure, row, started)
-        _draw(figure, row, panel, drawn)
+        _draw(figure, row, panel, drawn, log=log)
         if log:
             figure.update_yaxes(type="log", row=row, col=1, secondary_y=False)
     _style_numbers(figure, history, len(chosen))
@@ -81,7 +81,7 @@ def history_table(history: History, objective: str | None = None) -> dict[str, l
     return table
 
 
-def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_]) -> None:
+def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_], *, log: bool) -> None:
     import plotly.graph_objects as go
 
     numbers = panel.history.numbers
@@ -96,7 +96,7 @@ def _draw(figure: Figure, row: int, panel: Panel, drawn: NDArray[np.bool_]) -> N
             ),
             row=row, col=1, secondary_y=False,
         )  # fmt: skip
-    add_goal_lines(figure, panel.goal, upright=False, place=_behind(row))
+    add_goal_lines(figure, panel.goal, upright=False, place=_behind(row), log=log)
     add_trials(figure, row, panel, numbers.astype(np.float64), drawn)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from workbench.errors import InvalidValueError
 from workbench.pareto import hypervolume as dominated
 from workbench.plots import theme
-from workbench.plots.panels import tally, why_empty
+from workbench.plots.panels import tally, why_none_counts
 from workbench.trial import History
 
 if TYPE_CHECKING:
@@ -47,12 +47,8 @@ def hypervolume(history: History) -> Figure:
         return theme.sentence(_TITLE, text)
     rows = _counted(history)
     if not rows.size:
-        text = (
-            why_empty(history)
-            if not history.complete.any()
-            else theme.say("No trial counts yet: none keeps every limit.")
-        )
-        return theme.sentence(_TITLE, text)
+        none = theme.say("No trial counts yet.") + " " if history.complete.any() else ""
+        return theme.sentence(_TITLE, none + why_none_counts(history))
     steps, volumes = _trace(history, rows)
     numbers = history.numbers
     figure = go.Figure(

@@ -5,6 +5,7 @@ Symbols: n trials, m measured objectives.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from workbench.errors import InvalidValueError
 from workbench.pareto import extent
 from workbench.plots import theme
 from workbench.problem import Objective
+from workbench.space.geometry import at_target
 from workbench.trial import History, TrialState, loads
 
 if TYPE_CHECKING:
@@ -404,7 +406,7 @@ def trial_trace(
     )
 
 
-def add_goal_lines(figure: Figure, goal: Objective, *, upright: bool, place: dict[str, Any]) -> None:
+def add_goal_lines(figure: Figure, goal: Objective, *, upright: bool, place: dict[str, Any], log: bool = False) -> None:
     """Draw the target with its tolerance, or the threshold, as a line behind the trials.
 
     Args:
@@ -412,16 +414,23 @@ def add_goal_lines(figure: Figure, goal: Objective, *, upright: bool, place: dic
         goal: The objective.
         upright: Across the axis of x instead of that of y.
         place: Where plotly puts a shape: row, col, layer and the like.
+        log: The axis is logarithmic: words stand there at exponents, and nothing at 0 and below.
     """
+
+    def drawn(value: float, word: str) -> None:
+        if value > 0 or not log:
+            at = {"annotation_x" if upright else "annotation_y": math.log10(value)} if log else {}
+            stroke(value, line=line, annotation_text=word, **at, **place)
+
     band, stroke = (figure.add_vrect, figure.add_vline) if upright else (figure.add_hrect, figure.add_hline)
     line = {"color": theme.GOAL_LINE.color, "width": theme.GOAL_LINE.width, "dash": "dot"}
     if goal.target is not None:
         low, high = goal.target - goal.tolerance, goal.target + goal.tolerance
-        if high > low:
+        if high > low and (low > 0 or not log):
             band(low, high, line_width=0, fillcolor=theme.GOAL_LINE.band, **place)
-        stroke(goal.target, line=line, annotation_text="target", **place)
+        drawn(goal.target, "target")
     if goal.threshold is not None:
-        stroke(goal.threshold, line=line, annotation_text="threshold", **place)
+        drawn(goal.threshold, "threshold")
 
 
 def nothing_yet(history: History, chosen: tuple[Panel, ...], title: str) -> Figure | None:
@@ -436,6 +445,26 @@ def no_range(history: History, normalise: bool, title: str) -> Figure | None:
     if not normalise or history.front.any():
         return None
     return theme.sentence(title, theme.say("No trial is on a front yet, so there is no range to normalise by."))
+
+
+def why_none_counts(history: History) -> str:
+    """A sentence for a record of which no trial counts: what each of those with a value lacks."""
+    complete = history.complete
+    if not complete.any():
+        return why_empty(history)
+    over = complete & ~history.feasible
+    outside = complete & ~history.inside & ~over
+    bare = complete & np.isnan(history.Y).any(axis=1) & ~over & ~outside
+    elsewhere = complete & history.inside & ~at_target(history.space, history.X) & ~over & ~bare
+    broken = complete & ~(over | outside | bare | elsewhere)
+    reasons = (
+        (over, "over a limit"), (outside, "outside the space"), (bare, "without a value of some objective"),
+        (elsewhere, "not at the target fidelity or task"), (broken, "against a known constraint"),
+    )  # fmt: skip
+    found = [(int(rows.sum()), what) for rows, what in reasons if rows.any()]
+    if len(found) == 1:
+        return f"Every value is {found[0][1]}." if found[0][0] > 1 else f"Its value is {found[0][1]}."
+    return f"Of the values {', '.join(f'{count} are {what}' for count, what in found)}."
 
 
 def why_empty(history: History) -> str:

@@ -36,6 +36,10 @@ def policy_verdict(trace: Trace) -> tuple[bool, str]:
         trace: Of a vectorised run, its attachment "trace-gflownet.npz".
     """
     reasons = [str(reason) for reason in trace["reasons"]]
+    if len(trace["preferences"]):
+        for_whom = " for equal weights of the objectives; for others look at what it draws for a preference"
+    else:
+        for_whom = ""
     if reasons:
         said = "; ".join(reasons)
         return False, f"Do not trust this policy yet: {said}. {_REMEDY}"
@@ -44,9 +48,9 @@ def policy_verdict(trace: Trace) -> tuple[bool, str]:
         return True, f"The policy may be trusted: {kept}."
     if "trust.distance" in trace:
         right = f"{100 - 50 * float(trace['trust.distance']):.0f} % of what it draws is what it should draw"
-        return True, f"The policy may be trusted: {right}."
+        return True, f"The policy may be trusted{for_whom}: {right}."
     follows = f"it draws good designs as often as they are good (correlation {float(trace['trust.correlation']):.2g})"
-    return True, f"The policy may be trusted: {follows}."
+    return True, f"The policy may be trusted{for_whom}: {follows}."
 
 
 def policy_trust(trace: Trace) -> Figure:
@@ -174,10 +178,12 @@ def policy_preferences(trace: Trace, goals: Sequence[Objective]) -> Figure:
     title = "What it draws for a preference"
     if not trace:
         return theme.sentence(title, _NOTHING)
-    if not trace["answers"].size:
+    if not len(trace["preferences"]):
         return theme.sentence(
             title, theme.say("This policy knows no preference: one objective, or trained on an order alone.")
         )
+    if not trace["answers"].size:
+        return theme.sentence(title, theme.say("Too few evaluations were left to look at what it draws for each."))
     W, values = trace["preferences"], _user_values(trace["answers"], goals)
     figure = make_subplots(rows=1, cols=len(goals), horizontal_spacing=0.09 if len(goals) < 4 else 0.06)
     found = []

@@ -9,7 +9,7 @@ import numpy as np
 
 from workbench.errors import InvalidValueError
 from workbench.plots import theme
-from workbench.plots.belief import Predict, add_belief, best_point, held_note
+from workbench.plots.belief import Predict, add_belief, held_note, held_point
 from workbench.plots.panels import Panel, add_trials, listed, nothing_yet, panels, stack, thinned
 from workbench.plots.ruler import Ruler, check_axis
 from workbench.trial import History
@@ -43,7 +43,7 @@ def slice(
         most: About how many trials to draw of a huge record.
     Raises:
         InvalidValueError: for an unknown name, a parameter without a single axis, `predict` for
-            several objectives at once, or a belief of the wrong shape.
+            several objectives at once, a belief of the wrong shape, or `at` that is no point.
     """
     check_axis(history.space, name)
     chosen = panels(history, objective)
@@ -63,7 +63,7 @@ def slice(
     notes = [ruler.left_out(), note]
     figure = stack(chosen)
     if predict is not None:
-        held = at if at is not None else best_point(history, {name}, chosen[0])
+        held = held_point(history, {name}, chosen[0], at)
         notes.insert(0, held_note(held, [name]))
         if held is not None:
             add_belief(figure, 1, ruler, predict, held)

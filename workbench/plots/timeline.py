@@ -103,6 +103,7 @@ def timeline_table(history: History, *, now: float | None = None) -> dict[str, l
     }
 
 
+_BY_HAND = "added by hand"
 _NOTHING = "No trials yet. Ask for one, and it shows here."
 
 
@@ -127,7 +128,7 @@ def _bars(history: History, at: float, most: int) -> tuple[Bars, int]:
 def _worker(history: History, row: int) -> str:
     owner = history.rows[row].owner
     if owner is None:
-        return "added by hand"
+        return _BY_HAND
     told = orjson.loads(owner)
     return f"{told['host']}, process {told['pid']}"
 
@@ -210,8 +211,9 @@ def _lasted(seconds: float) -> str:
 
 def _say(figure: Figure, history: History, bars: Bars, left: int) -> Figure:
     span = float(bars.end.max() - bars.start.min())
-    workers = theme.count(len(bars.workers), "worker")
-    title = f"{theme.count(bars.rows.size, 'trial')} in {_lasted(span)}, {workers}"
+    own = len([name for name in bars.workers if name != _BY_HAND])
+    workers = f", {theme.count(own, 'worker')}" if own else ""
+    title = f"{theme.count(bars.rows.size, 'trial')} in {_lasted(span)}{workers}"
     bare = len(history) - left - bars.rows.size
     notes = [
         tally(history),

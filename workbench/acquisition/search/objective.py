@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from workbench.acquisition.base import batch_of
 from workbench.errors import DeadlineReached
 
 if TYPE_CHECKING:
@@ -20,14 +21,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_BATCH = 256  # points per evaluation: what a deadline may have to wait for
-
 
 class Objective:
     """Values and gradients at encoded points; -inf where the acquisition function has no finite value."""
 
     def __init__(self, acquisition: Acquisition, inputs: Inputs, deadline: float | None) -> None:
-        self._acquisition = acquisition
+        self._acquisition, self._batch = acquisition, batch_of(acquisition)
         self._inputs = inputs
         self._deadline = deadline
 
@@ -43,12 +42,12 @@ class Objective:
             DeadlineReached: if that is not even one batch.
         """
         values = np.full(len(X), -np.inf)
-        for i in range(0, len(X), _BATCH):
+        for i in range(0, len(X), self._batch):
             if self.late:
                 if i == 0:
                     break
                 return values
-            values[i : i + _BATCH] = self._finite(X[i : i + _BATCH])
+            values[i : i + self._batch] = self._finite(X[i : i + self._batch])
         else:
             return values
         raise DeadlineReached("the time given to the search is over")
@@ -60,9 +59,9 @@ class Objective:
             DeadlineReached: if the time is over, unless `timed` is False.
         """
         blocks = []
-        for i in range(0, len(X), _BATCH):
+        for i in range(0, len(X), self._batch):
             self._check(timed)
-            blocks.append(self._finite(X[i : i + _BATCH]))
+            blocks.append(self._finite(X[i : i + self._batch]))
         return np.concatenate(blocks) if blocks else np.empty(0)
 
     def values_and_grad(self, X: Array) -> tuple[Array, Array]:
