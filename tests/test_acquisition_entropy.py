@@ -183,7 +183,7 @@ def test_sampled_maxima_are_those_of_joint_samples():
     np.testing.assert_allclose(np.quantile(maxima, [0.1, 0.5, 0.9]), np.quantile(other, [0.1, 0.5, 0.9]), atol=0.03)
     again = max_value_samples(gp, Z, 5, np.random.default_rng(1))
     np.testing.assert_array_equal(again, max_value_samples(gp, Z, 5, np.random.default_rng(1)))
-    assert max_value_samples(gp, Z, 50, np.random.default_rng(1), least=2.5).min() >= 2.5
+    assert max_value_samples(gp, Z, 50, np.random.default_rng(1), least=2.5).min() >= 2.5 + 5 * math.sqrt(gp.noise)
 
 
 def test_gumbel_maxima_have_the_quartiles_of_independent_values():

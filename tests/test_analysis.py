@@ -287,6 +287,28 @@ def test_a_limit_is_held_with_the_wanted_probability():
     assert "No point is 90 % sure to hold every limit" in found.why
 
 
+def test_of_a_target_only_what_comes_closer_is_said_to():
+    """The run that is on it may be less sure to hold a limit; luck is a smaller miss than expected."""
+    space = wb.Space([wb.Float("x", 0, 10)])
+    values = [(0, 5.0), (1, 5.3), (2, 5.8), (3, 6.2), (4, 6.6), (5, 7.0), (9, 9.1)]
+    goals, limits = [wb.Objective("pH", target=7.0, noise="none")], [wb.Constraint("c", upper=5.0, noise=0.5)]
+    s = wb.create_study("l", space, goals, limits, seed=1)
+    for x, y in values:
+        s.attach({"x": x}, {"pH": y, "c": x - 0.05})
+    found = s.model().recommend(sure=0.95)
+    assert abs(found.mean["pH"] - 7.0) > 0.1  # run 5 measured 7
+    assert "It is no better than run 5 by itself" in found.why
+    assert "closer" not in found.why
+    steps = wb.Space([wb.Int("k", 0, 5)])
+    for far, said in ((7.28, False), (7.02, True)):  # both beside 6.7, of which some 6.8 is expected
+        s = wb.create_study("d", steps, [wb.Objective("pH", target=7.0, noise=0.3)], seed=1)
+        for k, a, b in [(0, 4.9, 5.3), (1, 5.3, 5.6), (2, 5.7, 6.1), (3, 6.3, 5.9), (4, 6.6, 6.3), (5, far, 6.4)]:
+            s.attach({"k": k}, {"pH": a})
+            s.attach({"k": k}, {"pH": b})
+        assert s.best_trial.number == 10
+        assert ("for luck" in s.model().recommend().why) == said
+
+
 def test_targets_and_risk():
     space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
     s = study(space, lambda p: 3 * p["a"] + p["b"], goals=[wb.Objective("y", target=2.0, tolerance=0.05, noise="none")])
@@ -489,8 +511,9 @@ def test_nothing_is_left_to_gain_at_a_known_optimum():
     assert not found.worthwhile
     assert found.verdict().claim.startswith("Not worth going on")
     assert all(a.mean <= b.mean + 1e-12 for a, b in zip(found.gains, found.gains[1:], strict=False))
-    with pytest.raises(wb.InvalidValueError, match="different numbers"):
-        s.model().worth_more([0])
+    for wrong in ([0], [201], [5, 5], 5):
+        with pytest.raises(wb.InvalidValueError, match="different numbers of trials from 1 to 200"):
+            s.model().worth_more(wrong)
 
 
 @pytest.mark.slow
@@ -531,6 +554,9 @@ def test_noise_is_held_against_repeats():
     (found,) = replicated(0.2, "unknown").model().diagnose().about("noise")
     assert found.level == "good"
     assert "as repeats show it" in found.claim
+    (found,) = replicated(0.0, "unknown").model().diagnose().about("noise")
+    assert found.claim == "y repeats exactly."
+    assert "noise that the model infers: none" in found.because
     (found,) = replicated(0.2, 0.02).model().diagnose().about("noise")
     assert found.level == "look"
     assert "noisier than the model takes it to be" in found.claim
@@ -635,3 +661,80 @@ def test_words():
     assert listed(["a", "b"]) == "a and b"
     assert [percent(v) for v in (0.0002, 0.016, 0.52)] == ["under 0.1 %", "1.6 %", "52 %"]
     assert at_most(0.016) == "At most 1.6 %"
+
+
+def test_runs_that_all_gave_the_same_say_nothing_of_where_to_go() -> None:
+    s = wb.create_study("const", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="sobol", seed=1)
+    for trial in s.ask(9):
+        s.tell(trial, 5.0)
+    worth = s.model().worth_more()
+    assert worth.stop == 0.0
+    assert not worth.worthwhile
+    assert worth.verdict().claim == "Nothing says where a better run may be: all 9 runs gave the same."
+
+
+def product(x: np.ndarray) -> np.ndarray:
+    """Sobol's g-function, its variances 0.8, 0.356 and 0.2: bends pay, since it is a product."""
+    return np.prod((0.75 * (4 * x - 2) ** 2 + np.array([0.0, 0.5, 1.0])) / np.array([1.0, 1.5, 2.0]), axis=1)
+
+
+def test_importance_is_that_of_the_values_and_not_of_their_bent_form() -> None:
+    """Of the bent values the second parameter carried 18 % instead of 40 %, with an interval that did not hold it."""
+    s = wb.create_study(
+        "g", wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(3)]), [wb.Objective("y", noise="none")], seed=1
+    )
+    X = s.space.sobol(150, 7)
+    for params, y in zip(s.space.decode(X), product(X), strict=True):
+        s.attach(params, float(y))
+    model = s.model()
+    assert model.surrogate.outputs[0].outcome.bend is not None  # type: ignore[union-attr]
+    V = np.array([0.8, 0.16 / 0.45, 0.2])  # E f = 1; variances of the factors
+    total = np.prod(1 + V) - 1
+    found = model.importance()["y"]
+    for i in range(3):
+        truth = V[i] * np.prod(1 + np.delete(V, i)) / total
+        share = found[f"x{i}"]
+        assert share.low < truth < share.high
+        assert share.share == pytest.approx(truth, abs=0.04)
+        assert share.high <= 1.0
+
+
+def test_the_error_of_the_integral_is_in_the_intervals() -> None:
+    """Ishigami's function: total indices 0.5576, 0.4424 and 0.2437 (a = 7, b = 0.1)."""
+    space = wb.Space([wb.Float(f"x{i}", -math.pi, math.pi) for i in range(3)])
+    s = wb.create_study("i", space, [wb.Objective("y", noise="none")], seed=1)
+    for params in space.decode(space.sobol(200, 3)):
+        a, b, c = params.values()
+        s.attach(params, math.sin(a) + 7 * math.sin(b) ** 2 + 0.1 * c**4 * math.sin(a))
+    found = s.model().importance()["y"]
+    for name, truth in zip(("x0", "x1", "x2"), (0.5576, 0.4424, 0.2437), strict=True):
+        assert found[name].low < truth < found[name].high
+        assert found[name].high - found[name].low < 0.2
+
+
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e200])
+def test_importance_does_not_depend_on_the_size_of_the_values(size: float) -> None:
+    s = wb.create_study(
+        "s", wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)]), [wb.Objective("y", noise="none")], seed=1
+    )
+    for params in s.space.decode(s.space.sobol(16, 3)):
+        s.attach(params, size * (2 * params["a"] + params["b"]))
+    assert s.model().importance()["y"]["a"].share == pytest.approx(0.8, abs=0.01)
+
+
+def test_in_a_context_with_a_limit_the_gain_is_that_over_what_is_allowed_there() -> None:
+    """At c = 0.8 the limit allows x <= 0.2; designs from where c is small break it: nothing seemed worth it."""
+    space = wb.Space([wb.Float("x", 0, 1), wb.Float("c", 0, 1, role="context")])
+    limit = wb.Constraint("m", upper=1.0)
+    s = wb.create_study("s", space, [wb.Objective("y", noise="none")], [limit], sampler="gp", seed=1)
+    rng = np.random.default_rng(0)
+    for x, c in zip(np.r_[0.02, 0.2 + 0.8 * rng.random(20)], np.r_[0.95, 0.2 * rng.random(20)], strict=True):
+        s.attach({"x": float(x), "c": float(c)}, {"y": -float(np.sin(1.5 * x)), "m": float(x + c)})
+    model = s.model()
+    told = model.acquisition([{"x": x, "c": 0.8} for x in (0.02, 0.19, 0.9)])
+    gain = np.sin(1.5 * 0.19) - np.sin(1.5 * 0.02)  # 0.25, over the only design that is allowed there
+    assert told[1] == pytest.approx(gain, rel=0.3)
+    assert max(told[0], told[2]) < 0.01
+    worth = model.worth_more(fixed={"c": 0.8})
+    assert worth.worthwhile
+    assert worth.gains[0].low <= worth.gains[0].mean <= worth.gains[0].high

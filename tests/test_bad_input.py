@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import event
 
@@ -165,7 +166,7 @@ DECLARATIONS: dict[str, Case] = {
 }  # fmt: skip
 
 ASKS: dict[str, Case] = {
-    "none at all": (lambda s: s.ask(0), wb.InvalidValueError, [">= 1", "got 0"]),
+    "none at all": (lambda s: s.ask(0), wb.InvalidValueError, ["from 1 to", "got 0"]),
     "number of text": (lambda s: s.ask("3"), wb.InvalidValueError, ["whole number", "got '3'"]),  # type: ignore[call-overload]
     "timeout of zero": (lambda s: s.ask(timeout=0), wb.InvalidValueError, ["seconds > 0", "got 0", "or None"]),
     "timeout nan": (lambda s: s.ask(timeout=math.nan), wb.InvalidValueError, ["seconds > 0", "nan"]),
@@ -194,6 +195,7 @@ ASKS: dict[str, Case] = {
     "enqueue beyond constraints": (lambda s: s.enqueue({"x": 9, "k": 8}), wb.InfeasibleSpaceError, ["x + k <= 15", "17 > 15", "Fix other"]),
     "enqueue what is inactive": (lambda s: s.enqueue({"bias": False, "m": 0.5}), wb.InvalidValueError, ["bias = True", "Leave m out"]),
     "enqueue nothing": (lambda s: s.enqueue(None), wb.InvalidValueError, ["a dict", "None", "Name the values"]),  # type: ignore[arg-type]
+    "no weight above zero": (lambda s: s.ask(prefer={"loss": 0, "speed": 0.0}), wb.InvalidValueError, ["a weight above 0", "'loss'", "'loss': 0"]),
     "run without an end": (lambda s: s.optimize(one), wb.InvalidValueError, ["when to stop", "n_trials="]),  # type: ignore[arg-type]
     "run a negative number": (lambda s: s.optimize(one, -1), wb.InvalidValueError, [">= 0", "-1"]),  # type: ignore[arg-type]
     "run until a fraction": (lambda s: s.optimize(one, until=1.5), wb.InvalidValueError, ["whole number", "1.5"]),  # type: ignore[arg-type]
@@ -205,6 +207,8 @@ TELLS: dict[str, Case] = {
     "nothing": (lambda s: s.tell(1), wb.InvalidValueError, ["needs values", "state='failed'"]),
     "an unknown name": (lambda s: s.tell(1, {**WHOLE, "los": 1.0}), wb.InvalidValueError, ["'loss', 'speed', 'memory'", "'los'", "did you mean 'loss'"]),
     "nan": (lambda s: s.tell(1, {**WHOLE, "loss": math.nan}), wb.InvalidValueError, ["'loss' must be finite", "nan", "state='failed'"]),
+    "nan of a failed trial": (lambda s: s.tell(1, {"loss": math.nan}, state="failed"), wb.InvalidValueError, ["must be finite", "leave it out", "without values"]),
+    "a cost below zero": (lambda s: s.tell(1, WHOLE, cost=-5), wb.InvalidValueError, ["cost", "0 or more", "-5", "without the sign"]),
     "infinity": (lambda s: s.tell(1, {**WHOLE, "memory": -math.inf}), wb.InvalidValueError, ["'memory' must be finite", "-inf", "state='failed'"]),
     "text": (lambda s: s.tell(1, {**WHOLE, "loss": "1"}), wb.InvalidValueError, ["a number", "'1' of type str", "pass a float"]),  # type: ignore[dict-item]
     "a truth value": (lambda s: s.tell(1, {**WHOLE, "loss": True}), wb.InvalidValueError, ["a number", "True of type bool", "pass a float"]),
@@ -271,6 +275,15 @@ READS: dict[str, Case] = {
     "no storage": (lambda s: wb.load_study("demo", storage=3), wb.InvalidValueError, ["sqlite:///demo.db", "got 3"]),  # type: ignore[arg-type]
     "model of one trial": (lambda s: s.model().predict({"x": 1}), wb.TrialStateError, ["at least 2", "there are 1"]),
     "no bundle": (lambda s: wb.import_study("nowhere.json", storage=s._record.storage), wb.BundleError, ["nowhere.json", "No such file"]),
+    "reference point in a list": (lambda s: s.set_reference([1, 2]), wb.InvalidValueError, ["a mapping by name", "{'loss': 0.0}", "[1, 2]"]),  # type: ignore[arg-type]
+    "petals of a number": (lambda s: s.plot.petals(0), wb.InvalidValueError, ["petals of which trials", "[0]", "got 0"]),  # type: ignore[arg-type]
+    "a ranking of a number": (lambda s: s.feedback.rank(3), wb.FeedbackError, ["groups of trials, best first", "got 3"]),  # type: ignore[arg-type]
+    "attributes in a list": (lambda s: s.annotate(0, attrs=[1]), wb.InvalidValueError, ["attributes are a mapping", "got [1]"]),  # type: ignore[arg-type]
+    "tags of a number": (lambda s: s.annotate(0, tags=5), wb.InvalidValueError, ["tags must be a list", "got 5"]),  # type: ignore[arg-type]
+    "a table of one number": (lambda s: wb.write_table(s, "z.csv", only=3), wb.TableError, ["such as [3]", "got 3"]),  # type: ignore[arg-type]
+    "costs in a list": (lambda s: wb.GPSampler("hvkg", costs=[1, 2]), wb.UnsupportedError, ["numbers above 0 by objective", "[1, 2]"]),  # type: ignore[arg-type]
+    "costs of text": (lambda s: wb.GPSampler("hvkg", costs={"loss": "1"}), wb.UnsupportedError, ["numbers above 0 by objective", "'1'"]),  # type: ignore[dict-item]
+    "restarts of text": (lambda s: wb.GPSampler(restarts="8"), wb.UnsupportedError, ["1 <= restarts <= raw_samples", "'8'"]),  # type: ignore[arg-type]
     "bundle into nowhere": (lambda s: s.export("/nowhere/at/all.json"), wb.BundleError, ["/nowhere/at/all.json", "No such file", "give a path"]),
 }  # fmt: skip
 
@@ -291,6 +304,79 @@ def test_bad_input_says_what_and_changes_nothing(study: Study, path: Path, name:
     assert [part for part in said if part not in message] == [], message
     assert len(message) < 2_000
     assert dump(path) == before
+
+
+MODELS: dict[str, Case] = {
+    "weights in a list": (lambda s: s.model().recommend(prefer=[1, 2]), wb.InvalidValueError, ["prefer= is a mapping", "{'f': 1.0}", "[1, 2]"]),  # type: ignore[arg-type]
+    "weights of text": (lambda s: s.model().recommend(prefer={"f": "1"}), wb.InvalidValueError, ["weights >= 0", "'1'"]),  # type: ignore[dict-item]
+    "risk of text": (lambda s: s.model().recommend(risk="1"), wb.InvalidValueError, ["a finite risk", "'1'"]),  # type: ignore[arg-type]
+    "a point without names": (lambda s: s.model().predict(0.5), wb.InvalidValueError, ["a mapping by name", "got 0.5"]),  # type: ignore[arg-type]
+    "trade-offs of another name": (lambda s: s.plot.tradeoffs(thresholds={"q": 1}), wb.InvalidValueError, ["['f', 'g']", "['q']"]),
+    "trade-offs of text": (lambda s: s.plot.tradeoffs(thresholds={"f": "a"}), wb.InvalidValueError, ["the threshold of 'f'", "'a'"]),  # type: ignore[dict-item]
+    "one study beside another": (lambda s: s.plot.edf(others=s), wb.InvalidValueError, ["others= is a list of studies"]),  # type: ignore[arg-type]
+    "worth of a number": (lambda s: s.model().worth_more(5), wb.InvalidValueError, ["such as [1, 5]", "got 5"]),  # type: ignore[arg-type]
+    "worth of text": (lambda s: s.model().worth_more("5"), wb.InvalidValueError, ["such as [1, 5]", "got '5'"]),  # type: ignore[arg-type]
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_bad_input_of_a_model_says_what(name: str) -> None:
+    study = wb.create_study("demo", wb.Space([F("x", 0, 1)]), [wb.Objective("f"), wb.Objective("g")], seed=1)
+    for x in (0.1, 0.5, 0.8):
+        study.attach({"x": x}, {"f": x, "g": (1 - x) ** 2})
+    call, kind, said = MODELS[name]
+    with pytest.raises(kind) as caught:
+        call(study)
+    assert [part for part in said if part not in str(caught.value)] == [], str(caught.value)
+
+
+def test_what_steers_between_objectives_needs_several_of_them() -> None:
+    study = wb.create_study("demo", wb.Space([F("x", 0, 1)]), [wb.Objective("f")], seed=1)
+    for asked, said in (({"prefer": {"f": 1.0}}, "prefer= steer"), ({"thresholds": {"f": 0.1}}, "thresholds= steer")):
+        with pytest.raises(wb.UnsupportedError, match=f"{said} between several measured objectives, this study has 1"):
+            study.ask(**asked)  # type: ignore[arg-type]
+    with pytest.raises(
+        wb.UnsupportedError, match=r"'sobol' cannot serve prefer=.* Use sampler='auto'.*, or leave prefer= out$"
+    ):
+        study.ask(sampler="sobol", prefer={"f": 1.0})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    goal = wb.Objective("f", noise=np.float32(0.5), threshold=np.int64(3), reference=np.int32(4))  # type: ignore[arg-type]
+    limit = wb.Constraint("c", upper=np.int64(3), lower=np.float16(-0.5))  # type: ignore[arg-type]
+    told = (goal.noise, goal.threshold, goal.reference, limit.upper, limit.lower)
+    assert told == (0.5, 3, 4, 3, -0.5)
+    assert [type(number) for number in told] == [float, int, int, int, float]
+    study = wb.create_study("demo", wb.Space([F("x", 0, 1)]), [goal, wb.Objective("g")], [limit], sampler="sobol")
+    study.set_reference({"g": np.float32(2)})
+    assert study.objectives[1].reference == 2.0  # type: ignore[union-attr]
+    with pytest.raises(wb.ProblemError, match="finite number"):
+        wb.Objective("f", threshold=np.bool_(True))  # type: ignore[arg-type]
+
+
+def test_another_reference_point_than_that_of_the_study_is_warned_of(path: Path) -> None:
+    space = wb.Space([F("x", 0, 1)])
+
+    def declare(f: float | None, g: float | None) -> Study:
+        goals = [wb.Objective("f", reference=f), wb.Objective("g", reference=g)]
+        return wb.create_study("demo", space, goals, sampler="sobol", storage=path, seed=1, load_if_exists=True)
+
+    declare(1.0, 2.0)
+    declare(1.0, 2.0)
+    declare(None, None)  # says nothing of it
+    with pytest.warns(wb.WorkbenchWarning, match=r"keeps its reference point .*'g': 2.0.*'g': 5.0.*set_reference"):
+        study = declare(1.0, 5.0)
+    assert [goal.reference for goal in study.objectives] == [1.0, 2.0]  # type: ignore[union-attr]
+
+
+def test_a_vectorised_run_of_which_nothing_can_be_used_says_so() -> None:
+    space, goals = wb.Space([F("x", 0, 1)]), [wb.Objective("a"), wb.Objective("b")]
+    study = wb.create_study("s", space, goals, seed=1, sampler="cbo")
+    with pytest.warns(wb.WorkbenchWarning, match=r"none of \d+ evaluations gave a finite number for each of a, b"):
+        study.optimize(lambda c: {"a": c["x"] * np.nan, "b": c["x"]}, vectorized=True, evaluations=400, progress=False)
+    assert study.trials == []
+    with pytest.raises(wb.InvalidValueError, match="fn must give numbers for 'a'"):
+        study.optimize(lambda c: {"a": ["one"] * len(c["x"]), "b": c["x"]}, vectorized=True, evaluations=800)
 
 
 def test_a_step_that_does_not_divide_its_range_warns_of_the_last_value() -> None:

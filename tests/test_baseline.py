@@ -135,3 +135,29 @@ def test_wrong_notes(what: dict[str, Any], words: str) -> None:
         s.annotate(**what)
     with pytest.raises(wb.UnknownTrialError):
         s.annotate(9, note="x")
+
+
+def test_the_baseline_is_measured_where_a_run_was_really_made() -> None:
+    space, limit = wb.Space([wb.Float("x", 0, 10)]), wb.Constraint("m", lower="1.0 * baseline")
+    s = wb.create_study("b", space, [wb.Objective("y", "maximize")], [limit], baseline={"x": 5}, seed=1)
+    s.tell(s.ask(), {"y": 1.0, "m": 10.0})
+    s.attach({"x": 5}, {"y": 1.0, "m": 30.0}, actual={"x": 9})
+    assert s.history().baseline == {"y": 1.0, "m": 10.0}
+    s.attach({"x": 9}, {"y": 1.0, "m": 20.0}, actual={"x": 5})
+    assert s.history().baseline["m"] == 15.0
+    s.amend(2, values={"y": 1.0, "m": 20.0}, actual={"x": 6}, reason="the dial was misread")
+    assert s.history().baseline["m"] == 10.0
+
+
+def test_the_baseline_is_found_again_in_a_changed_space() -> None:
+    space, limit = wb.Space([wb.Float("x", 0, 10), wb.Float("T", 20, 80)]), wb.Constraint("m", upper="1.5 * baseline")
+    s = wb.create_study("c", space, [wb.Objective("y")], [limit], baseline={"x": 5, "T": 50}, seed=1)
+    s.tell(s.ask(), {"y": 1.0, "m": 10.0})
+    s.change_space(wb.Space([wb.Float("T", 20, 80), wb.Float("x", 0, 10), wb.Float("w", 0, 1)]), defaults={"w": 0.2})
+    assert s.history().baseline["m"] == 10.0
+    s.attach({"x": 5, "T": 50, "w": 0.2}, {"y": 1.0, "m": 20.0})
+    s.attach({"x": 5, "T": 50, "w": 0.3}, {"y": 1.0, "m": 90.0})
+    assert s.history().baseline["m"] == 15.0
+    assert s.baseline == {"T": 50.0, "x": 5.0, "w": 0.2}
+    s.change_space(wb.Space([wb.Float("T", 20, 80)]))  # runs that differ in what is left out alone are repeats
+    assert s.history().baseline["m"] == 40.0

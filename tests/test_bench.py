@@ -62,6 +62,12 @@ for line in sys.stdin:
             time.sleep(0.05)
         if mode == "busy":
             spent += 0.05
+        if mode == "stuck" and (asks := globals().get("asks", 0) + 1) == 3:
+            while True:
+                pass
+        if mode == "glutton" and (asks := globals().get("asks", 0) + 1) == 3:
+            held = bytearray(os.urandom(2**20) * 200)
+            time.sleep(60)
         params = {p["name"]: rng.uniform(p["low"], p["high"]) for p in space}
         if mode == "outside":
             params[space[0]["name"]] = 1e9
@@ -363,6 +369,28 @@ def test_a_run_beyond_its_processor_time_is_cut_and_says_so(fakes: Fakes) -> Non
     assert len(busy.values["y"]) == 8
     assert len(result.regrets(result.cases[0], "busy")[0]) == 12
     assert "1 (1 cut)" in result.table()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system does not say what a process spends")
+def test_a_run_is_cut_in_the_middle_of_an_ask(fakes: Fakes) -> None:
+    """The third ask never ends; it is given up at 0.2 s of the processor, seen at the next look, a second apart."""
+    (stuck,) = bench.run(order(case(12), [fakes("stuck")], seeds=1, limits=Limits(run=0.2))).runs
+    assert stuck.cut == "after 5 evaluations, in an ask beyond 0.2 s"
+    assert len(stuck.values["y"]) == len(stuck.ask_s) + 3 == 5
+    assert 0.2 <= stuck.cpu_s < 3.0
+    assert stuck.peak_mib == 10.0
+    (glutton,) = bench.run(order(case(12), [fakes("glutton")], seeds=1, limits=Limits(memory=102.4))).runs
+    assert glutton.cut == "after 5 evaluations, in an ask beyond 0.1 GiB"
+    assert len(glutton.values["y"]) == 5
+    # What never proposed is its initial design alone, and nothing to be better than.
+    first = replace(
+        glutton, ask_s=[], tell_s=[], values={"y": stuck.values["y"][:3]}, cut="after 3 evaluations, in an ask"
+    )
+    result = bench.Result((case(12),), ("stuck", "glutton"), (stuck, first))
+    assert [row["contestant"] for row in result.rows()] == ["stuck"]
+    assert result.differences() == []
+    assert "Not compared: glutton on" in result.table()
+    assert "1 of 1 runs cut after 3 evaluations" in result.table()
 
 
 @pytest.mark.slow
@@ -692,3 +720,57 @@ def test_what_rankings_are_worth_is_drawn_by_k_and_by_rounds() -> None:
     assert (list(figure.data[1].x), list(figure.data[1].y)) == (rounds, norms)
     assert "to the power of -1.50 with (15, 15)" in figure.layout.title.text
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+
+
+# -- problems that are what they are ---------------------------------------------------------------------
+
+
+def test_a_problem_with_noise_of_its_own_is_measured_once_at_the_start(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(params: Mapping[str, Any]) -> float:
+        return square(params) + float(rng.normal())
+
+    first = bench.run(order(case(fn=noisy), [Contestant.of("sobol")], into=tmp_path))
+    both = bench.run(order(case(fn=noisy), [Contestant.of("sobol"), Contestant.of("random")], into=tmp_path))
+    assert not both.failures
+    starts = {(run.contestant, run.seed): run.values["y"][:3] for run in both.runs}
+    assert len(starts) == 4
+    for seed in (0, 1):
+        assert starts["sobol", seed] == starts["random", seed] == first.runs[seed].values["y"][:3]
+
+
+def test_a_problem_that_has_changed_is_told_from_one_with_noise(tmp_path: Path) -> None:
+    bench.run(order(case(name="c"), [Contestant.of("sobol")], seeds=1, into=tmp_path))
+    other = case(fn=lambda params: square(params) + 1.0, name="c")
+    with pytest.raises(wb.InvalidValueError, match="has changed since"):
+        bench.run(order(other, [Contestant.of("sobol"), Contestant.of("random")], seeds=1, into=tmp_path))
+
+
+def test_nothing_feasible_in_any_run_is_all_that_can_be_missed() -> None:
+    """And leaves the other cases alone."""
+
+    class Shut:
+        name, source, optimum = "shut", "here", None
+        space, objectives = wb.Space([wb.Float("x", 0, 1)]), (wb.Objective("y"),)
+        constraints = (wb.Constraint("c", upper=0.0),)
+
+        def evaluate(self, params: Mapping[str, Any]) -> dict[str, float]:
+            return {"y": float(params["x"]), "c": 1.0}
+
+    contestants = (Contestant.of("sobol"), Contestant.of("random"))
+    result = bench.run(Order((Case.of(Shut(), 8, 3), case()), contestants, (0, 1)))
+    gaps = {(gap.case, gap.other): gap for gap in result.differences()}
+    assert gaps["shut-8", "random"].mean == 0.0
+    assert all(math.isfinite(gap.mean) for gap in gaps.values())
+
+
+@pytest.mark.parametrize("given", [None, "much", {"y": None}, {"y": "1"}])
+def test_what_is_no_number_is_told_by_name(given: Any) -> None:
+    with pytest.raises(wb.ProblemError, match="expected a finite number for y"):
+        case(fn=lambda params: given).measure({"x": 0.5}, 0, 0)
+
+
+def test_what_stands_for_an_unknown_optimum_is_said() -> None:
+    result = bench.Result((case(4, 3),), ("a",), (made(0, [4.0, 3.0, 2.0, 1.0]),))
+    assert "The best run stands for the optimum of square-4" in result.table()

@@ -228,6 +228,13 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "a parameter of another type": (put("trials", 3, "params", "x", value="1"), "x: expected a number"),
     "a value of nothing": (put("trials", 3, "outcomes", "q", value=1.0), r"values of \['q'\]"),
     "a value of text": (put("trials", 3, "outcomes", "loss", value="1"), "trials.3.outcomes.loss"),
+    "an error of nothing": (put("trials", 3, "sem", value={"q": 1.0}), r"values of \['q'\]"),
+    "a negative error": (
+        put("trials", 3, "sem", value={"loss": -1.0}),
+        "trials.3.sem.loss.*greater than or equal to 0",
+    ),
+    "a negative cost": (put("trials", 3, "cost", value=-5.0), "trials.3.cost.*greater than or equal to 0"),
+    "an answer that is surely wrong": (put("feedback", 0, "confidence", value=0.0), "feedback.0.confidence"),
     "vectors cut short": (put("trials", 3, "vectors", value="AAAA"), "3 bytes of vectors, expected"),
     "vectors of no base64": (put("trials", 3, "vectors", value="?"), "contradicts itself"),
     "a file of no base64": (put("attachments", 0, "data", value="?"), "contradicts itself"),

@@ -155,6 +155,20 @@ def test_workers_evaluate_each_trial_once() -> None:
     assert {trial.attempt for trial in trials()} == {1}
 
 
+def test_a_run_that_leaves_a_trial_to_others_says_so() -> None:
+    """As a pod does that was started again under another name, before the trial of its dead one may be taken over."""
+    assert run("--trials", 2).exit_code == 0
+    study = wb.load_study("parabola", storage="t.db")
+    (row,) = study._ask(1, expires=290.0)
+    with study._record.transaction("test") as tx:
+        tx.update(row.number, owner=json.dumps({"host": "podA", "boot": "b", "pid": 7, "started": "1"}))
+    done = run("--trials", 3)
+    assert done.exit_code == 0, done.output
+    assert "2 of 3 trials are finished. In flight elsewhere (podA): 2;" in done.stderr
+    assert "in 5 min. The same command goes on." in done.stderr
+    assert "In flight elsewhere (podA): 2;" in run("--trials", 3, "--json").stderr
+
+
 def test_a_failing_evaluation_ends_with_1_and_the_same_command_goes_on() -> None:
     # the first point of Sobol with seed 0 that is above 0.5 is known once it has failed
     first = run("--trials", 6, problem="broken")
@@ -176,7 +190,7 @@ def test_a_failing_evaluation_ends_with_1_and_the_same_command_goes_on() -> None
 def test_a_front_or_no_feasible_trial_is_said_too(name: str) -> None:
     done = run("--trials", 4, problem=name)
     assert done.exit_code == 0, done.output
-    expected = {"two": "Front of 4 trials", "limited": "over a limit or outside the space"}
+    expected = {"two": "Front of 4 trials", "limited": "Every value is over a limit."}
     assert expected[name] in done.stdout
 
 

@@ -104,6 +104,56 @@ def test_amend_void_reject_annotate() -> None:
     assert "note     autumn" in ok("show", "s")
 
 
+def test_numbers_are_read_as_people_write_them() -> None:
+    point = ["x=.5", "n=+2", "c=1", "on=yes", 'mix={"p": 0.25, "q": 0.75}', "t=+2.50"]
+    trial = as_json("attach", "s", *point, "loss=1.", "speed=-.5")
+    assert trial["params"] == PARAMS
+    assert trial["values"] == {"loss": 1.0, "speed": -0.5}
+    assert as_json("ask", "s", "--fixed", "x=1.")[0]["params"]["x"] == 1.0
+    assert as_json("ask", "s", "--fixed", "x=.25e0")[0]["params"]["x"] == 0.25
+
+
+def test_several_objectives_are_steered_and_decided_on_in_the_shell(tmp_path: Path) -> None:
+    goals = [wb.Objective("loss", noise="none"), wb.Objective("gain", "maximize", noise="none")]
+    space = wb.Space([wb.Float("x", 0, 1), wb.Float("y", 0, 1)])
+    s = wb.create_study("two", space, goals, sampler="gp", seed=1, storage="t.db")
+    for x, y in space.sobol(8, 0).tolist():
+        s.attach({"x": x, "y": y}, {"loss": x + (y - 0.4) ** 2, "gain": x**0.5})
+    cheap = as_json("ask", "two", "--prefer", "loss=1", "--prefer", "gain=0")[0]
+    dear = as_json("ask", "two", "--prefer", "loss=0", "--prefer", "gain=1")[0]
+    assert cheap["params"]["x"] < 0.2
+    assert dear["params"]["x"] > 0.8
+    inside = as_json("ask", "two", "--threshold", "loss=0.3", "--threshold", "gain=0.4")[0]
+    assert 0.1 < inside["params"]["x"] < 0.35  # gain >= 0.4 from x = 0.16 on
+    assert "--prefer" in call("ask", "two", "--prefer", "loss", "--storage", "t.db").output
+    told = ok("reference", "two", "loss=1.5")
+    assert "loss = 1.5, gain = " in told
+    assert "(automatic)" in told
+    assert as_json("reference", "two", "loss=1.5", "gain=0") == {"loss": 1.5, "gain": 0.0}
+    again = wb.load_study("two", storage="t.db")
+    assert again.history().reference.tolist() == [-1.5, 0.0]
+    assert "(automatic), gain" in ok("reference", "two")
+    best = again.pareto_trials[0].number
+    assert f"Trial {best}, complete" in ok("choose", "two", best, "--reason", "stiff enough")
+    assert f"trial {best}" in ok("show", "two", "--report", tmp_path / "two.html")
+    assert as_json("show", "two")["chosen"] == best
+    page = (tmp_path / "two.html").read_text()
+    assert "Trade-offs" in page
+    assert "What the model says" in page
+
+
+def test_remedies_are_what_one_types() -> None:
+    ok("ask", "s")
+    for words, said in (
+        (("tell", "s", 0, "loss=1"), "add --more if more is to come"),
+        (("tell", "s", 0, "loss=nan", "speed=1"), "with --state failed and without values"),
+        (("ask", "s", "--prefer", "loss=0"), "--prefer takes a weight above 0"),
+        (("ask", "s", "--sampler", "nsga2", "--threshold", "loss=0"), "Use --sampler auto, which"),
+        (("ask", "s", "--context", "x=0.5"), "use --fixed"),
+    ):
+        assert said in " ".join(call(*words, "--storage", "t.db").output.split())
+
+
 def test_one_objective_needs_no_name() -> None:
     wb.create_study("one", SPACE, [wb.Objective("loss")], sampler="sobol", seed=1, storage="t.db")
     ok("ask", "one")
@@ -142,7 +192,8 @@ def test_refusals_are_one_sentence_and_change_nothing(words: list[Any], said: st
 def test_every_command_has_help_with_an_example() -> None:
     listed = [command.name or command.callback.__name__ for command in app.registered_commands]  # type: ignore[union-attr]
     expected = (
-        "run create ui studies show export import delete bench ask tell attach enqueue amend void reject annotate"
+        "run create ui studies show export import delete bench ask tell attach enqueue amend void reject choose "
+        "reference annotate"
     )
     assert listed == expected.split()
     for name in listed:

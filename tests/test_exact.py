@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from workbench.errors import DeadlineReached
 from workbench.models.exact import (
+    NOISELESS,
     Data,
     ExactPosterior,
     Prior,
@@ -20,6 +21,7 @@ from workbench.models.exact import (
     cholesky,
     factorise,
     log_posterior,
+    root,
 )
 from workbench.models.fitting import fit
 from workbench.models.kernels import KINDS, Kernel, Kind, Pairs, correlation
@@ -134,6 +136,38 @@ def test_the_prior_is_that_of_log_normal_quantities() -> None:
         return float(sum(f.logpdf(v) for f, v in zip([lengths, lengths, *rest], np.exp(theta), strict=True)))
 
     assert prior(a)[0] - prior(b)[0] == pytest.approx(density(a) - density(b), rel=1e-10)
+
+
+def test_a_loud_noise_has_two_log_normals_for_a_prior_in_its_logarithm() -> None:
+    """Equally likely, of its logarithm: no Jacobian, and a whole of one where LogNormal(-4, 1) alone has one."""
+    prior, faint = Prior(1, 0, True, loud=True), Prior(1, 0, True)
+    logs = np.linspace(-13.0, 0.0, 27)
+    for log in logs:
+        theta = np.array([0.3, 0.1, log])
+        ours = prior(theta)[0] - (faint(theta)[0] + log)
+        both = 0.5 * (scipy.stats.norm.pdf(log, -4) + scipy.stats.norm.pdf(log, -1))
+        assert ours == pytest.approx(math.log(both / scipy.stats.norm.pdf(log, -4)), abs=1e-10)
+        step = np.array([0.0, 0.0, 1e-5])
+        slope = (prior(theta + step)[0] - prior(theta - step)[0]) / 2e-5
+        np.testing.assert_allclose(prior(theta)[1], [*faint(theta)[1][:2], slope], atol=1e-8)
+    assert not Prior(1, 0, False, loud=True).loud  # what is not inferred has no prior
+
+
+def test_draws_where_nothing_is_left_open_are_the_mean() -> None:
+    """300 exact values of a plane, and draws at 400 points, whose covariance is rounding alone and indefinite."""
+    rng = np.random.default_rng(0)
+    X, Z = rng.random((300, 3)), rng.random((400, 3))
+    y = X.sum(axis=1)
+    known = Data(X, (y - y.mean()) / y.std(), np.full(300, NOISELESS), False, (0, 1, 2), ())
+    posterior = ExactPosterior.of(known, Settings("rbf", np.log([2.2, 2.2, 2.2, 20.0])))
+    with pytest.raises(np.linalg.LinAlgError, match="400 points"):
+        cholesky(posterior.cross(Z, Z))
+    draws = posterior.sample(Z, rng.standard_normal((20, 400)))
+    np.testing.assert_allclose(draws, np.tile((Z.sum(axis=1) - y.mean()) / y.std(), (20, 1)), atol=1e-3)
+    C = np.array([[4.0, 2.0], [2.0, 3.0]])
+    np.testing.assert_allclose(root(C) @ root(C).T, C, rtol=1e-12)
+    flat = np.array([[1.0, 1.0], [1.0, 1.0 - 1e-3]])  # no jitter mends it: one eigenvalue is -5e-4
+    np.testing.assert_allclose(root(flat) @ root(flat).T, flat, atol=1e-3)
 
 
 # -- posterior ---------------------------------------------------------------------------------------------------

@@ -570,6 +570,8 @@ def test_the_picture_that_was_judged_is_kept_byte_for_byte(tmp_path: Path) -> No
         made.append(params)
         return wb.Rendered("image/png", f"{len(made)}:{params['x']}".encode(), f"a {params['hue']} thing")
 
+    with pytest.raises(wb.InvalidValueError, match=r"wb.Rendered\(mime, data, alt\) for trial \d, got str"):
+        study.feedback.next_question(k=2).pictures(str)  # type: ignore[arg-type]
     first = study.feedback.next_question(k=2).pictures(render)
     again = wb.load_study("demo", storage=tmp_path / "demo.db").feedback.next_question(k=2).pictures(render)
     assert first == again
@@ -579,3 +581,31 @@ def test_the_picture_that_was_judged_is_kept_byte_for_byte(tmp_path: Path) -> No
     assert [row.number for row in study.files.list(shown)] == [shown.number]
     study.ask()
     assert study.feedback.picture(2) is None
+
+
+def test_a_pinned_trial_that_is_taken_out_is_pinned_no_more():
+    s = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Preference("taste")], sampler="sobol", seed=0)
+    s.ask(3)
+    for number in (0, 1):
+        s.feedback.pin(number)
+    assert set(s.feedback.pinned) == {0, 1}
+    s.void(0, reason="broken")
+    assert s.feedback.pinned == (1,)
+
+
+@pytest.mark.parametrize(("choices", "k"), [("abd", 2), ("abcdefgh", 3)])
+@pytest.mark.parametrize("sampler", ["auto", "sobol"])
+def test_a_finite_space_is_rated_to_the_end(choices, k, sampler):
+    """Every choice is shown, and once all are, those judged least often come again."""
+    space = wb.Space([wb.Categorical("c", list(choices))])
+    s = wb.create_study("s", space, [wb.Preference("taste")], sampler=sampler, seed=1)
+    shown = []
+    for _ in range(2 * len(choices)):
+        question = s.feedback.next_question(k)
+        assert len({t.number for t in question.trials}) == k
+        shown += [t["c"] for t in question.trials]
+        question.best(min(question.trials, key=lambda t: t["c"]))
+    assert set(shown) == set(choices)
+    assert len(s.trials) == len(choices)
+    with pytest.raises(wb.ExhaustedSpaceError, match="or ask for fewer"):
+        s.feedback.next_question(len(choices) + 1)

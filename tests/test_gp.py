@@ -19,8 +19,8 @@ from workbench.acquisition.search import Region, maximize
 from workbench.models.exact import NOISELESS
 from workbench.models.gp import GaussianProcesses, Memory
 from workbench.models.inputs import Inputs
+from workbench.models.surrogate import start_size
 from workbench.pareto import spaced
-from workbench.samplers.bayesian import start_size
 
 
 def plane():
@@ -309,6 +309,75 @@ def test_an_acquisition_that_a_target_has_none_of_is_refused():
         s.ask(sampler="kg")
 
 
+# -- noise of which nothing is said -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ratio", "d", "n"), [(1.0, 2, 40), (2.0, 2, 40), (1.0, 5, 80)])
+def test_noise_is_not_taken_for_signal(ratio, d, n):
+    """A bowl with normal noise of sd 1, eight seeds; a process that follows the noise has an error near 1 / ratio."""
+    found, errors = [], []
+    for seed in range(8):
+        rng = np.random.default_rng([seed, d])
+        best = rng.random(d)
+        space = wb.Space([wb.Float(f"x{i}", 0, 1) for i in range(d)])
+        X, Z = space.sobol(n, seed), rng.random((300, d))
+        unit = ((Z - best) ** 2).sum(axis=1).std() / ratio
+        s = wb.create_study("bowl", space, [wb.Objective("y", "maximize")])
+        for params, x, e in zip(space.decode(X), X, rng.normal(size=n), strict=True):
+            s.attach(params, float(((x - best) ** 2).sum() / unit + e))
+        model = GaussianProcesses.fit(s.history())
+        output = model.outputs[0]
+        assert output.data.infer
+        found.append(math.sqrt(output.posterior.noise) * output.outcome.slope)
+        true = ((Z - best) ** 2).sum(axis=1) / unit
+        errors.append(math.sqrt(((model.posterior(Z)[0][:, 0] - true) ** 2).mean()) / ratio)
+    # a standard deviation from n values has an error of 1 / sqrt(2 n), and a prior and d slopes pull at it: 20 %
+    assert np.median(found) == pytest.approx(1.0, abs=0.2)
+    assert np.median(errors) < 0.6 / ratio
+
+
+def test_exact_values_are_found_to_be_exact():
+    """Of thirty values of a wave one model has no noise; it is as sure of itself as one that was told so."""
+    known, guessed = (
+        GaussianProcesses.fit(told(plane(), wb.Objective("y", "minimize", noise=noise), n=30).history())
+        for noise in ("none", "unknown")
+    )
+    for model in (known, guessed):
+        assert model.outputs[0].exact
+        assert not model.outputs[0].data.infer
+    Z = np.random.default_rng(0).random((50, 2))
+    for a, b in zip(known.posterior(Z), guessed.posterior(Z), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_what_is_measured_twice_is_not_exact():
+    s = wb.create_study("s", plane(), [wb.Objective("y", "minimize")], sampler="sobol")
+    for k, params in enumerate(plane().decode(np.repeat(plane().sobol(10, 0), 2, axis=0))):
+        s.attach(params, wave(params) + 0.1 * (-1) ** k)
+    output = GaussianProcesses.fit(s.history()).outputs[0]
+    # ten pairs 0.2 apart: a variance of 0.02 each, and an sd known to 1 / sqrt(20)
+    assert math.sqrt(output.posterior.noise) * output.outcome.slope == pytest.approx(math.sqrt(0.02), rel=0.22)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_few_values_of_unknown_noise_make_a_model(n):
+    model = GaussianProcesses.fit(told(plane(), wb.Objective("y", "minimize"), n=n).history())
+    mean, sd = model.posterior(plane().sobol(8, 1))
+    assert np.isfinite(mean).all()
+    assert (sd > 0).all()
+
+
+def test_many_values_are_told_apart_by_an_even_sample():
+    """300 values, of which 200 are looked at first; then all of them have their say."""
+    noisy = told(plane(), wb.Objective("y", "minimize"), n=300, fn=lambda p: wave(p) + 0.3 * math.sin(1e6 * p["a"]))
+    output = GaussianProcesses.fit(noisy.history()).outputs[0]
+    assert output.data.infer
+    assert len(output.data.y) == 300
+    assert math.sqrt(output.posterior.noise) * output.outcome.slope == pytest.approx(0.212, rel=0.15)
+    exact = told(plane(), wb.Objective("y", "minimize"), n=300)
+    assert not GaussianProcesses.fit(exact.history()).outputs[0].data.infer
+
+
 # -- roughness --------------------------------------------------------------------------------------------
 
 
@@ -325,6 +394,7 @@ def test_values_without_noise_get_a_nugget_only_where_they_are_rough():
     rough = told(line, wb.Objective("y", noise="none"), n=30, fn=ripples)
     output = GaussianProcesses.fit(rough.history()).outputs[0]
     assert output.data.infer
+    assert not output.exact
     # The sd of a sine of height 0.3 is 0.21; that of an estimate from 30 is a sixth of it or so.
     assert math.sqrt(output.posterior.noise) * output.outcome.slope == pytest.approx(0.212, rel=0.5)
     mean, _ = GaussianProcesses.fit(rough.history()).posterior(np.linspace(0.1, 0.9, 9)[:, None])

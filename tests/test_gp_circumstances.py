@@ -189,3 +189,90 @@ def test_a_joint_batch_that_time_cut_short_says_so(monkeypatch):
     with pytest.warns(wb.WorkbenchWarning, match="the time given was over"):
         trials = s.ask(2, timeout=600)
     assert all(trial.meta.get("deadline_hit") for trial in trials)
+
+
+# -- values that are held: in a context, or on a slice ----------------------------------------------------------
+
+
+def valley(p):
+    """At c the best is 2 c, at a = 0.2 + 0.6 c and b = 0.9 - 0.8 c."""
+    return (p["a"] - 0.2 - 0.6 * p["c"]) ** 2 + (p["b"] - 0.9 + 0.8 * p["c"]) ** 2 + 2 * p["c"]
+
+
+def valleys(role="design", **options):
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1), wb.Float("c", 0, 1, role=role)])
+    return wb.create_study("s", space, [wb.Objective("y", noise="none")], sampler="gp", **options)
+
+
+def test_on_a_slice_the_best_of_the_slice_is_what_is_to_be_beaten():
+    """The slice is worse by 2 than what was found elsewhere: hoping to beat that, it looked into corners only."""
+    s = valleys(seed=0)
+    for row in s.space.sobol(16, 3).tolist():
+        params = dict(zip("abc", row, strict=True))
+        s.attach(params, valley(params))
+    for _ in range(6):
+        trial = s.ask(fixed={"c": 1.0})
+        s.tell(trial, valley(trial))
+    assert min(t.value for t in s.trials[16:]) - 2.0 < 1e-3
+    assert "to beat 2" in s.trials[-1].why  # and not 0.1
+
+
+def test_trials_in_flight_in_another_context_are_no_incumbents_in_this_one():
+    s = valleys("context", seed=1)
+    for row in valleys().space.sobol(16, 3).tolist():
+        params = dict(zip("abc", row, strict=True))
+        s.attach(params, valley(params))
+    s.ask(context={"c": 0.0})  # promises 0; at c = 0.9 there is nothing below 1.8
+    excess = []
+    for _ in range(3):
+        trial = s.ask(context={"c": 0.9})
+        s.tell(trial, valley(trial))
+        excess.append(valley(trial) - 1.8)
+    assert min(excess) < 1e-3
+
+
+def test_in_a_context_no_design_that_breaks_the_limit_there_is_to_be_beaten():
+    """y falls with a, and a + c <= 1 is the limit: designs from where c is small break it at c = 0.8."""
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1), wb.Float("c", 0, 1, role="context")])
+    limit = wb.Constraint("m", upper=1.0, noise="none")
+    s = wb.create_study("s", space, [wb.Objective("y", noise="none")], [limit], sampler="gp", seed=1)
+    for a, b, c in valleys().space.sobol(24, 3).tolist():
+        s.attach({"a": a, "b": b, "c": 0.5 * c}, {"y": (b - 0.3) ** 2 - a, "m": a + 0.5 * c})
+    found = []
+    for _ in range(4):
+        trial = s.ask(context={"c": 0.8})
+        s.tell(trial, {"y": (trial["b"] - 0.3) ** 2 - trial["a"], "m": trial["a"] + 0.8})
+        found.append(trial)
+    held = [t for t in found if t["a"] <= 0.2 + 1e-6]
+    assert max(t["a"] for t in held) > 0.19  # of 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["context", "design"])
+def test_a_large_record_is_learnt_where_values_are_held(role):
+    """Of 2,100 trials some are learnt from: those near to c = 1, and not those whose values are best, near to c = 0."""
+    s = valleys(role, seed=1)
+    for row in np.random.default_rng(0).random((2_100, 3)).tolist():
+        params = dict(zip("abc", row, strict=True))
+        s.attach(params, valley(params))
+    for _ in range(2):
+        trial = s.ask(context={"c": 1.0}) if role == "context" else s.ask(fixed={"c": 1.0})
+        assert valley(trial) - 2.0 < 1e-3  # it was 0.08 at the edge of where it looked
+        s.tell(trial, valley(trial))
+
+
+def test_in_a_space_that_is_used_up_the_best_settings_are_measured_again():
+    """Ranking and selection: twelve settings, noise as large as their differences; in turn, each had three repeats."""
+    space = wb.Space([wb.Int("a", 0, 11)])
+    truth, rng = np.sin(np.arange(12) * 1.1), np.random.default_rng(0)
+    s = wb.create_study("s", space, [wb.Objective("y", "maximize", noise=0.8)], sampler="gp", seed=0)
+    for i in range(36):
+        trial = s.ask()
+        assert (i < 12) == ("replicate" not in trial.meta)
+        s.tell(trial, float(truth[trial["a"]] + 0.8 * rng.standard_normal()))
+    assert "of which most is expected" in s.trials[-1].why
+    again = np.bincount([trial["a"] for trial in s.trials[12:]], minlength=12)
+    order = np.argsort(-truth)
+    assert again[order[:4]].sum() >= 18  # of 24; 8 in turn
+    assert again[order[6:]].sum() <= 3
+    assert len({trial["a"] for trial in s.ask(3)}) >= 2  # those in flight are seen

@@ -26,7 +26,7 @@ from workbench.acquisition.improvement import LogEI, TargetEI
 from workbench.acquisition.joint_entropy import JES, DrawnFront
 from workbench.acquisition.marginals import Bent, Plain, Slabs, Targeted
 from workbench.acquisition.outcomes import Outcomes, Source, contenders, outcomes
-from workbench.acquisition.scalarised import LogParEGO
+from workbench.acquisition.scalarised import Chebyshev, LogParEGO
 from workbench.errors import InvalidValueError
 from workbench.models.botorch import as_botorch
 from workbench.models.exact import Data, ExactPosterior, Settings
@@ -361,7 +361,33 @@ def test_contenders_are_those_that_may_add_to_the_front():
     assert len(contenders(sources, X, boxes.gain, 3, 2.0)) == 3
 
 
+@pytest.mark.parametrize("m", [2, 3, 4, 5])
+def test_volumes_of_many_sets_at_once_are_those_of_moocore_and_their_slopes_differences(m):
+    """Points behind the reference, copies and equal coordinates among them; slopes where the order is strict."""
+    rng = np.random.default_rng(m)
+    U = rng.normal(size=(60, 7, m))
+    U[:10, 3] = U[:10, 4]
+    U[10:20, :, -1] = 0.5
+    reference = np.full(m, -0.8)
+    volumes, slopes = hypervolume_knowledge._volumes(U, reference, True)
+    assert np.allclose(volumes, [hypervolume(one, reference) for one in U], rtol=1e-12, atol=1e-12)
+    assert np.allclose(hypervolume_knowledge._volumes(U, reference, False)[0], volumes, rtol=1e-12, atol=1e-12)
+    step, strict = 1e-6, range(20, 30)
+    for s in strict:
+        for i in range(7):
+            for j in range(m):
+                up, down = U[s].copy(), U[s].copy()
+                up[i, j], down[i, j] = up[i, j] + step, down[i, j] - step
+                slope = (hypervolume(up, reference) - hypervolume(down, reference)) / (2 * step)
+                assert slopes[s, i, j] == pytest.approx(slope, abs=2e-8)  # rounding: 1e-15 of about 10 over 1e-6
+    assert np.abs(slopes[20:30]).max() > 0.1
+
+
 # -- scalarised ----------------------------------------------------------------------------------------
+
+
+def parego(outcomes, weights, nadir, ideal):
+    return LogParEGO(outcomes, Chebyshev.of(weights, nadir, ideal), nadir)
 
 
 @pytest.mark.parametrize("m", [2, slow(3), slow(6)])
@@ -369,12 +395,13 @@ def test_scalarised_improvement_is_that_of_many_draws(m):
     _X, Y, processes = record(m)
     known = exact_outcomes([p for _, _, p in processes], Y)
     weights = np.random.default_rng(m).dirichlet(np.ones(m))
-    ours = LogParEGO(known, weights, Y.min(axis=0), Y.max(axis=0))
+    ours = parego(known, weights, Y.min(axis=0), Y.max(axis=0))
     Z = np.random.default_rng(0).random((30, D))
     draws = 20_000
     rng = np.random.default_rng(1)
     U = np.stack([mu[0] + sd * rng.normal(size=(draws, 30)) for mu, sd in known.mean_sd(Z)], axis=-1)
-    gains = np.maximum(ours.scores(U) - ours.scores(Y).max(), 0.0)
+    way = Chebyshev.of(weights, Y.min(axis=0), Y.max(axis=0))
+    gains = np.maximum(way(U) - way(Y).max(), 0.0)
     mean, error = gains.mean(axis=0), gains.std(axis=0) / math.sqrt(draws)
     assert (np.abs(np.exp(ours.value(Z)) - mean) <= 5 * error + 1e-6).all()
     assert (mean > 20 * error).any()
@@ -386,13 +413,13 @@ def test_a_single_weight_is_expected_improvement_of_that_objective():
     nadir, ideal = Y.min(axis=0), Y.max(axis=0)
     posterior = processes[0][2]
     certain = [posterior, fixed(1e4, 1e-9)]  # never the worst one
-    ours = LogParEGO(exact_outcomes(certain, np.stack([Y[:, 0], np.full(len(Y), 1e4)], axis=1)), np.array([1.0, 0.0]),
-                     nadir, ideal)  # fmt: skip
+    ours = parego(exact_outcomes(certain, np.stack([Y[:, 0], np.full(len(Y), 1e4)], axis=1)), np.array([1.0, 0.0]),
+                  nadir, ideal)  # fmt: skip
     Z = np.random.default_rng(0).random((20, D))
     expected = LogEI(posterior, float(Y[:, 0].max())).value(Z) - math.log(ideal[0] - nadir[0])
     assert np.allclose(ours.value(Z), expected, atol=2e-5)
     with pytest.raises(InvalidValueError, match="not all zero"):
-        LogParEGO(exact_outcomes(certain, Y), np.zeros(2), nadir, ideal)
+        parego(exact_outcomes(certain, Y), np.zeros(2), nadir, ideal)
 
 
 def test_scalarisation_of_bent_and_targeted_objectives_has_the_right_slope():
@@ -402,7 +429,7 @@ def test_scalarisation_of_bent_and_targeted_objectives_has_the_right_slope():
     U = np.stack([marginal.worth(Y[:, j]) for j, marginal in enumerate(marginals)], axis=1)
     known = exact_outcomes([p for _, _, p in processes], U, marginals)
     Z = np.random.default_rng(0).random((6, D))
-    check_slope(LogParEGO(known, np.array([0.5, 0.5]), U.min(axis=0), U.max(axis=0)), Z, tolerance=1e-3)
+    check_slope(parego(known, np.array([0.5, 0.5]), U.min(axis=0), U.max(axis=0)), Z, tolerance=1e-3)
     check_slope(LogEHVI(known, U.min(axis=0) - 0.1), Z, tolerance=1e-4)
 
 

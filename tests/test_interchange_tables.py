@@ -87,7 +87,7 @@ def studies(draw: st.DrawFn) -> Study:
         values = {name: draw(FINITE) for name in names}
         said = {"error": draw(TEXT)} if state == "failed" else {"reason": draw(TEXT)} if state != "complete" else {}
         sem = {name: draw(st.floats(0, 1e300)) for name in names if draw(st.booleans())}
-        cost = draw(st.none() | FINITE)
+        cost = draw(st.none() | FINITE.map(abs))
         study.tell(trial, values if state == "complete" else None, sem=sem, cost=cost, state=state, **said)
         for key, value in draw(st.dictionaries(TEXT.filter(bool), JSON, max_size=2)).items():
             trial.set_attr(key, value)
@@ -377,6 +377,20 @@ def test_choices(choices: list[Any], cell: str, value: Any) -> None:
     assert repr(read_table(study, f"c;y;attr:z\n{quoted};0,5;2\n")[0].params["c"]) == repr(value)
 
 
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_labels_that_look_like_powers_of_ten_stay_text(decimal: Any, tmp_path: Path) -> None:
+    study = small()
+    mark = ";" if decimal == "," else ","
+    whole = [cell.replace(".", decimal) for cell in GOOD.split(",")]
+    titles = [*HEAD.split(","), "attr:well", "attr:lot", "attr:rate"]
+    lines = [titles, [*whole, "12E3", "1e5", f"1{decimal}5e-3"]]
+    (trial,) = read_table(study, "\n".join(mark.join(line) for line in lines), decimal=decimal)
+    assert trial.attrs == {"well": "12E3", "lot": "1e5", "rate": 1.5e-3}
+    study.trial(0).set_attr("huge", 1e300)
+    path = write_table(study, tmp_path / "t.csv", decimal=decimal)
+    assert read_table(small(), path, decimal=decimal)[0].attrs == study.trial(0).attrs
+
+
 def test_choices_that_differ_in_case_only() -> None:
     study = wb.create_study("s", wb.Space([wb.Categorical("c", ["Ab", "aB"])]), [wb.Objective("y")], sampler="random")
     refused(study, "c,y\nab,1\n", "in exactly this spelling")
@@ -640,3 +654,30 @@ def test_a_workbook_of_100_000_rows(tmp_path: Path) -> None:
     assert trials[-1].values["load"] == 0.99999
     assert took < 120, f"{took:.0f} s"
     print(f"100,000 rows of {len(TITLES)} cells: {took:.1f} s")
+
+
+def test_a_column_in_another_unit_is_refused_unless_it_is_said_what_it_is() -> None:
+    """350 K read as °C, and kilograms as grams, would be wrong without a word."""
+    space = wb.Space([wb.Float("temp", 20, 400, unit="°C"), wb.Float("mass", 0, 10, unit="g")])
+    study = wb.create_study("u", space, [wb.Objective("yield", unit="%")], sampler="sobol")
+    with pytest.raises(wb.TableError) as caught:
+        wb.read_table(study, "temp [K];mass [kg];Yield (g)\n350;0,002;55\n")
+    said = str(caught.value)
+    assert "'temp [K]', in K where 'temp' is declared in °C: convert it" in said
+    assert "'mass [kg]', in kg where 'mass' is declared in g" in said
+    assert "'Yield (g)', in g where 'yield' is declared in %" in said
+    assert study.trials == []
+    wb.read_table(study, "Temp (C);mass [ g ];yield\n50;0,002;55\n")
+    wb.read_table(study, "temp [K];mass;yield\n50;0,002;55\n", columns={"temp [K]": "temp"})
+    assert [trial.params for trial in study.trials] == [{"temp": 50.0, "mass": 0.002}] * 2
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [(".5,2,-3,,", "a cost of at least 0"), (".5,2,3,2026-01-02,2020-01-01", "not before the start of the run")],
+)
+def test_a_table_takes_no_cost_below_zero_and_no_end_before_the_start(row: str, said: str) -> None:
+    study = wb.create_study("t", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="sobol")
+    with pytest.raises(wb.TableError, match=said):
+        wb.read_table(study, f"x,y,cost,started,finished\n{row}\n")
+    assert study.trials == []

@@ -63,7 +63,8 @@ def record(path: Path) -> dict[str, Any]:
     study = storage.study(NAME)
     rows = [{k: v for k, v in row._asdict().items() if k not in _FREE} for row in storage.rows(study.id)]
     reports = storage.reports(study.id)
-    audit = [(entry.action, entry.number) for entry in storage.audit(study.id)]
+    # What dead attempts reported is kept there, and nowhere else.
+    audit = [(entry.action, entry.number) for entry in storage.audit(study.id) if entry.action != "take over"]
     storage.close()
     return {"rows": rows, "reports": reports, "audit": audit, "seed": study.seed, "sampler": study.sampler}
 

@@ -363,11 +363,35 @@ def test_information_about_the_largest_values_leads_to_where_each_objective_is_b
     s = planned_study(goals, "mes", 4 * m, far, space, seed=seed)
     for _ in range(asks):
         trial = s.ask()
-        assert trial.meta["acquisition"] == "mes"
+        left = max(np.linalg.norm(s.history().X - best, axis=1).min() for best in bests)
+        assert trial.meta["acquisition"] == "mes" or left < 0.1  # then it tells nothing any more
         s.tell(trial, far(trial))
     asked = space.encode([trial.params for trial in s.trials[-asks:]])
     gaps = np.linalg.norm(asked[:, None] - bests, axis=2).min(axis=0)
     assert gaps.max() < (0.1 if m == 2 else 0.2)
+
+
+def test_information_that_is_used_up_gives_way_to_the_front():
+    """The ends of this front are soon known, and mes then measured them again and again: 7 to 10 of 25 trials."""
+    space = wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)])
+    goals = [
+        wb.Objective("f0", noise="none", reference=1.1),
+        wb.Objective("f1", "maximize", noise="none", reference=-0.1),
+    ]
+    s = planned_study(
+        goals, "mes", 6, lambda t: {"f0": t["a"], "f1": t["a"] ** 0.5 - (t["b"] - 0.4) ** 2}, space, seed=1
+    )
+    for _ in range(12):
+        trial = s.ask()
+        s.tell(trial, {"f0": trial["a"], "f1": trial["a"] ** 0.5 - (trial["b"] - 0.4) ** 2})
+    acquisitions = [trial.meta["acquisition"] for trial in s.trials[6:]]
+    assert acquisitions[0] == "mes"
+    assert acquisitions.count("ehvi") >= 5
+    assert any("next to nothing" in trial.meta.get("reason", "") for trial in s.trials)
+    X = s.history().X
+    gaps = np.abs(X[:, None] - X).max(axis=2) + np.eye(len(X))
+    assert gaps.min() > 1e-3
+    assert s.hypervolume() > 0.8  # of 2/3 + 0.1 + 0.11 = 0.877; mes alone reached 0.69 to 0.74 with 25 trials
 
 
 # -- pure noise -----------------------------------------------------------------------------------------------
@@ -388,6 +412,21 @@ def dense(output, X):
     mean = weight @ output.data.y / weight.sum()
     mu = mean + k(X, X) @ np.linalg.solve(C, output.data.y - mean)
     return mu, k(X, X) - k(X, X) @ np.linalg.solve(C, k(X, X))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_noise_of_which_nothing_is_said_makes_no_front(seed):
+    """Forty trials of nothing but noise, three objectives: some ten look optimal.
+
+    A model that took the noise for signal was 95 % sure of seven to nine of them. One that doubts is of one at most.
+    """
+    rng = np.random.default_rng(seed)
+    goals = [wb.Objective(name, "maximize") for name in "fgh"]
+    s = planned_study(goals, n=40, fn=lambda t: dict(zip("fgh", rng.normal(size=3), strict=True)), seed=seed)
+    front = s.model().pareto_front()
+    assert len(s.pareto_trials) >= 6
+    assert (front.probability > 0.95).sum() <= 1
+    assert front.probability[np.isin(front.trials, [t.number for t in s.pareto_trials])].mean() < 0.8
 
 
 @pytest.mark.parametrize("seed", [0, slow(1), slow(2)])

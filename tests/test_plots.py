@@ -294,6 +294,11 @@ def test_the_belief_is_a_band_of_two_deviations_held_at_the_best() -> None:
     assert figure.layout.meta["caption"] == "Held: z = 0.75."
     moved = plots.slice(history, "x", "y", predict, at={"x": 0.0, "z": 0.0})
     assert np.asarray(trace(moved, "model").y, dtype=float) == pytest.approx(x, abs=1e-9)
+    for wrong, why in (({"q": 1}, "'q'"), ({"z": "much"}, "z: expected"), ({"x": "much"}, "x: expected"), ([1], "at:")):
+        with pytest.raises(InvalidValueError, match=why):
+            plots.slice(history, "x", "y", predict, at=wrong)
+        with pytest.raises(InvalidValueError, match=why):
+            plots.contour(history, "x", "z", "y", predict, at=wrong)
 
 
 def test_what_can_be_counted_gets_error_bars() -> None:
@@ -385,6 +390,9 @@ def test_words_for_values() -> None:
     assert said == ["0.9877", "1e-5", "1.235e5", "3", "yes", "None", "(1, 2)", "(20 values)"]
     assert theme.quantity(0.987, "mm", 0.0031) == "0.987 ± 0.0031 mm"
     assert theme.quantity(2.0, None, float("nan")) == "2"
+    assert theme.quantity(1013.47, "hPa", 0.05) == "1013.470 ± 0.05 hPa"  # not 1013, nine deviations off
+    assert theme.quantity(1013.47, "hPa", 3.0) == "1013 ± 3 hPa"
+    assert theme.quantity(123456.0, None, 2.0) == "123456.0 ± 2"
 
 
 def test_the_page_is_the_ground_and_every_colour_has_a_dark_twin() -> None:
@@ -392,3 +400,45 @@ def test_the_page_is_the_ground_and_every_colour_has_a_dark_twin() -> None:
     assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == theme.CLEAR
     assert figure.layout.font.color == theme.TEXT
     assert {theme.TEXT, theme.MUTED, theme.HAIRLINE, theme.FRONT.color, theme.OVER.color} <= theme.DARK.keys()
+
+
+def test_words_of_a_goal_stand_at_its_line_on_a_logarithmic_axis() -> None:
+    """Plotly takes places of words for exponents there, and has no place for 0."""
+    goal = Objective("y", threshold=10.0)
+    figure = plots.history(line([100.0, 50.0, 12.0], objectives=[goal]), log=True)
+    (said,) = [one for one in figure.layout.annotations if one.text == "threshold"]
+    assert said.y == pytest.approx(1.0)
+    (stroke,) = [one for one in figure.layout.shapes if one.type == "line" and one.y0 == one.y1]
+    assert stroke.y0 == 10.0
+    (plain,) = [one for one in plots.history(line([100.0], objectives=[goal])).layout.annotations if one.text]
+    assert plain.y == 10.0
+    below = Objective("y", target=0.0, tolerance=1.0)
+    figure = plots.history(line([100.0, 50.0], objectives=[below]), log=True)
+    assert not [one for one in figure.layout.annotations if one.text == "target"]
+
+
+def test_studies_side_by_side_count_the_trials_that_came_to_nothing() -> None:
+    lost = [row(i, {"x": i}, None, state="failed") for i in range(3)]
+    won = [row(3 + i, {"x": i}, float(5 - i)) for i in range(3)]
+    late, early = record(*lost, *won), line([5.0, 4.0, 3.0])
+    table = plots.compare_table({"late": [late], "early": [early], "both": [late, early]}, "y")
+    found = list(zip(table["group"], table["finished trials"], table["median"], strict=True))
+    assert found[:3] == [("late", 4, 5.0), ("late", 5, 4.0), ("late", 6, 3.0)]
+    assert found[3:6] == [("early", 1, 5.0), ("early", 2, 4.0), ("early", 3, 3.0)]
+    assert len(found) == 6  # of both together no number of trials has a value of each
+    figure = plots.compare({"late": [late], "early": [early]}, "y")
+    assert [list(one.x) for one in figure.data] == [[4, 5, 6], [1, 2, 3]]
+
+
+def test_why_nothing_counts_is_said_of_what_is_there() -> None:
+    from workbench.plots.panels import why_none_counts
+
+    space = Space([Float("x", 0, 10), Float("f", 0, 1, role="fidelity", target=1.0)])
+    low = record(*(row(i, {"x": i, "f": 0.1}, 1.0) for i in range(3)), space=space)
+    assert why_none_counts(low) == "Every value is not at the target fidelity or task."
+    over = {"y": 1.0, "g": 9.0}
+    rows = row(0, {"x": 11}, 1.0), row(1, {"x": 1}, over), row(2, {"x": 2}, over)
+    mixed = record(*rows, constraints=[Constraint("g", upper=8)])
+    assert why_none_counts(mixed) == "Every value is over a limit."  # what was not measured does not hold
+    void = record(row(0, {"x": 1}, 1.0, state="void"))
+    assert why_none_counts(void).startswith("No finished trials yet.")

@@ -720,3 +720,10 @@ def test_a_volume_is_refused_or_explained_where_there_is_none() -> None:
     many = tuple(Objective(f"y{i}") for i in range(7))
     rows = [row(0, {"x": 1}, {goal.name: 1.0 for goal in many})]
     assert "more than 6 objectives" in plots.hypervolume(record(*rows, objectives=many)).layout.meta["alt"]
+
+
+def test_what_was_added_by_hand_is_no_worker_of_the_timeline() -> None:
+    s = wb.create_study("s", wb.Space([wb.Float("x", 0, 1)]), [wb.Objective("y")], sampler="sobol", seed=0)
+    s.tell(s.ask(), 1.0)
+    s.attach({"x": 0.3}, 2.0)
+    assert ", 1 worker" in s.plot.timeline().layout.title.text

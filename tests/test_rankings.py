@@ -155,3 +155,15 @@ def test_a_ranking_may_be_of_one_where_the_rest_is_worse() -> None:
     assert ranking([[3]], [1, 3], least=1) == ((3,),)
     with pytest.raises(wb.FeedbackError, match="at least two"):
         ranking([[3]], [1, 3])
+
+
+def test_circles_are_counted_among_the_triads_that_are_counted():
+    """A pair that is stated the other way round later is no circle, and consistent answers do not lower zeta."""
+    ranking, back = [(0, 1), (0, 2), (1, 2)], [(2, 0)]
+    first = consistency({"k": [ranking, back, back]})["k"]
+    assert (first.circles, first.triads, first.zeta) == ((), 0, 1.0)
+    assert (first.repeated, first.agreed) == (2, 0)
+    more = consistency({"k": [ranking, back, back, [(3, 4)], [(4, 5)], [(3, 5)]]})["k"]
+    assert (more.circles, more.triads, more.zeta) == ((), 1, 1.0)
+    round_ = consistency({"k": [[(3, 4)], [(4, 5)], [(5, 3)]]})["k"]
+    assert (len(round_.circles), round_.triads, round_.zeta) == (1, 1, -3.0)

@@ -206,7 +206,7 @@ def test_several_objectives_have_a_front() -> None:
                 row(0, {"C": 1.0, "bias": False}, {"accuracy": 1, "heat": 9}),
                 constraints=[Constraint("heat", upper=8)],
             ),
-            "1 trial, none that counts yet. Every value is over a limit or outside the space.",
+            "1 trial, none that counts yet. Its value is over a limit.",
         ),
         (study(row(0, {"C": 1.0, "bias": False}, {}), objectives=[Preference("taste")]), "judged by people"),
     ],
@@ -244,3 +244,7 @@ def test_an_older_report_survives_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     write_report(tuned(), path)
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    missing = tmp_path / "no such folder" / "report.html"
+    with pytest.raises(FileNotFoundError) as told:
+        write_report(tuned(), missing)
+    assert told.value.filename == str(missing)

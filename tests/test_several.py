@@ -11,8 +11,11 @@ import pytest
 import workbench as wb
 from problems import multiobjective
 from workbench import build, pareto
+from workbench.acquisition import plan, several
 from workbench.acquisition.base import LOG_ZERO
 from workbench.acquisition.hypervolume_knowledge import LogHVKG
+from workbench.acquisition.scalarised import Chebyshev
+from workbench.models.gp import GaussianProcesses
 from workbench.report import render
 from workbench.trial import History
 
@@ -156,7 +159,7 @@ def test_thresholds_are_refused_where_they_would_be_ignored():
     two = study()
     for s, more, said in (
         (one, {}, "one objective"),
-        (two, {"sampler": "sobol"}, "without thresholds="),
+        (two, {"sampler": "sobol"}, "or leave thresholds= out"),
         (two, {"sampler": "nsga2"}, "without thresholds="),
         (two, {"sampler": "mes"}, "leave one of them out"),
         (two, {"prefer": {"f": 1.0}}, "leave one of them out"),
@@ -382,6 +385,59 @@ def test_asks_while_others_are_in_flight_never_repeat_a_point():
     assert len(points) == 6
 
 
+# -- measured points under noise that are known well -------------------------------------------------------
+
+
+def setting_of(study, **asked):
+    history = study.history()
+    surrogate = GaussianProcesses.fit(history)
+    spread = history.space.sobol(64, 0)
+    return plan.Setting(
+        history, surrogate, spread[:0], spread, {}, np.random.default_rng(0), lambda f: spread[:1],
+        asked.get("prefer", {}), [], thresholds={},
+    )  # fmt: skip
+
+
+def lab(repeats, n, noise=0.05, references=(1.3, 1.3)):
+    """Sphere of two objectives, with noise; the same settings several times."""
+    goals = [wb.Objective(f"f{j}", noise=noise, reference=r) for j, r in enumerate(references)]
+    s = wb.create_study("s", wb.Space([wb.Float("a", 0, 1), wb.Float("b", 0, 1)]), goals, seed=0)
+    rng = np.random.default_rng(0)
+    for params in s.space.decode(s.space.sobol(n, 1)):
+        radius, angle = 1 + 0.02 * (params["b"] - 0.3) ** 2, params["a"] * np.pi / 2
+        for _ in range(repeats):
+            told = radius * np.array([np.cos(angle), np.sin(angle)]) + noise * rng.normal(size=2)
+            s.attach(params, {"f0": float(told[0]), "f1": float(told[1])})
+    return s
+
+
+@pytest.mark.parametrize(("repeats", "n"), [(10, 16), (1, 150)])
+def test_points_of_the_front_that_are_known_too_well_to_be_contenders_are_not_forgotten(repeats, n):
+    """Of 64 contenders the best known points were left out first, and what they dominate counted as gain.
+
+    All settings lie on the front or just behind it, so more than 64 may be on it, or ten repeats of each of sixteen.
+    """
+    known = several.Known(setting_of(lab(repeats, n)))
+    mean_front = pareto.hypervolume(known.means, known.reference)
+    seen = known.outcomes().known
+    assert len(np.unique(known.points, axis=0)) == n
+    volumes = [pareto.hypervolume(version, known.reference) for version in seen]
+    # versions lie around the means; what was left out made it 7.0 instead of 8.4, and 8.3 instead of 8.9
+    assert np.mean(volumes) == pytest.approx(mean_front, rel=0.02)
+    assert min(volumes) > 0.97 * mean_front
+
+
+def test_the_incumbent_of_a_preference_may_lie_beyond_the_reference_point():
+    """The best by the weights is worse than the reference in the other objective: it is still what is to be beaten."""
+    s = lab(1, 40, noise=0.02, references=(1.3, 0.2))
+    known = several.Known(setting_of(s, prefer={"f0": 1.0}))
+    nadir, ideal = pareto.extent(known.means)
+    way = Chebyshev.of(np.array([1.0, 0.0]), nadir, ideal)
+    best = way(known.outcomes(score=way).known).max(axis=1)
+    sd = 0.02 / np.std(s.history().Y[:, 0])  # of one measurement, in the units of the model
+    assert np.abs(best - way(known.means).max()).max() < 3 * sd * way.slope[0]
+
+
 # -- the reference point -----------------------------------------------------------------------------------
 
 
@@ -420,6 +476,52 @@ def test_the_reference_of_a_proposal_is_kept_too():
     assert np.array_equal(s.history().reference, reference)
     s.hypervolume()
     assert np.array_equal(s.history().reference, reference)
+
+
+def test_to_read_a_hypervolume_from_the_first_trial_on_changes_no_proposal():
+    found = []
+    for watched in (False, True):
+        s = wb.create_study("s", SPACE, TWO, sampler="gp", seed=3, budget=24)
+        callbacks = [lambda study, trial: study.hypervolume()] if watched else []
+        s.optimize(
+            lambda t: {"f": 10 ** (3 * t["a"]), "g": -((t["b"] - 0.4) ** 2)}, 9, callbacks=callbacks, progress=False
+        )
+        found.append(([t.params for t in s.trials], s.history().reference.tolist(), s.hypervolume()))
+    assert found[0] == found[1]
+
+
+def test_the_reference_of_few_trials_moves_with_them_and_is_then_kept():
+    s = wb.create_study("s", SPACE, TWO, sampler="nsga2", seed=0)
+    seen = []
+    for i in range(8):
+        s.attach({"a": i / 8, "b": 0.5}, {"f": float(i), "g": float(i * i)})
+        s.hypervolume()
+        seen.append(s.history().reference.tolist())
+    # six trials are what a model of two parameters begins with; each one is on the front: f falls and g grows
+    assert seen == [pareto.infer_reference(np.array([[-j, j * j] for j in range(n + 1)], float)).tolist()
+                    for n in (*range(6), 5, 5)]  # fmt: skip
+
+
+def test_no_reference_is_kept_before_trials_hold_the_limits():
+    """Both losses fall with b, and only small b holds the limit: no trial that does reaches what others would infer."""
+
+    def fn(p):
+        loss = 10 * (1 - p["b"])
+        return {"f": p["a"] ** 2 + loss, "g": (1 - p["a"]) ** 2 + loss, "c": p["b"]}
+
+    goals = (wb.Objective("f", noise="none"), wb.Objective("g", noise="none"))
+    s = study(goals, n=8, fn=fn, seed=1, constraints=[wb.Constraint("c", upper=0.05)])
+    assert s.history().counted.sum() == 0
+    first = s.ask()
+    assert first.meta["acquisition"] == "feasibility"
+    assert "reference_point" not in first.meta
+    s.tell(first, fn(first))
+    for _ in range(11):
+        trial = s.ask()
+        s.tell(trial, fn(trial))
+    assert s.history().counted.sum() >= 6
+    assert s.hypervolume() > 0.1  # of 0.3, with a tenth of the extent behind the front for the reference point
+    assert np.ptp([t["a"] for t in s.pareto_trials]) > 0.25
 
 
 def test_a_reference_stated_later_is_the_one_from_then_on(tmp_path):
@@ -498,6 +600,47 @@ def test_the_models_front_runs_where_the_true_one_does():
     assert front.probability[~on].max() < 0.05
     middle = front.bands[0.5]
     assert np.abs(np.sqrt(np.maximum(middle[:, 0], 0)) + np.sqrt(np.maximum(-middle[:, 1], 0)) - 1).max() < 0.1
+
+
+def test_the_models_front_of_a_space_with_conditions():
+    """Another level of a parent brings about what a point has no value of."""
+    space = wb.Space([
+        wb.Float("x", 0, 1), wb.Categorical("c", ["a", "b"]), wb.Float("z", 0, 1, when={"c": "b"}),
+        wb.Permutation("p", ["u", "v", "w"], when={"c": "b"}),
+    ])  # fmt: skip
+    s = wb.create_study("s", space, [wb.Objective("m"), wb.Objective("f", "maximize")], seed=0, sampler="sobol")
+    for trial in s.ask(12):
+        b = trial["c"] == "b"
+        s.tell(trial, {"m": trial["x"] + b, "f": trial["x"] + b * (1 + trial.params.get("z", 0.0))})
+    front = s.model().pareto_front()
+    assert {p["c"] for p in front.params} <= {"a", "b"}
+    assert all(("z" in p) == ("p" in p) == (p["c"] == "b") for p in front.params)
+    assert front.mean[:, 1].max() > 2.0  # of 3 at most, at z = 1, where few trials are
+
+
+def test_equal_values_without_noise_are_on_the_front_together_or_not_at_all():
+    """Draws tell apart what is equal: nine dominated trials had a probability of 0.3 to 0.5."""
+    goals = [wb.Objective(n, d, noise="none") for n, d in (("u", "minimize"), ("v", "maximize"), ("k", "minimize"))]
+    s = wb.create_study("s", SPACE, goals, seed=1, sampler="sobol")
+    for trial in s.ask(16):
+        s.tell(trial, {"u": trial["a"], "v": trial["a"] - trial["b"] ** 2, "k": 7.0})
+    front = s.model().pareto_front()
+    on = np.isin(front.trials, [t.number for t in s.pareto_trials])
+    assert front.probability.tolist() == on.astype(float).tolist()
+    assert 0 < on.sum() < 16
+
+
+def test_repeats_of_one_setting_have_one_probability():
+    """Their noise-free value is the same; joint draws differed by rounding, and of ten each had a quarter."""
+    s = lab(1, 12, noise=0.02)
+    best = {"a": 0.5, "b": 0.3}
+    for _ in range(10):
+        s.attach(best, {"f0": 0.3, "f1": 0.3})  # far beyond all others
+    front = s.model().pareto_front()
+    repeats = front.probability[front.trials >= 12]
+    assert len(repeats) == 10
+    assert (repeats == repeats[0]).all()
+    assert repeats[0] > 0.99
 
 
 def test_the_models_front_needs_a_model():

@@ -409,6 +409,19 @@ def test_petals_are_shares_from_the_worst_to_the_best_of_the_front():
     assert not plots.petals(record(Y[:, :2], MANY[:2]).history(), [0]).data
 
 
+def test_the_rows_that_make_up_a_front():
+    """Shares by hand: of a staircase from (0, 0), and beyond five objectives whatever the units."""
+    Y = np.array([[1.0, 4.0], [2.0, 3.9], [3.0, 1.0], [4.0, 0.5]])
+    shares = [1 * 0.1, 1 * 2.9, 1 * 0.5, 1 * 0.5]
+    assert pareto.hypervolume_contributions(Y, np.zeros(2)) == pytest.approx(shares)
+    assert pareto.telling(Y, np.zeros(2), 2).tolist() == [1, 2]
+    assert pareto.telling(Y, np.zeros(2), 9).tolist() == [1, 2, 3, 0]
+    many = np.random.default_rng(0).dirichlet(np.ones(6), 40)
+    assert pareto.telling(many, np.zeros(6), 12).tolist() == pareto.spaced(many, 12).tolist()
+    units = 2.0 ** np.array([0, 10, -10, 3, 1, -5])
+    assert pareto.telling(many * units, np.zeros(6), 12).tolist() == pareto.spaced(many, 12).tolist()
+
+
 def test_spaced_rows_are_the_extremes_and_then_the_furthest():
     Y = np.array([[0.0, 1.0], [0.1, 0.9], [0.5, 0.5], [0.8, 0.2], [1.0, 0.0]])
     assert pareto.spaced(Y, 2).tolist() == [0, 4]

@@ -38,6 +38,7 @@ def test_the_server_listens_here_alone_and_keeps_its_guards() -> None:
     for wanted in (
         "--server.address=127.0.0.1", "--server.enableXsrfProtection=true", "--server.enableCORS=true",
         "--server.allowedHosts=127.0.0.1", "--client.showErrorDetails=none", "--browser.gatherUsageStats=false",
+        "--logger.hideWelcomeMessage=true",
         "--theme.light.primaryColor=#0072B2", "--theme.dark.sidebar.backgroundColor=#171C22",
     ):  # fmt: skip
         assert wanted in settings

@@ -285,16 +285,37 @@ def _existing(store: Storage, name: str, declared: Mapping[str, Any], seed_is_st
                 f"study {name!r} exists with other {key}: {stored}, now declared: {wanted}. "
                 "Take another name, or load it with wb.load_study"
             )
+    _warn_of_references(name, row, declared)
     kept = {"seed": seed_is_stated} | {key: declared[key] is not None for key in ("budget", "baseline", "pruner")}
     for key, stated in kept.items():
         if stated and getattr(row, key) != declared[key]:
             warnings.warn(
                 f"study {name!r} exists and keeps its {key} {getattr(row, key)}; {declared[key]} was given. "
-                "To run more trials pass until= or n_trials= to optimize",
+                + (
+                    "To run more trials pass until= or n_trials= to optimize"
+                    if key == "budget"
+                    else "Take another name for a study with that"
+                ),
                 WorkbenchWarning,
                 stacklevel=3,
             )
     return row
+
+
+def _warn_of_references(name: str, row: StudyRow, declared: Mapping[str, Any]) -> None:
+    """Say that a study keeps its reference point, where another one is stated now."""
+    stored, wanted = (
+        {goal["name"]: goal.get("reference") for goal in orjson.loads(text or "[]")}
+        for text in (row.objectives, declared["objectives"])
+    )
+    other = {goal: value for goal, value in wanted.items() if value not in (None, stored[goal])}
+    if other:
+        warnings.warn(
+            f"study {name!r} exists and keeps its reference point {stored}; {other} was given. "
+            "To state another one call study.set_reference",
+            WorkbenchWarning,
+            stacklevel=4,
+        )
 
 
 def _open(storage: str | Path | Storage | None, *, make: bool = True) -> Storage:

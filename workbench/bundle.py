@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +18,7 @@ from workbench.errors import BundleError, WorkbenchError
 from workbench.problem import constraint_from_json, objective_from_json
 from workbench.space import Space
 from workbench.trial import TrialRow, TrialState, dumps, unpack_params
+from workbench.whole_file import replaced
 
 if TYPE_CHECKING:
     from workbench.storage import Storage, Transaction
@@ -35,6 +34,9 @@ _JSON_COLUMNS = (
 _STUDY_JSON = (
     "objectives", "constraints", "sampler", "baseline", "pruner", "prior_studies", "settings", "tags", "attrs",
 )  # fmt: skip
+
+
+_AtLeast0 = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -66,9 +68,9 @@ class _Trial(_Part):
     vectors: str | None = None
     space_version: int
     outcomes: dict[str, float] | None = None
-    sem: dict[str, float] | None = None
+    sem: dict[str, _AtLeast0] | None = None
     gradient: dict[str, dict[str, float]] | None = None
-    cost: float | None = None
+    cost: _AtLeast0 | None = None
     actual: dict[str, Any] | None = None
     meta: dict[str, Any] | None = None
     why: str | None = None
@@ -104,7 +106,7 @@ class _Feedback(_Part):
     rater: str
     question: int | None = None
     undoes: int | None = None
-    confidence: float | None = None
+    confidence: float | None = Field(default=None, gt=0, le=1)
     created: float
 
 
@@ -159,20 +161,12 @@ def write(storage: Storage, name: str, path: Path) -> Path:
     content = _collect(storage, name)
     data = orjson.dumps({**content, "sha256": _digest(content)}, option=orjson.OPT_INDENT_2)
     try:
-        handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        with replaced(path) as file:
+            file.write(data)
     except OSError as error:
         raise BundleError(
             f"cannot write {path}: {error.strerror}; give a path in a folder that can be written"
         ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
     return path
 
 
@@ -298,7 +292,7 @@ def _check_trial(trial: _Trial, space: Space, names: set[str]) -> None:
     if len(vectors or b"") != 8 * widths:
         raise BundleError(f"trial {trial.number} has {len(vectors or b'')} bytes of vectors, expected {8 * widths}")
     space.check(unpack_params(orjson.dumps(trial.params).decode(), vectors, space), bounds=False)
-    if unknown := set(trial.outcomes or ()) - names:
+    if unknown := {*(trial.outcomes or ()), *(trial.sem or ()), *(trial.gradient or ())} - names:
         raise BundleError(f"trial {trial.number} has values of {sorted(unknown)}, expected some of {sorted(names)}")
 
 

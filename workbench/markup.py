@@ -41,7 +41,10 @@ def wording(value: object) -> str:
 def quantity(value: float, unit: str | None, sd: float | None = None) -> str:
     """A number with its uncertainty and unit, not escaped: "0.987 ± 0.003 mm"."""
     known = sd is not None and math.isfinite(sd) and sd > 0
-    return wording(value) + (f" ± {sd:.2g}" if known else "") + (f" {shorten(unit, 16)}" if unit else "")
+    number = wording(value)
+    if sd is not None and known and 1e3 <= abs(value) < 1e15 and sd < 10.0 ** (math.floor(math.log10(abs(value))) - 3):
+        number = f"{value:.{max(0, 1 - math.floor(math.log10(sd)))}f}"  # four digits would hide what is known
+    return number + (f" ± {sd:.2g}" if known else "") + (f" {shorten(unit, 16)}" if unit else "")
 
 
 def reading(value: object, unit: str | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from workbench.errors import ConstraintError, InvalidValueError, ProblemError
@@ -30,7 +31,7 @@ class Objective:
         name: How trials name its value.
         direction: "minimize" (the default) or "maximize"; None when a target is given.
         unit: Unit shown beside every value.
-        noise: "unknown" (inferred), "none" (deterministic), or the standard deviation of
+        noise: "unknown" (inferred, be there any or not), "none" (deterministic), or the standard deviation of
             one measurement in the units of the objective.
         threshold: A value that a useful trial has to reach, in the units of the objective.
         target: The wanted value; the objective is then max(0, |y - target| - tolerance).
@@ -61,6 +62,7 @@ class Objective:
             raise ProblemError(
                 f"objective {self.name!r}: direction must be 'minimize' or 'maximize', got {self.direction!r}"
             )
+        _plain(self, "noise", "threshold", "target", "tolerance", "reference")
         _check_noise(self.name, self.noise)
         for field in ("threshold", "target", "tolerance", "reference"):
             _check_finite(self.name, field, getattr(self, field))
@@ -131,6 +133,7 @@ class Constraint:
 
     def __post_init__(self) -> None:
         _check_name(self.name, "constraint")
+        _plain(self, "noise", "upper", "lower")
         _check_noise(self.name, self.noise)
         for field in ("upper", "lower"):
             limit = getattr(self, field)
@@ -323,6 +326,14 @@ def _check_name(name: object, what: str) -> None:
 
 def _noise_sd(noise: Noise) -> float | None:
     return None if noise == "unknown" else 0.0 if noise == "none" else float(noise)
+
+
+def _plain(goal: Objective | Constraint, *fields: str) -> None:
+    """Turn numbers of numpy into Python's, which the record can hold."""
+    for field in fields:
+        value = getattr(goal, field)
+        if isinstance(value, Real) and not isinstance(value, int | float):
+            object.__setattr__(goal, field, int(value) if isinstance(value, Integral) else float(value))
 
 
 def _check_noise(name: str, noise: object) -> None:

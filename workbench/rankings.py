@@ -276,7 +276,8 @@ def consistency(answers: Mapping[str, Sequence[Iterable[Pair]]]) -> dict[str, Co
 def _own(given: Sequence[set[Pair]]) -> tuple[int, int, tuple[tuple[int, int, int], ...], int]:
     """Repeated pairs, how many of them agree, circles, complete triads of one rater's answers.
 
-    One ranking cannot contradict itself, so only triads that no single answer covers can.
+    One ranking cannot contradict itself, so only triads that no single answer covers are looked at; what is stated
+    otherwise later is a repeated pair that does not agree.
     """
     repeated = agreed = 0
     seen: dict[Pair, None] = {}
@@ -287,8 +288,9 @@ def _own(given: Sequence[set[Pair]]) -> tuple[int, int, tuple[tuple[int, int, in
                 agreed += (a, b) in seen and (b, a) not in seen
         seen.update(dict.fromkeys(one))
     everything = [pair for one in given for pair in one]
-    within = {triad for one in given for triad in _triads(one)}
-    return repeated, agreed, tuple(circular_triads(everything)), len(_triads(everything) - within)
+    tested = _triads(everything) - {triad for one in given for triad in _triads(one)}
+    circles = tuple(circle for circle in circular_triads(everything) if frozenset(circle) in tested)
+    return repeated, agreed, circles, len(tested)
 
 
 def _triads(stated: Iterable[Pair]) -> set[frozenset[int]]:

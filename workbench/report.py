@@ -11,7 +11,6 @@ import datetime
 import html
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +24,7 @@ from workbench.plots.digest import best_rows, settings, trial_columns, wanted
 from workbench.plots.digest import headline as headline  # noqa: PLC0414  # the shell says it, too
 from workbench.plots.panels import panels
 from workbench.trial import History, TrialState
+from workbench.whole_file import replaced
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -76,16 +76,12 @@ def write_report(
         The path.
     Raises:
         InvalidValueError: if `predict` gives something else than described.
-        OSError: if the folder cannot be written.
+        OSError: if the folder is missing or cannot be written.
     """
     page = render(study, predict=predict, model=model, continue_with=continue_with)
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(6)}")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replaced(target) as file:
+        file.write(page.encode())
     return target
 
 

@@ -17,9 +17,11 @@ import numpy as np
 from workbench.errors import InvalidValueError, ProblemError
 from workbench.problem import Constraint, Objective, Preference, Problem, check_goals
 from workbench.space import Space
+from workbench.space.parameters import real
 
 Params = Mapping[str, Any]
 Values = dict[str, float]
+Told = tuple[Values, Values]  # what is told of a point, and the truth
 _NOISE = 0x6E01  # sets the noise apart from every other use of a seed
 
 
@@ -45,7 +47,7 @@ class FunctionProblem:
     def evaluate(self, params: Params) -> Values:
         """Call the function; a bare number is the value of the only objective."""
         found = self.fn(params)
-        return dict(found) if isinstance(found, Mapping) else {self.objectives[0].name: float(found)}
+        return dict(found) if isinstance(found, Mapping) else {self.objectives[0].name: found}
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Case:
     def is_noisy(self) -> bool:
         """Whether the problem can be asked for a noisy value and for the true one."""
         takes_rng = "rng" in inspect.signature(self.problem.evaluate).parameters
-        return takes_rng and any(goal.noise_sd for goal in self.objectives)
+        return takes_rng and any(goal.noise != "none" for goal in self.objectives)
 
     def measure(self, params: Params, seed: int, number: int) -> tuple[Values, Values]:
         """Evaluate one point: what is told, and the truth (the same where the problem owns its noise).
@@ -162,10 +164,11 @@ class Case:
 
     def _checked(self, values: Mapping[str, float]) -> Values:
         names = [*(goal.name for goal in self.objectives), *(limit.name for limit in self.problem.constraints)]
-        wrong = [name for name in names if name not in values or not math.isfinite(values[name])]
+        numbers = {name: real(values.get(name)) for name in names} if isinstance(values, Mapping) else {}
+        wrong = [n for n in names if (number := numbers.get(n)) is None or not math.isfinite(number)]
         if wrong:
             raise ProblemError(
-                f"case {self.name!r}: expected a finite number for {', '.join(wrong)}, got {dict(values)!r:.200}. "
+                f"case {self.name!r}: expected a finite number for {', '.join(wrong)}, got {values!r:.200}. "
                 "A benchmark compares measured values; mend the problem or narrow its space"
             )
         return {name: float(values[name]) for name in names}

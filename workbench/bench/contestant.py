@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -13,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from workbench.bench.wire import PROTOCOL
+from workbench.bench.wire import PROTOCOL, processor_seconds, resident_mib
 from workbench.build import make_sampler
 from workbench.errors import SamplerError
 from workbench.samplers.base import Sampler
@@ -23,6 +24,7 @@ from workbench.samplers.base import Sampler
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
             "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")  # fmt: skip
 _LONGEST = 2**24  # bytes of one answer; more is no answer
+_GLANCE = 1.0  # seconds between looks at what a process that does not answer spends
 _CHECKOUT = Path(__file__).parents[2]
 PEERS = _CHECKOUT / "benchmarks" / "peers" / "serve.py"
 _HOMES = {"hebo": ".venv-hebo"}  # environments of peers that do not go with the others
@@ -30,6 +32,19 @@ _HOMES = {"hebo": ".venv-hebo"}  # environments of peers that do not go with the
 
 class ContestantError(SamplerError):
     """A contestant could not be started, crashed, hung, or answered something that is no answer."""
+
+
+class SpentError(ContestantError):
+    """A contestant had used up the processor time or the memory that it was given before it answered.
+
+    Args:
+        what: Which of them.
+        seconds: Of the processor, that it had spent by then.
+    """
+
+    def __init__(self, what: Literal["time", "memory"], seconds: float) -> None:
+        super().__init__(f"it did not answer within the {what} that it was given")
+        self.what, self.seconds = what, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +145,24 @@ class Line:
         """Introduce the case; it answers with its versions."""
         return self.call({"do": "hello", "protocol": PROTOCOL, "seed": seed, **declared})[0]
 
-    def call(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+    def call(
+        self, message: Mapping[str, Any], most: float = math.inf, mib: float = math.inf
+    ) -> tuple[dict[str, Any], float]:
         """Send a message and wait for its answer.
 
+        Args:
+            message: What to do.
+            most: Seconds of the processor at which the process is given up, from its first one on.
+            mib: Resident memory at which it is.
         Returns:
             The answer, and the seconds from sending to its last byte.
         Raises:
+            SpentError: if it was given up.
             ContestantError: if it crashed, hung, refused, or answered something that is no answer.
         """
         line = json.dumps(message, allow_nan=False).encode() + b"\n"
         began = time.perf_counter()
-        text = self._exchange(line, message["do"], began + self._limit)
+        text = self._exchange(line, message["do"], began + self._limit, most, mib)
         seconds = time.perf_counter() - began
         try:
             answer = json.loads(text)
@@ -152,11 +174,12 @@ class Line:
             raise self._fault(message["do"], f"answered with an error: {answer['error']}")
         return answer, seconds
 
-    def _exchange(self, line: bytes, what: str, deadline: float) -> bytes:
+    def _exchange(self, line: bytes, what: str, deadline: float, most: float, mib: float) -> bytes:
         """Write the line and read one; never wait beyond the deadline, whatever the other side does."""
         while b"\n" not in self._inbox:
             left = deadline - time.perf_counter()
-            readable, writable, _ = select.select([self._from], [self._to] if line else [], [], max(0.0, left))
+            glance = max(0.0, min(left, _GLANCE))
+            readable, writable, _ = select.select([self._from], [self._to] if line else [], [], glance)
             try:
                 if writable:
                     line = line[os.write(self._to.fileno(), line[:65536]) :]
@@ -169,6 +192,12 @@ class Line:
                 raise self._fault(what, f"ended with exit code {self._exit_code()}") from None
             if not (readable or writable) and left <= 0:
                 raise self._fault(what, f"did not answer within {self._limit:g} s")
+            if not (readable or writable):
+                seconds = processor_seconds(self._process.pid)
+                if seconds > most:
+                    raise SpentError("time", seconds)
+                if resident_mib(self._process.pid) > mib:
+                    raise SpentError("memory", seconds)
             if len(self._inbox) > _LONGEST:
                 raise self._fault(what, f"answered more than {_LONGEST} bytes without an end of line")
         text, _, self._inbox = self._inbox.partition(b"\n")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench.bench.case import Case
-from workbench.bench.contestant import Contestant, ContestantError, Line
+from workbench.bench.case import Case, Told
+from workbench.bench.contestant import Contestant, ContestantError, Line, SpentError
 from workbench.bench.records import Run
 from workbench.errors import InvalidValueError
 
@@ -27,10 +28,20 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds on the wall that one answer may take, and of the processor, after the start, that one whole run may."""
+    """What a contestant may use.
+
+    A run is cut when it has spent its time, between two asks, or in the middle of one where the system says what a
+    process uses; an ask that needs more memory cuts it there.
+
+    Args:
+        answer: Seconds on the wall that one answer may take.
+        run: Seconds of the processor, after the start, that a whole run may.
+        memory: MiB that its process may hold.
+    """
 
     answer: float = 1800.0
     run: float | None = None
+    memory: float | None = None
 
 
 def play(
@@ -39,18 +50,20 @@ def play(
     seed: int,
     limits: Limits | None = None,
     stepped: Callable[[int], None] = lambda evaluations: None,
+    start: Sequence[Told] = (),
 ) -> list[Run | Failure]:
     """Let contestants run one seed of a case side by side, ask by ask, only one of them at work at a time.
 
     Args:
         limits: None for the default ones.
         stepped: Called with the number of evaluations made since the last call.
+        start: Values told, and true ones, of the points of the initial design; they are measured if none are given.
     Returns:
         One for each contestant, in their order. One that fails does not disturb the others.
     """
     limits = limits or Limits()
     points = case.design(seed)
-    measured = [case.measure(point, seed, i) for i, point in enumerate(points)]
+    measured = start or [case.measure(point, seed, i) for i, point in enumerate(points)]
     with ExitStack() as stack:
         games = [_Game(case, contestant, seed, stepped) for contestant in contestants]
         for game in games:
@@ -100,7 +113,8 @@ class _Game:
         self.figures["versions"] = self.line.hello(self.case.declared(), self.seed)["versions"]
         trials = [{"params": p, "values": told} for p, (told, _) in zip(points, measured, strict=True)]
         answer, _ = self.line.call({"do": "start", "trials": trials})
-        self.figures |= {"cpu_start_s": answer["cpu_s"], "start_mib": answer["peak_mib"]}
+        peak = answer["peak_mib"]
+        self.figures |= {"cpu_start_s": answer["cpu_s"], "start_mib": peak, "peak_mib": peak}
         self.told, self.true = [told for told, _ in measured], [true for _, true in measured]
         self.stepped(len(measured))
 
@@ -112,11 +126,23 @@ class _Game:
             self.stepped(self.case.evaluations - number)
         if self.cut:
             return
-        answer, seconds = self.line.call({"do": "ask"})
+        start = self.figures["cpu_start_s"]
+        most = math.inf if limits.run is None else start + limits.run
+        mib = math.inf if limits.memory is None else limits.memory
+        try:
+            answer, seconds = self.line.call({"do": "ask"}, most, mib)
+        except SpentError as over:
+            given = f"{limits.run:g} s" if over.what == "time" else f"{mib / 1024:g} GiB"
+            self.cut = f"after {number} evaluations, in an ask beyond {given}"
+            self.figures["cpu_s"] = over.seconds - start
+            self.line.close()
+            self.stepped(self.case.evaluations - number)
+            return
         params = self._checked(answer.get("params"))
         told, true = self.case.measure(params, self.seed, number)
         noted, tell_s = self.line.call({"do": "tell", "params": answer["params"], "values": told})
         self.spent = noted["cpu_s"] - self.figures["cpu_start_s"]  # of it alone, whatever else the machine does
+        self.figures["peak_mib"] = noted["peak_mib"]
         self.told.append(told)
         self.true.append(true)
         self.ask_s.append(seconds)
@@ -125,8 +151,10 @@ class _Game:
         self.stepped(1)
 
     def end(self) -> None:
-        """Take the figures and let the process go."""
+        """Take the figures and let the process go, if it was not ended in the middle of an ask."""
         assert self.line is not None
+        if "cpu_s" in self.figures:
+            return
         answer, _ = self.line.call({"do": "bye"})
         self.figures |= {"cpu_s": answer["cpu_s"] - self.figures["cpu_start_s"], "peak_mib": answer["peak_mib"]}
         recommended = answer.get("recommended")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ import numpy as np
 
 from workbench.bench.text import HEADS, cells, notes
 from workbench.plots import benchmark, theme
+from workbench.whole_file import replaced
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -67,12 +66,8 @@ def write_figures(lead: str, figures: Mapping[str, Figure], path: Path, above: s
         figures="\n".join(_figure(figure, f"figure-{i}") for i, figure in enumerate(figures.values())),
         plotly=get_plotlyjs().replace("</script", "<\\/script"),
     )  # fmt: skip
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replaced(path) as file:
+        file.write(page.encode())
     return path
 
 

@@ -69,6 +69,11 @@ class Run:
         """What makes it this run and no other."""
         return self.case, self.contestant, self.seed
 
+    @property
+    def idle(self) -> bool:
+        """Was it cut before it proposed anything?"""
+        return self.cut is not None and not self.ask_s
+
     def to_line(self) -> str:
         """One line of JSON."""
         return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
@@ -128,13 +133,18 @@ def check_same_start(runs: Iterable[Run]) -> None:
     for run in runs:
         other = first.setdefault((run.case, run.seed), run)
         for name, values in run.values.items():
-            pairs = zip(values[: run.start], other.values[name][: run.start], strict=True)
-            if not all(math.isclose(a, b, rel_tol=_ALIKE, abs_tol=_ALIKE) for a, b in pairs):
+            there = zip(values[: run.start], other.values[name][: run.start], strict=True)
+            if not all(alike({name: a}, {name: b}) for a, b in there):
                 raise InvalidValueError(
                     f"{run.case!r}, seed {run.seed}: {run.contestant!r} ({run.date}) and {other.contestant!r} "
                     f"({other.date}) began with different values of {name!r}, so the initial design or the noise has "
                     "changed since. Run the older one anew"
                 )
+
+
+def alike(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
+    """Are two sets of values the same, but for rounding?"""
+    return all(math.isclose(a, second[name], rel_tol=_ALIKE, abs_tol=_ALIKE) for name, a in first.items())
 
 
 def file_name(case: str, contestant: str) -> str:

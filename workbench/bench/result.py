@@ -124,12 +124,20 @@ class Result:
         return found
 
     def regrets(self, case: Case, contestant: str) -> dict[int, Array]:
-        """Regret after each evaluation by seed, shape (N,), units of the objective, or of hypervolume."""
+        """Regret after each evaluation by seed, shape (N,), units of the objective, or of hypervolume.
+
+        A run that was cut keeps its last value; one that was cut before it proposed anything is left out.
+        """
         if case.name not in self._yardsticks:
             return {}
         known = self._yardsticks[case.name]
-        runs = self.runs_of(case.name, contestant)
-        return {seed: figures.trace(case, run, self.taken, known.reference) - known.best for seed, run in runs.items()}
+        found = {}
+        for seed, run in self.runs_of(case.name, contestant).items():
+            if not run.idle:
+                loss = figures.trace(case, run, self.taken, known.reference)
+                there = np.isfinite(loss)  # nothing feasible so far, perhaps in no run
+                found[seed] = np.where(there, loss - (known.best if there.any() else 0.0), np.inf)
+        return found
 
     def log_regrets(self, case: Case, contestant: str) -> dict[int, Array]:
         """log10 regret after each evaluation by seed, clipped to [1e-6, 1] of the range."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from workbench.bench.case import Case
+from workbench.bench.case import Case, Told
 from workbench.bench.contestant import Contestant
 from workbench.bench.driver import Failure, Limits, play
-from workbench.bench.records import Key, Run, append, check_same_start, read_runs
+from workbench.bench.records import Key, Run, alike, append, check_same_start, read_runs
 from workbench.bench.result import Result
 from workbench.errors import InvalidValueError
 from workbench.executor import Channel, Died, Done, Message, Processes, Raised
@@ -111,6 +111,7 @@ def run(order: Order) -> Result:
     """
     known, recorded = _known(order)
     tasks = list(_tasks(order, known))
+    starts = _Starts(known)
     failures: list[Failure] = []
 
     def ended(outcome: Run | Failure) -> None:
@@ -125,10 +126,11 @@ def run(order: Order) -> Result:
     with _bar(total, shown=order.progress) as stepped:
         if order.workers == 1:
             for task in tasks:
-                for outcome in play(task.case, task.contestants, task.seed, order.limits, stepped):
+                start = starts.of(task)
+                for outcome in play(task.case, task.contestants, task.seed, order.limits, stepped, start):
                     ended(outcome)
         else:
-            _in_parallel(tasks, order.workers, ended, stepped)
+            _in_parallel(tasks, order.workers, starts, ended, stepped)
     seeds = {(c.name, k.name, s): None for c in order.cases for k in order.contestants for s in order.seeds}
     runs = [known[key] for key in seeds if key in known]
     check_same_start(runs)
@@ -144,6 +146,50 @@ class _Task:
     contestants: tuple[Contestant, ...]
     seed: int
     limits: Limits
+    start: tuple[Told, ...] = ()
+
+
+class _Starts:
+    """What was measured of the initial designs, once for all contestants of a seed: the problem may own its noise.
+
+    Args:
+        known: Earlier runs, which began with it.
+    """
+
+    def __init__(self, known: Mapping[Key, Run]) -> None:
+        self._measured: dict[tuple[str, int], tuple[Told, ...]] = {}
+        self._recorded = {(run.case, run.seed): run for run in known.values()}
+
+    def of(self, task: _Task) -> tuple[Told, ...]:
+        """Values told, and true ones, of each point.
+
+        Raises:
+            InvalidValueError: if the problem has other values now than it had on record, and the same ones each time.
+        """
+        case, seed, key = task.case, task.seed, (task.case.name, task.seed)
+        if key not in self._measured:
+            points = case.design(seed)
+            if key in self._recorded:
+                run = self._recorded[key]
+                self._check_unchanged(case, seed, points[0], run)
+                true = run.true or run.values
+                self._measured[key] = tuple(
+                    ({n: v[i] for n, v in run.values.items()}, {n: v[i] for n, v in true.items()})
+                    for i in range(case.start)
+                )
+            else:
+                self._measured[key] = tuple(case.measure(point, seed, i) for i, point in enumerate(points))
+        return self._measured[key]
+
+    def _check_unchanged(self, case: Case, seed: int, point: Mapping[str, Any], run: Run) -> None:
+        before = {name: values[0] for name, values in run.values.items()}
+        now = case.measure(point, seed, 0)[0]
+        if not alike(now, before) and alike(now, case.measure(point, seed, 0)[0]):
+            raise InvalidValueError(
+                f"{case.name!r}, seed {seed}: the first point of the initial design has {now}, and had {before} when "
+                f"{run.contestant!r} ran ({run.date}); the problem, the design or the noise has changed since. Run "
+                "the older ones anew, into another folder"
+            )
 
 
 def _known(order: Order) -> tuple[dict[Key, Run], set[Key]]:
@@ -178,14 +224,16 @@ def _tasks(order: Order, known: Mapping[Key, Run]) -> Iterator[_Task]:
 
 
 def _in_parallel(
-    tasks: Sequence[_Task], workers: int, ended: Callable[[Run | Failure], None], stepped: Callable[[int], None]
-) -> None:
+    tasks: Sequence[_Task], workers: int, starts: _Starts, ended: Callable[[Run | Failure], None],
+    stepped: Callable[[int], None],
+) -> None:  # fmt: skip
     waiting = list(reversed(tasks))
     running: dict[int, _Task] = {}
     with Processes(workers) as pool:
         while waiting or running:
             while waiting and pool.free:
                 task = waiting.pop()
+                task = replace(task, start=starts.of(task))
                 running[pool.start(_work, task)] = task
             for event in pool.wait():
                 if isinstance(event, Message):
@@ -203,7 +251,7 @@ def _in_parallel(
 
 def _work(task: _Task, channel: Channel) -> list[Run | Failure]:
     """In a worker."""
-    return play(task.case, task.contestants, task.seed, task.limits, channel.send)
+    return play(task.case, task.contestants, task.seed, task.limits, channel.send, task.start)
 
 
 @contextmanager

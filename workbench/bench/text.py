@@ -62,11 +62,21 @@ def notes(result: Result) -> str:
             "Regret of several objectives: what is missing to the largest hypervolume known, by the true values of the "
             f"{front}, clipped to [1e-6, 1] of it."
         )
+    unknown = [
+        c for c in result.cases if len(c.objectives) == 1 and c.goal.target is None and c.problem.optimum is None
+    ]
+    if unknown:
+        said.append(f"The best run stands for the optimum of {', '.join(c.name for c in unknown)}, which is not known.")
     if len(result.contestants) > 1:
         said.append(
             f"First minus this: {result.contestants[0]} minus the contestant, decades, paired by seed, negative where "
             f"{result.contestants[0]} is better; bootstrap interval of {result.level:.0%}."
         )
+    for case in result.cases:
+        for name in result.contestants:
+            runs = result.runs_of(case.name, name).values()
+            if idle := [run.cut for run in runs if run.idle]:
+                said.append(f"Not compared: {name} on {case.name}, {len(idle)} of {len(runs)} runs cut {idle[0]}.")
     if result.recorded:
         said.append("* from earlier records; times of another day.")
     return "\n".join(said)

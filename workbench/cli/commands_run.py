@@ -17,7 +17,7 @@ _Sampler = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What proposes from now on. Default: the study's own; auto for a new one.",
+        help="What proposes in this run. Default: the study's own, which a new one keeps: auto.",
         autocompletion=samplers,
     ),
 ]

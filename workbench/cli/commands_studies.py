@@ -25,17 +25,25 @@ def studies(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(study: StudyName, storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
+def show(
+    study: StudyName,
+    storage: Storage = DEFAULT_STORAGE,
+    report: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Write an HTML report with figures here.", dir_okay=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Print a study: its goals, the best trial or the front, the last trials, and what failed.
 
     \b
     Example:
       workbench show branin --storage demo.db
+      workbench show branin --report branin.html --storage demo.db
     """
     with refusing():
         from workbench.cli import showing
 
-        showing.show(study, storage, as_json=as_json)
+        showing.show(study, storage, report=report, as_json=as_json)
 
 
 @app.command()

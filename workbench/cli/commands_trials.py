@@ -43,6 +43,14 @@ def ask(
         typer.Option(metavar="NAME=VALUE", help="A value that the world decides; repeat it for each."),
     ] = None,
     near: Annotated[int | None, typer.Option(min=0, metavar="TRIAL", help="Stay close to this trial.")] = None,
+    prefer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=WEIGHT", help="How much an objective counts; repeat it for each."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="What an objective should reach; repeat it for each."),
+    ] = None,
     sampler: Annotated[
         str | None, typer.Option(metavar="NAME", help="Another sampler for this ask.", autocompletion=samplers)
     ] = None,
@@ -56,13 +64,15 @@ def ask(
     \b
     Example:
       workbench ask branin -n 2 --fixed x1=2.5 --storage demo.db
+      workbench ask beam --prefer cost=2 --prefer deflection=1 --storage demo.db
     """
     with refusing():
         from workbench.cli import trials
 
         trials.ask(
-            study, storage, n, fixed or [], context or [], near=near, sampler=sampler, timeout=timeout, as_json=as_json
-        )
+            study, storage, n, fixed or [], context or [], prefer or [], threshold or [],
+            near=near, sampler=sampler, timeout=timeout, as_json=as_json,
+        )  # fmt: skip
 
 
 @app.command()
@@ -197,6 +207,38 @@ def reject(
         from workbench.cli import trials
 
         trials.reject(study, storage, trial, reason=reason, avoid=avoid, as_json=as_json)
+
+
+@app.command()
+def choose(
+    study: StudyName, trial: TrialNumber, reason: Reason, storage: Storage = DEFAULT_STORAGE, as_json: Json = False
+) -> None:
+    """Decide for a trial, the last act of a study.
+
+    \b
+    Example:
+      workbench choose beam 17 --reason "stiff enough, and the cheapest" --storage demo.db
+    """
+    with refusing():
+        from workbench.cli import trials
+
+        trials.choose(study, storage, trial, reason=reason, as_json=as_json)
+
+
+@app.command()
+def reference(
+    study: StudyName, values: Settings = None, storage: Storage = DEFAULT_STORAGE, as_json: Json = False
+) -> None:
+    """State the point from which hypervolume is measured; what is left out is inferred, all of it without a value.
+
+    \b
+    Example:
+      workbench reference beam cost=40 deflection=0.01 --storage demo.db
+    """
+    with refusing():
+        from workbench.cli import trials
+
+        trials.reference(study, storage, values or [], as_json=as_json)
 
 
 @app.command()

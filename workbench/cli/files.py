@@ -138,7 +138,8 @@ def _table(order: ImportOrder) -> tuple[Study, int]:
             "(workbench create makes one)"
         )
     study = load_study(order.study, storage=order.storage)
-    columns = {title: name or None for title, name in words.pairs(order.columns, "--column").items()}
+    given = words.pairs(order.columns, "--column")
+    columns = {title: None if name in ("", "None") else name for title, name in given.items()}
     rows = read_table(study, Path(order.source), columns=columns or None, decimal=order.decimal, sheet=order.sheet)
     return study, len(rows)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -18,13 +19,13 @@ from workbench.cli import showing, tables, words
 from workbench.cli.app import FAILED
 from workbench.cli.loading import load_problem
 from workbench.cli.speech import program, spoken_warnings
-from workbench.errors import InvalidValueError, StorageError, StudyExistsError
+from workbench.errors import InvalidValueError, StudyExistsError
 from workbench.executor import Processes
 from workbench.problem import Problem
 from workbench.pruning import make_pruner
 from workbench.storage import Storage
 from workbench.study import Study
-from workbench.trial import Trial, TrialState
+from workbench.trial import Owner, Trial, TrialState
 
 INTERRUPTED = 130
 
@@ -228,9 +229,11 @@ def _pool(order: Order) -> AbstractContextManager[Processes | None]:
 def _conclude(study: Study, order: Order, before: int) -> None:
     """Print the best trial, write the report, say how to go on."""
     finished = _finished(study)
+    if finished < order.trials and (flying := _in_flight(study)):
+        print(f"{finished} of {order.trials} trials are finished. {flying} The same command goes on.", file=sys.stderr)
     if order.as_json:
         if order.report is not None:
-            _write_report(study, order.report, "")
+            showing.write_html(study, order.report, "")
         typer.echo(showing.as_json_text(showing.described(study, order.storage)))
         return
     console = tables.console()
@@ -242,29 +245,32 @@ def _conclude(study: Study, order: Order, before: int) -> None:
         console.print(f"{troubles} of the {finished} trials failed; `show` says why.")
     shell = f"{program()} show {shlex.quote(study.name)} --storage {shlex.quote(tables.place(order.storage))}"
     further = order.command(finished + max(5, finished // 2))
+    best = "study.best_params" if len(study.history().measured) == 1 else "study.pareto_trials"
     python = (
         "import workbench as wb\n"
         f"study = wb.load_study({study.name!r}, storage={tables.place(order.storage)!r})\n"
-        "study.best_params, study.trials, study.ask()"
+        f"{best}, study.trials, study.ask()"
     )
     if order.report is not None:
         text = f"# Python\n{python}\n\n# shell\n{shell}\n{further}"
-        console.print(f"Report: {_write_report(study, order.report, text)}")
+        console.print(f"Report: {showing.write_html(study, order.report, text)}")
     indented = "\n".join(f"  {line}" for line in python.splitlines())
     advice = f"More trials:\n  {further}\nLook at the study:\n  {shell}\nGo on from Python:\n{indented}"
     console.print(f"\n{tables.plain(advice)}")
 
 
-def _write_report(study: Study, path: Path, continue_with: str) -> Path:
-    from workbench.report import write_report
-
-    try:
-        return write_report(study, path, model=study.model(), continue_with=continue_with)
-    except OSError as error:
-        raise StorageError(
-            f"the report could not be written to {str(path)!r}: {error.strerror or error}; all trials "
-            "are stored; the same command with another --report writes it"
-        ) from error
+def _in_flight(study: Study) -> str:
+    """Which trials other runs are at, or were when they died; "" for none."""
+    rows = [row for row in study.history().rows if row.state == TrialState.RUNNING and row.expires is not None]
+    if not rows:
+        return ""
+    hosts = sorted({Owner.from_json(row.owner).host for row in rows if row.owner is not None})
+    left = max(0.0, max(row.expires or 0.0 for row in rows) - time.time())
+    numbers = ", ".join(str(row.number) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+    return (
+        f"In flight elsewhere ({', '.join(hosts)}): {numbers}; if nobody is at work on them any more, they can be "
+        f"taken over in {left / 60:.0f} min."
+    )
 
 
 def create(

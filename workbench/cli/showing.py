@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,6 +12,7 @@ import typer
 from workbench.build import load_study
 from workbench.cli import tables
 from workbench.cli.speech import spoken_warnings
+from workbench.errors import StorageError
 from workbench.plots import theme
 from workbench.study import Study
 from workbench.trial import Trial, TrialState
@@ -18,19 +21,45 @@ _LAST, _FAILURES = 10, 5
 _TROUBLES = (TrialState.FAILED, TrialState.INFEASIBLE)
 
 
-def show(name: str, storage: str, *, as_json: bool) -> None:
-    """Print the study.
+def show(name: str, storage: str, *, report: Path | None, as_json: bool) -> None:
+    """Print the study, and write a report of it where a path is given.
 
     Raises:
-        StorageError: if there is no such database; none is made.
+        StorageError: if there is no such database, none is made; or if the report cannot be written.
         StudyNotFoundError: if it holds no such study.
     """
     with spoken_warnings():
         study = load_study(name, storage=storage)
+        written = None if report is None else write_html(study, report)
     if as_json:
-        typer.echo(as_json_text(described(study, storage)))
-    else:
-        _print(study, storage)
+        typer.echo(as_json_text(described(study, storage) | ({} if written is None else {"report": str(written)})))
+        return
+    _print(study, storage)
+    if written is not None:
+        tables.console().print(tables.plain(f"\nReport: {written}"))
+
+
+def write_html(study: Study, path: Path, continue_with: str | None = None) -> Path:
+    """Write a report, with what the model says."""
+    from workbench.report import write_report
+
+    try:
+        return write_report(study, path, model=study.model(), continue_with=continue_with)
+    except OSError as error:
+        raise StorageError(
+            f"the report could not be written to {str(path)!r}: {error.strerror or error}; all trials "
+            "are stored; the same command with another --report writes it"
+        ) from error
+
+
+def reference_point(study: Study) -> dict[str, float | None]:
+    """What hypervolume is measured from, user units; None: not inferred yet, or a distance from a target."""
+    history = study.history()
+    found: dict[str, float | None] = {}
+    for goal, level in zip(history.measured, history.reference.tolist(), strict=True):
+        automatic = None if math.isnan(level) or goal.target is not None else goal.sign * level
+        found[goal.name] = automatic if goal.reference is None else goal.reference
+    return found
 
 
 def as_json_text(value: Any) -> str:
@@ -57,6 +86,7 @@ def described(study: Study, storage: str) -> dict[str, Any]:
         "counts": counts(study),
         "finished": int(study.history().finished.sum()),
         "best": None if several or not study.history().counted.any() else trial_json(study.best_trial),
+        "chosen": None if study.chosen is None else study.chosen.number,
         "front": [trial_json(trial) for trial in _front(study)] if several else None,
         "last": [trial_json(trial) for trial in study.trials[-_LAST:]],
         "failures": [trial_json(trial) for trial in _failures(study)[-_FAILURES:]],
@@ -101,6 +131,7 @@ def _print(study: Study, storage: str) -> None:
         "pruner": "" if study.pruner is None else study.pruner.name,
         "note": study.note,
         "tags": ", ".join(study.tags),
+        "chosen": "" if study.chosen is None else f"trial {study.chosen.number}",
         "trials": found + (f", of {study.budget} planned" if study.budget else ""),
     }
     for name, text in lines.items():

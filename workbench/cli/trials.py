@@ -11,22 +11,26 @@ import typer
 
 from workbench.build import load_study
 from workbench.cli import tables, words
-from workbench.cli.showing import as_json_text, trial_json
+from workbench.cli.showing import as_json_text, reference_point, trial_json
 from workbench.cli.speech import program, spoken_warnings
 from workbench.study import Study
 from workbench.trial import Trial
 
 
 def ask(
-    name: str, storage: str, n: int, fixed: Sequence[str], context: Sequence[str], *,
-    near: int | None, sampler: str | None, timeout: float | None, as_json: bool,
+    name: str, storage: str, n: int, fixed: Sequence[str], context: Sequence[str], prefer: Sequence[str],
+    thresholds: Sequence[str], *, near: int | None, sampler: str | None, timeout: float | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Propose trials and say how to tell them."""
     with spoken_warnings():
         study = load_study(name, storage=storage)
         held = words.params(study.space, words.pairs(fixed, "--fixed"))
         given = words.params(study.space, words.pairs(context, "--context"))
-        trials = study.ask(n, fixed=held, context=given, near=near, sampler=sampler, timeout=timeout)
+        weights = words.numbers(words.pairs(prefer, "--prefer"), "--prefer")
+        wanted = words.numbers(words.pairs(thresholds, "--threshold"), "--threshold")
+        trials = study.ask(
+            n, fixed=held, context=given, near=near, prefer=weights, thresholds=wanted, sampler=sampler, timeout=timeout
+        )
     if as_json:
         typer.echo(as_json_text([trial_json(trial) for trial in trials]))
         return
@@ -109,6 +113,28 @@ def void(name: str, storage: str, number: int, *, reason: str, as_json: bool) ->
 def reject(name: str, storage: str, number: int, *, reason: str, avoid: str, as_json: bool) -> None:
     """Turn a proposal down."""
     _changed(name, storage, lambda study: study.reject(number, reason=reason, avoid=avoid), as_json)
+
+
+def choose(name: str, storage: str, number: int, *, reason: str, as_json: bool) -> None:
+    """Decide for a trial."""
+    _changed(name, storage, lambda study: study.choose(number, reason=reason), as_json)
+
+
+def reference(name: str, storage: str, values: Sequence[str], *, as_json: bool) -> None:
+    """State the reference point, and say what it is now."""
+    with spoken_warnings():
+        study = load_study(name, storage=storage)
+        study.set_reference(words.numbers(words.pairs(values, "a value"), "a value"))
+    point = reference_point(study)
+    if as_json:
+        typer.echo(as_json_text(point))
+        return
+    stated = {goal.name for goal in study.history().measured if goal.reference is not None}
+    said = (
+        f"{key}{'' if value is None else f' = {value:.6g}'}{'' if key in stated else ' (automatic)'}"
+        for key, value in point.items()
+    )
+    tables.console().print(tables.plain(f"Hypervolume is measured from {', '.join(said)}."))
 
 
 def annotate(

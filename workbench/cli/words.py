@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,11 +31,14 @@ def pairs(words: Iterable[str], what: str) -> dict[str, str]:
 
 
 def value(text: str) -> Any:
-    """What a text stands for: JSON where it is JSON, else the text itself."""
+    """What a text stands for: JSON where it is JSON, a number as people write it, else the text itself."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text
+        return float(text) if _NUMBER.fullmatch(text) else text
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)  # .2, 1. and +0.2 are no JSON
 
 
 def params(space: Space, texts: Mapping[str, str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ cell that is not empty, and raises `Fault`; a `Write` gives a cell.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -21,6 +22,7 @@ Write = Callable[[Any], Cell]
 
 _MARKS: tuple[Decimal, ...] = (".", ",")  # a choice is known, whichever it is written with
 _TRUE = frozenset({"true", "yes", "y", "on", "1", "wahr", "vrai"})
+_LABEL = re.compile(r"\d+[eE]\d+", re.ASCII)
 _FALSE = frozenset({"false", "no", "n", "off", "0", "falsch", "faux"})
 
 
@@ -234,8 +236,13 @@ def write_attr(value: Any, decimal: str = ".") -> Cell:
 
 
 def read_attr(cell: Cell, decimal: str = ".") -> Any:
-    """The value of an attribute: JSON where the text is JSON, else the text."""
+    """The value of an attribute: JSON where the text is JSON, else the text.
+
+    "12E3" stays text: labels of samples and wells look so, and no number is written so here.
+    """
     if isinstance(cell, str):
+        if _LABEL.fullmatch(cell):
+            return cell
         value = _parsed(cell)
         if value is _NOTHING and decimal == ",":
             found = _number(cell, ",")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.errors import InvalidValueError, TableError
 from workbench.interchange.table import Table
-from workbench.problem import Objective
+from workbench.problem import Objective, Preference
 
 if TYPE_CHECKING:
     from workbench.space import Space
@@ -86,10 +86,13 @@ def _attr(title: str) -> Column | None:
 
 
 class _Titles:
-    """Finds the column that a title means: exactly, whatever the case, or without the unit in brackets."""
+    """Finds the column that a title means: exactly, whatever the case, or without its own unit in brackets."""
 
     def __init__(self, study: Study) -> None:
         self.exact = known(study)
+        goals = [goal for goal in (*study.objectives, *study.constraints) if not isinstance(goal, Preference)]
+        units = {one.name: getattr(one, "unit", None) for one in (*study.space, *goals)}
+        self._units = {name: str(unit) for name, unit in units.items() if unit}
         self.folded: dict[str, set[Column]] = {}
         for title, column in self.exact.items():
             self.folded.setdefault(title.casefold(), set()).add(column)
@@ -99,17 +102,32 @@ class _Titles:
             return self.exact[title]
         text = title.strip()
         for form in (text, _UNIT.sub("", text)):
-            if form in self.exact:
-                return self.exact[form]
-            found = self.folded.get(form.casefold(), set())
+            found = {self.exact[form]} if form in self.exact else self.folded.get(form.casefold(), set())
             if len(found) == 1:
-                return next(iter(found))
+                column = next(iter(found))
+                return None if self.other_unit(title, column) else column
         return _attr(title)
+
+    def other_unit(self, title: str, column: Column) -> str:
+        """What a title gives for a unit, where the quantity of the column is declared in another; else ""."""
+        bracket, unit = _UNIT.search(title.strip()), self._units.get(column.name)
+        if bracket is None or unit is None or title.strip().casefold() in self.folded:
+            return ""
+        said = bracket[1][1:-1].strip()
+        return said if _bare(said) != _bare(unit) else ""
+
+    def unit(self, title: str) -> str:
+        """The declared unit of what a known title holds."""
+        return self._units.get(self.exact[title].name, "")
 
     def near(self, title: str) -> str | None:
         text = _UNIT.sub("", title.strip()).casefold()
         found = get_close_matches(text, self.folded, n=1)
         return next((name for name in self.exact if name.casefold() == found[0]), None) if found else None
+
+
+def _bare(unit: str) -> str:
+    return unit.replace(" ", "").replace("°", "")
 
 
 def match(study: Study, table: Table, columns: Mapping[str, str | None] | None) -> dict[int, Column]:
@@ -174,6 +192,10 @@ def _unknown(titles: _Titles, table: Table, unknown: Sequence[int], taken: set[C
             words.append(f"column {i + 1}, which has no title")
             continue
         near = titles.near(title)
+        if near is not None and (said := titles.other_unit(title, titles.exact[near])):
+            words.append(f"{title!r}, in {said} where {near!r} is declared in {titles.unit(near)}: convert it")
+            mapping.append(f"{title!r}: None")
+            continue
         fits = near is not None and titles.exact[near] not in taken
         taken |= {titles.exact[near]} if near else set()
         words.append(f"{title!r}" + (f" (did you mean {near!r}?)" if fits else ""))

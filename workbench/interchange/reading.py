@@ -250,6 +250,9 @@ class _Sheet:
                     "a number; a row without every value needs the state failed, infeasible or pruned",
                     "nothing",
                 )
+        began, ended = (got.get(Column("own", name)) for name in ("started", "finished"))
+        if began is not None and ended is not None and ended < began:
+            yield Column("own", "finished"), "a time that is not before the start of the run", "an earlier one"
         for name, states in _SAID_WITH.items():
             column = Column("own", name)
             if column in got and str(state or TrialState.COMPLETE) not in states:
@@ -287,11 +290,16 @@ def _reader(
         return _sound(lambda cell: cells.read_attr(cell, decimal))
     if column.kind == "own" and column.name != "cost":
         return _sound(_OWN[column.name])
-    least = {"part": "an amount of at least 0", "sem": "a standard error of at least 0"}.get(column.kind, "a number")
+    bounded = {
+        "part": "an amount of at least 0",
+        "sem": "a standard error of at least 0",
+        "own": "a cost of at least 0",
+    }
+    least = bounded.get(column.kind, "a number")
 
     def read(cell: Cell) -> float:
         value = float(number(cell, decimal, least, percent=column.name in percent and column.kind != "own"))
-        if value < 0 and column.kind in ("part", "sem"):
+        if value < 0 and column.kind in bounded:
             raise Fault(least)
         if column.kind == "sem" and column.name in noiseless:
             raise Fault(f"an empty cell: {column.name} is declared noise='none'")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -16,6 +13,7 @@ from workbench.interchange import cells
 from workbench.interchange.columns import Column, attr_title, parts, told_names, units
 from workbench.interchange.numbers import check_decimal
 from workbench.interchange.table import Cell, guarded
+from workbench.whole_file import replaced
 
 if TYPE_CHECKING:
     from workbench.space import Parameter
@@ -59,16 +57,23 @@ def write_table(
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".xlsx"):
         raise TableError(f"expected a path that ends in .csv or .xlsx, got {path}; choose one of them")
+    if only is not None and not isinstance(only, Collection):
+        raise TableError(f"only= names the trials to write, such as [{only!r}]; got {only!r}")
     trials = [trial for trial in study.trials if only is None or trial.number in only]
     columns = _columns(study, trials, decimal)
     header, rows = _titles(study, [column for column, _ in columns], show_units), _rows(trials, columns)
-    with _replaced(path) as file:
-        if suffix == ".csv":
-            _write_csv(file, header, rows, bom, decimal)
-        else:
-            from workbench.interchange.workbook import write
+    try:
+        with replaced(path) as file:
+            if suffix == ".csv":
+                _write_csv(file, header, rows, bom, decimal)
+            else:
+                from workbench.interchange.workbook import write
 
-            write(file, header, rows)
+                write(file, header, rows)
+    except OSError as error:
+        raise TableError(
+            f"cannot write {path}: {error.strerror}; give a path in a folder that can be written"
+        ) from error
     return path
 
 
@@ -207,23 +212,3 @@ def _csv_cell(cell: Cell, decimal: str) -> str:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return repr(cell).replace(".", decimal)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that takes the place of another one once it is whole."""
-    try:
-        handle, draft = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise TableError(
-            f"cannot write {path}: {error.strerror}; give a path in a folder that can be written"
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise

@@ -290,7 +290,7 @@ if sys.platform != "win32":
 def _engine(url: URL, place: str) -> Engine:
     try:
         engine = create_engine(url, **_options(url))
-    except (ArgumentError, ImportError) as error:
+    except (ArgumentError, ImportError, ValueError, TypeError) as error:
         raise StorageError(
             f"cannot use the database {place}: {error}; expected sqlite:///path, or the URL of a database "
             "whose SQLAlchemy driver is installed"

@@ -64,6 +64,7 @@ _BEGUN = select(
 _REPORTED = select(reports.c.objective, reports.c.value).where(
     reports.c.study_id == _ID, reports.c.number == _NUMBER, reports.c.step == bindparam("the_step")
 )
+_FORGET_REPORTS = delete(reports).where(reports.c.study_id == _ID, reports.c.number == _NUMBER)
 _FORGET_REPORT = delete(reports).where(
     reports.c.study_id == _ID,
     reports.c.number == _NUMBER,
@@ -232,6 +233,10 @@ class Transaction:
             self._open.execute(_FORGET_REPORT, key | {"the_name": name})
         same = {"number": number, "step": step}
         self._add(reports, [same | {"objective": name, "value": value} for name, value in changed.items()])
+
+    def forget_reports(self, number: int) -> None:
+        """Take out the intermediate values of a trial, whose row has to change with it."""
+        self._open.execute(_FORGET_REPORTS, {"the_study": self._study_id, "the_number": number})
 
     # -- feedback -------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from workbench.errors import DeadlineReached, InvalidValueError, LeaseLostError,
 from workbench.samplers.base import AskRequest, Proposal, Sampler, spread_out
 from workbench.space.functions import require_all
 from workbench.space.geometry import inside
+from workbench.study.queue import avoided, shut
 from workbench.study.record import Record
 from workbench.trial import Owner, TrialRow, TrialState, dumps, loads, not_json, now, pack_params
 
@@ -38,6 +39,7 @@ log = logging.getLogger("workbench")
 
 LEASE = 30.0  # seconds that an ask lease lasts without renewal
 _RESOLVED = 1e-12  # of an encoded column: two values that are the same point
+_LOOKED_AT = 8  # draws of what an enqueued trial leaves open, for one that no rejection shuts
 _SHORT = 1.0  # seconds that a renewal waits for another program
 _POLL = (0.002, 0.05)  # first and longest pause between two looks at a lease that another holds
 
@@ -190,7 +192,7 @@ def _waiting(history: History, wish: Wish) -> list[int]:
     """The first waiting trials that have the fixed values; the others stay in the queue."""
     queue = (int(i) for i in np.flatnonzero(history.in_state(TrialState.WAITING)))
     fitting = (i for i in queue if not wish.fixed or _has(history.params(i), wish.fixed))
-    return list(islice(fitting, wish.n))
+    return list(islice((i for i in fitting if shut(history, i) is None), wish.n))
 
 
 def _has(params: Mapping[str, Any], fixed: Mapping[str, Any]) -> bool:
@@ -213,7 +215,8 @@ def enqueue(record: Record, params: Mapping[str, Any]) -> TrialRow:
         space, number = history.space, history.next_number
         require_all(space.functions)
         fixed = space.complete_fixed(params)
-        X = space.sobol(1, record.seed, skip=number, fixed=fixed)
+        X = space.sobol(_LOOKED_AT, record.seed, skip=number, fixed=fixed)
+        X = X[[int(np.argmax([avoided(history, x) is None for x in X]))]]  # the first, where all of them are shut
         point = space.check(_as_fixed(space, space.decode(X)[0], fixed))
         drawn = sorted(set(point) - set(fixed))
         draft = waiting(point, history.spaces.version, "enqueued by the user", drawn)

@@ -14,6 +14,7 @@ from workbench.errors import InvalidValueError, SpaceError, TrialStateError
 from workbench.problem import Objective, check_apart
 from workbench.space import Space
 from workbench.storage.core import FROZEN
+from workbench.study.queue import shut_out
 from workbench.trial import Spaces, TrialState, dumps, loads, not_json
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _news(history: History, before: History) -> list[str]:
             f"{len(lost)} of {len(history)} trials ({named}) have values that the new space cannot hold; "
             "they are kept as data, and no model learns from them"
         )
+    news += shut_out(history)
     rules = {rule for _, rule in before.avoided()} - {rule for _, rule in history.avoided()}
     if rules:
         news.append(f"rules of rejected trials speak of what is there no more and shut nothing: {sorted(rules)}")
@@ -165,6 +167,12 @@ def set_reference(record: Record, values: Mapping[str, float]) -> None:
         ProblemError: for a value that is no finite number.
     """
     names = [goal.name for goal in record.measured]
+    if not isinstance(values, Mapping):
+        raise InvalidValueError(
+            f"a reference point is a mapping by name, such as {{{names[0]!r}: 0.0}}; got {values!r}"
+            if names
+            else "this study measures nothing, so it has no reference point"
+        )
     if len(names) < 2 or not values.keys() <= set(names):
         raise InvalidValueError(
             f"a reference point gives values of measured objectives, of two at least; this study measures {names}, "
@@ -198,20 +206,27 @@ def freeze(record: Record, frozen: bool) -> None:
 
 
 def annotate(
-    record: Record, number: int | None, note: str | None, tags: Sequence[str] | None, attrs: Mapping[str, Any] | None
-) -> TrialRow | None:
-    """Note something about a trial, or about the study where no number is given, in one transaction."""
+    record: Record, number: int | None, note: str | None, tags: Sequence[str] | None, attrs: Mapping[str, Any] | None,
+    attempt: int | None = None,
+) -> TrialRow | None:  # fmt: skip
+    """Note something about a trial, or about the study where no number is given, in one transaction.
+
+    Args:
+        attempt: Of the evaluation that says so; one that was taken for dead has no say while another runs.
+    """
     fields: dict[str, Any] = {}
     if note is not None:
         if not isinstance(note, str):
             raise InvalidValueError(f"note must be a text, got {note!r}")
         fields["note"] = note or None
     if tags is not None:
-        wrong = isinstance(tags, str) or not all(isinstance(tag, str) and tag.strip() for tag in tags)
+        wrong = not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags)
         if wrong:
             raise InvalidValueError(f"tags must be a list of non-empty texts, got {tags!r}; write tags=['…']")
         fields["tags"] = dumps(list(dict.fromkeys(tags)))
     with record.transaction("annotate") as tx:
+        if number is not None and tx.row(number).state == TrialState.RUNNING:
+            check_attempt(tx.row(number), attempt)
         if attrs is not None:
             old = tx.study().attrs if number is None else tx.row(number).attrs
             fields["attrs"] = dumps(loads(old, {}) | json_attrs(attrs))
@@ -221,15 +236,28 @@ def annotate(
         return tx.update(number, **fields)
 
 
+def check_attempt(row: TrialRow, attempt: int | None) -> None:
+    """Refuse what an evaluation says whose trial another process has taken over."""
+    if attempt is not None and attempt != row.attempt:
+        raise TrialStateError(
+            f"trial {row.number} was taken over by another process (attempt {row.attempt}): this evaluation, attempt "
+            f"{attempt}, was taken for dead. End it"
+        )
+
+
 def json_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """User attributes, checked.
 
     Raises:
         InvalidValueError: if a key is no text or a value not made of JSON types.
     """
+    if not isinstance(attrs, Mapping):
+        raise InvalidValueError(f"attributes are a mapping by key, such as {{'lot': 'B7'}}; got {attrs!r}")
     for key, value in attrs.items():
         if not isinstance(key, str) or not key:
             raise InvalidValueError(f"the key of an attribute must be a non-empty string, got {key!r}")
+        if not_json(key) is not None:
+            raise InvalidValueError(f"the key of an attribute must be valid text, got {key!r}")
         if (reason := not_json(value)) is not None:
             raise InvalidValueError(
                 f"attribute {key!r} must be made of JSON types, got {type(value).__name__} ({reason}); "

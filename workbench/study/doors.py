@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import InvalidValueError
@@ -178,6 +178,7 @@ class Plot:
         """
         from workbench import plots
 
+        thresholds = self._study._thresholds(thresholds or {})
         model = self._study.model()
         known = model.surrogate is not None
         front = model.pareto_front() if known else None
@@ -196,6 +197,8 @@ class Plot:
         """One to four trials as flowers, with a petal for each of three to eight objectives, the longer the better."""
         from workbench import plots
 
+        if not isinstance(trials, Iterable):
+            raise InvalidValueError(f"petals of which trials? Give a list such as [{trials!r}], got {trials!r}")
         return plots.petals(self._study.history(), [self._study.trial(trial).number for trial in trials])
 
     def hypervolume(self) -> Figure:
@@ -253,6 +256,8 @@ class Plot:
         """
         from workbench import plots
 
+        if not isinstance(others, Iterable):
+            raise InvalidValueError(f"others= is a list of studies, write others=[…]; got {others!r}")
         named: dict[str, History] = {}
         for study in (self._study, *others):
             name, again = study.name, 2

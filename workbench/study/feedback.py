@@ -5,13 +5,14 @@ The log is append-only; an undo is an entry of its own. What an entry of each ki
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from workbench.errors import FeedbackError, SamplerError
+from workbench.errors import ExhaustedSpaceError, FeedbackError, InvalidValueError, SamplerError
 from workbench.integers import integer
 from workbench.problem import Preference, Rendered
 from workbench.rankings import ORDERING, Consistency, Groups, consistency, edges, partial_order, ranking
@@ -62,7 +63,7 @@ class Feedback:
             FeedbackError: if the ranking contradicts itself or names unknown trials.
         """
         shown = None if of is None else self._numbers(of)
-        ranked = ranking([self._numbers(group) for group in groups], shown)
+        ranked = ranking(self._ordered(groups), shown)
         return self._add("rank", ranked, shown, rater, confidence)
 
     def compare(
@@ -108,8 +109,9 @@ class Feedback:
 
     @property
     def pinned(self) -> tuple[int, ...]:
-        """Numbers of the trials that stay in every question."""
-        return pinned(self.standing)
+        """Numbers of the trials that stay in every question; none that was taken out."""
+        gone = self._gone()
+        return tuple(number for number in pinned(self.standing) if number not in gone)
 
     def go_back(self, trial: Named, *, rater: str = "") -> FeedbackRecord:
         """Begin anew from a trial: the next question starts there, and the rater's open one is closed unanswered."""
@@ -233,11 +235,11 @@ class Feedback:
             k: Number of trials.
             held: Trials of other raters' open questions.
         """
-        gone, outcomes = self._gone(), self._over_outcomes
-        kept = [number for number in self.pinned if number not in gone][: k - 1]
+        outcomes = self._over_outcomes
+        kept = list(self.pinned)[: k - 1]
         candidates = [] if outcomes else [n for n in self._candidates(k, held) if n not in kept][-(k - len(kept)) :]
         missing = k - len(kept) - len(candidates)
-        asked = [row.number for row in self._study._ask(missing, purpose="question", held=held)] if missing else []
+        asked = self._asked(missing, held, {*kept, *candidates})
         twice = (held & set(asked)) - self._judged(self._record.history().feedback) - set(kept)
         if twice:
             raise SamplerError(
@@ -256,6 +258,36 @@ class Feedback:
                 "'eubo', which ask about complete trials"
             )
         return shown
+
+    def _asked(self, n: int, held: frozenset[int], beside: set[int]) -> list[int]:
+        """Numbers of n trials of the sampler; where the space is used up, then of those that were judged least often.
+
+        Args:
+            n: How many.
+            held: Trials of other raters' open questions.
+            beside: What is shown with them.
+        Raises:
+            ExhaustedSpaceError: if there are not so many trials either.
+        """
+        exhausted = None
+        for few in range(n, 0, -1):
+            try:
+                asked = [row.number for row in self._study._ask(few, purpose="question", held=held)]
+                break
+            except ExhaustedSpaceError as error:
+                exhausted = exhausted or error
+        else:
+            asked = []
+        if exhausted is None:
+            return asked
+        history = self._record.history()
+        judged = Counter(number for entry in standing(history.feedback) for number in entry.of)
+        live = history.numbers[history.in_state(TrialState.RUNNING, TrialState.COMPLETE)].tolist()
+        others = [one for one in live if one not in {*asked, *beside} and (one not in held or judged[one])]
+        again = sorted(others, key=lambda one: (judged[one], one))[: n - len(asked)]
+        if len(asked) + len(again) < n:
+            raise exhausted
+        return [*asked, *again]
 
     @property
     def _over_outcomes(self) -> str | None:
@@ -297,6 +329,13 @@ class Feedback:
         live = history.in_state(TrialState.RUNNING, TrialState.COMPLETE)
         fresh = [int(number) for number in history.numbers[live] if int(number) not in judged]
         return tuple(fresh[-k:])
+
+    def _ordered(self, groups: Iterable[Iterable[Named]]) -> list[tuple[int, ...]]:
+        if not isinstance(groups, Iterable):
+            raise FeedbackError(
+                f"expected groups of trials, best first, such as [[best], [second, third]], got {groups!r}"
+            )
+        return [self._numbers(group) for group in groups]
 
     def _numbers(self, trials: Iterable[Named]) -> tuple[int, ...]:
         if isinstance(trials, Trial | str) or not isinstance(trials, Iterable):
@@ -375,6 +414,8 @@ class Question:
 
         Args:
             render: Makes the picture of a trial's parameters.
+        Raises:
+            InvalidValueError: if it makes something else.
         """
         return [self._picture(trial, render) for trial in self.trials]
 
@@ -383,6 +424,11 @@ class Question:
         if known is not None:
             return known
         made = render(trial.params)
+        if not isinstance(made, Rendered):
+            raise InvalidValueError(
+                f"expected render to give a wb.Rendered(mime, data, alt) for trial {trial.number}, "
+                f"got {type(made).__name__}; a problem's `render` does, such as pictures(problem.render)"
+            )
         study = self._feedback._study
         study.annotate(trial, attrs={"picture": made.alt})
         study.files.put(_picture(trial.number), made.data, made.mime, trial)
@@ -404,7 +450,7 @@ class Question:
             len(feedback.log), kind, numbers, self._row.trials, self.rater or "", question=self._row.id
         )
         history, gone = feedback._record.history(), feedback._gone()
-        kept = [n for n in feedback.pinned if n not in gone]
+        kept = feedback.pinned
         n = max(1, len(self._row.trials) - len(kept))
         return foresee(
             feedback._record, feedback._study.sampler, n, replace(history, feedback=(*history.feedback, entry)),
@@ -427,9 +473,8 @@ class Question:
         """
         if rest not in ("unordered", "worse"):
             raise FeedbackError(f"rest= is 'unordered' or 'worse', got {rest!r}")
-        numbers = self._feedback._numbers
         worse = rest == "worse"
-        ranked = ranking([numbers(group) for group in groups], self._row.trials, least=1 if worse else 2)
+        ranked = ranking(self._feedback._ordered(groups), self._row.trials, least=1 if worse else 2)
         return self._close("best" if worse else "rank", ranked, rater, confidence)
 
     def best(self, trial: Named, *, rater: str = "", confidence: float | None = None) -> FeedbackRecord:

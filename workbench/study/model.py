@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -215,14 +215,17 @@ class Model:
         """What further trials are expected to gain, in user units, and whether to go on.
 
         Args:
-            ahead: Numbers of trials, each at least 1.
+            ahead: Numbers of trials, each from 1 to 200.
             fixed: Parameters held at a value; needed for every role "context".
         """
-        from workbench.analysis import worth_more
+        from workbench.analysis import FARTHEST, worth_more
 
-        numbers = [int(n) for n in ahead]
-        if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
-            raise InvalidValueError(f"expected different numbers of trials, each at least 1, got {list(ahead)!r}")
+        whole = [integer(n, 1, FARTHEST) for n in ahead] if isinstance(ahead, Iterable) else []
+        numbers = [n for n in whole if n is not None]
+        if not numbers or len(set(numbers)) < len(whole):
+            raise InvalidValueError(
+                f"expected different numbers of trials from 1 to {FARTHEST}, such as [1, 5], got {ahead!r}"
+            )
         belief = self.belief()
         key = ("worth", *sorted(numbers), self.history.space.key(dict(fixed or {})))
         found: Worth = self._once(key, lambda: worth_more(belief, numbers, fixed))
@@ -293,6 +296,8 @@ class Model:
         return self._made[key]
 
     def _encoded(self, params: Params | Sequence[Params]) -> Array:
+        if not isinstance(params, Iterable):
+            raise InvalidValueError(f"parameters are a mapping by name, or a list of such mappings; got {params!r}")
         points = [params] if isinstance(params, Mapping) else list(params)
         points = [self.history.space.check(point, bounds=False) for point in points]
         return self.history.space.encode(points)

@@ -18,6 +18,7 @@ from workbench.errors import (
     AlreadyTold,
     ExecutorError,
     ExhaustedSpaceError,
+    FrozenStudyError,
     InvalidValueError,
     SearchEnded,
     StorageError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("workbench")
 
+_OFTEN = 3  # attempts that came to nothing: the trial may be what ends its processes
 EXPIRY = 300.0  # seconds without a heartbeat after which a trial may be taken over
 HEARTBEAT = 30.0
 
@@ -73,7 +75,7 @@ class Plan:
         wrong: list[tuple[str, str, object]] = []
         if not callable(self.fn):
             wrong.append(("fn", "a function of a trial", self.fn))
-        if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
+        if not is_duration(self.timeout):
             wrong.append(("timeout", "a number of seconds > 0", self.timeout))
         if self.executor is not None and not isinstance(self.executor, Executor):
             wrong.append(("executor", "an executor such as wb.Processes(4)", self.executor))
@@ -101,6 +103,7 @@ def optimize(study: Study, record: Record, plan: Plan, stopped: threading.Event)
     """
     runner = _Here(study, record, plan) if plan.executor is None else _Pool(study, record, plan)
     try:
+        runner.tell_kept()
         try:
             _run(study, record, plan, stopped, runner)
         finally:
@@ -162,6 +165,8 @@ def _fresh(study: Study, record: Record, plan: Plan) -> TrialRow | None:
 def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
     """Take over the first running trial whose optimising process is gone: same number, one attempt more.
 
+    It begins without intermediate values; those of the attempt before go to the audit log.
+
     Args:
         alive: Trials of this run, which are no orphans even if a suspended machine let them expire.
     """
@@ -172,10 +177,25 @@ def _orphan(record: Record, alive: Collection[int]) -> TrialRow | None:
     with record.transaction("takeover") as tx:
         for candidate in orphans:
             row = tx.row(candidate.number)
-            if row.state == TrialState.RUNNING and row.orphaned(at):
-                owner = Owner.current().to_json()
-                return tx.update(row.number, owner=owner, attempt=row.attempt + 1, expires=at + EXPIRY, started=at)
+            if row.state != TrialState.RUNNING or not row.orphaned(at):
+                continue
+            if said := [[report.step, report.objective, report.value] for report in tx.reports_of(row.number)]:
+                tx.audit("take over", row.number, before={"attempt": row.attempt, "reports": said})
+                tx.forget_reports(row.number)
+            log.warning("study %r: trial %d begins again%s", record.name, row.number, _how_often(row))
+            owner = Owner.current().to_json()
+            return tx.update(row.number, owner=owner, attempt=row.attempt + 1, expires=at + EXPIRY, started=at)
     return None
+
+
+def _how_often(row: TrialRow) -> str:
+    """What is said of a trial that begins once more."""
+    said = f", attempt {row.attempt + 1}"
+    if row.expires != 0.0:  # it was not given back
+        said += f": the process of attempt {row.attempt} is gone"
+    if row.attempt >= _OFTEN:
+        said += f". If it is what ends them, stop, and tell(…, state='failed') trial {row.number}"
+    return said
 
 
 def give_back(record: Record) -> list[int]:
@@ -192,8 +212,9 @@ def give_back(record: Record) -> list[int]:
     return dead
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_duration(value: object) -> bool:
+    """Is it a number of seconds above 0, or None for no limit?"""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0)
 
 
 def _running(history: History) -> list[TrialRow]:
@@ -310,8 +331,26 @@ class _Runner:
                 tx.audit("late result", row.number, after=after, reason=str(conflict))
             warnings.warn(f"a late result went to the audit log: {conflict}", WorkbenchWarning, stacklevel=4)
             return None
+        except (StorageError, FrozenStudyError) as refused:
+            # It may have taken hours, so it is kept, and the trial is not given back.
+            self.alive.pop(row.number, None)
+            self.record.kept[row.number] = (row, seen, state, error, reason)
+            came = f"{state} with {dict(seen.values)}" if seen.values else str(state)
+            said = (
+                f"{refused}. Trial {row.number} came out as {came}, which is not in the record: the next optimize() of "
+                f"this study in this process tells it first, or tell it by hand with study.tell({row.number}, …)"
+            )
+            log.error("study %r: %s", self.record.name, said)
+            raise type(refused)(said) from refused
         self.alive.pop(row.number, None)
         return told
+
+    def tell_kept(self) -> None:
+        """Tell the results that the storage has refused before."""
+        for number, (row, seen, state, error, reason) in list(self.record.kept.items()):
+            told = self._tell(row, seen, state, error, reason)
+            del self.record.kept[number]  # not before it is in the record
+            self._call_back(told)
 
     def _call_back(self, told: TrialRow | None) -> None:
         if told is None:
@@ -378,9 +417,9 @@ class _Pool(_Runner):
         try:
             match question:
                 case ("report", values, step):
-                    return self.record.report(row.number, values, step)
+                    return self.record.report(row.number, values, step, row.attempt)
                 case ("set_attr", key, value):
-                    return self.record.set_attr(row.number, key, value)
+                    return self.record.set_attr(row.number, key, value, row.attempt)
                 case _:
                     return self.record.should_prune(row.number)
         except WorkbenchError as error:
@@ -422,13 +461,13 @@ class _Proxy:
         self.objectives = job.objectives
         self._channel = channel
 
-    def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
+    def report(self, number: int, values: float | Mapping[str, float], step: int, attempt: int | None = None) -> None:
         self._request("report", values, step)
 
     def should_prune(self, number: int) -> bool:
         return bool(self._request("should_prune"))
 
-    def set_attr(self, number: int, key: str, value: Any) -> None:
+    def set_attr(self, number: int, key: str, value: Any, attempt: int | None = None) -> None:
         self._request("set_attr", key, value)
 
     def _request(self, *question: Any) -> Any:

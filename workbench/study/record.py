@@ -25,14 +25,29 @@ from workbench.integers import integer
 from workbench.problem import Objective, Preference, constraint_from_json, objective_from_json
 from workbench.pruning import pruner_from_json
 from workbench.space import Space
-from workbench.study.changing import annotate
-from workbench.trial import History, Report, Spaces, Trial, TrialRow, TrialState, dumps, loads, unpack_params
+from workbench.study.changing import annotate, check_attempt
+from workbench.trial import (
+    History,
+    Observation,
+    Report,
+    Spaces,
+    Trial,
+    TrialRow,
+    TrialState,
+    dumps,
+    loads,
+    unpack_params,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from workbench.space.functions import Function
     from workbench.storage import Snapshot, Storage, StudyRow, Transaction
+
+
+Kept = tuple[TrialRow, Observation, TrialState, str | None, str | None]
+"""A trial, what was measured, the state, and texts of error and reason."""
 
 
 class Record:
@@ -58,6 +73,7 @@ class Record:
             self.reference: list[float] | None = loads(row.settings, {}).get("reference")
         except (ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from error
+        self.kept: dict[int, Kept] = {}  # results that the storage has refused, by trial
         self.prune_reasons: dict[int, str] = {}  # of trials that were told to end, until they do
         self._history: History | None = None
         self._lock = threading.Lock()
@@ -122,7 +138,7 @@ class Record:
                 spaces=self.spaces,
                 baseline=self.baseline,
                 feedback=news.feedback,
-                reports=_refreshed(() if old is None else old.reports, news.reports),
+                reports=_refreshed(() if old is None else _standing(old, news.rows), news.reports),
                 seed=self.seed,
                 budget=self.budget,
                 revision=news.revision,
@@ -139,10 +155,12 @@ class Record:
         )
 
     def baseline_params(self) -> dict[str, Any] | None:
-        """Parameters of the baseline, in the words of the study's first space."""
+        """Parameters of the baseline in the words of the present space; of the first one if this cannot hold them."""
         if self.baseline is None:
             return None
-        return unpack_params(*self.baseline, self.spaces.earlier.get(1, self.space))
+        params = unpack_params(*self.baseline, self.spaces.earlier.get(1, self.space))
+        moved = self.spaces.moved(params, 1)
+        return params if moved is None else moved
 
     def trial(self, row: TrialRow) -> Trial:
         """The user's view of a stored trial."""
@@ -151,11 +169,22 @@ class Record:
     def number(self, trial: Trial | int) -> int:
         """The number of a trial that a caller named."""
         if isinstance(trial, Trial):
+            home = trial.recorder
+            if isinstance(home, Record) and not home.same(self):
+                raise UnknownTrialError(
+                    f"trial {trial.number} is one of study {home.name!r}, and this is {self.name!r}: pass its trial, "
+                    "or the number alone"
+                )
             return trial.number
         number = integer(trial, least=None)
         if number is None:
             raise UnknownTrialError(f"expected a trial or its number, got {trial!r}; numbers start at 0")
         return number
+
+    def same(self, other: Record) -> bool:
+        """Are both the record of one study?"""
+        here, there = self.storage, other.storage
+        return self.id == other.id and (here is there or (here.url is not None and here.url == there.url))
 
     @property
     def measured(self) -> tuple[Objective, ...]:
@@ -191,15 +220,16 @@ class Record:
         self.reference = point
         return replace(history, stored_reference=tuple(point)).reference
 
-    def report(self, number: int, values: float | Mapping[str, float], step: int) -> None:
-        """Store intermediate values of a running trial."""
+    def report(self, number: int, values: float | Mapping[str, float], step: int, attempt: int | None = None) -> None:
+        """Store intermediate values of a running trial, of its present attempt."""
         if integer(step) is None:
             raise InvalidValueError(f"step must be a whole number >= 0, got {step!r}")
         named = self.named(values)
         with self.transaction("report") as tx:
-            state = tx.row(number).state
-            if state != TrialState.RUNNING:
-                raise TrialStateError(f"only a running trial can report; trial {number} is {state}")
+            row = tx.row(number)
+            if row.state != TrialState.RUNNING:
+                raise TrialStateError(f"only a running trial can report; trial {number} is {row.state}")
+            check_attempt(row, attempt)
             tx.report(number, int(step), named)
 
     def should_prune(self, number: int) -> bool:
@@ -209,9 +239,9 @@ class Record:
             self.prune_reasons[number] = why
         return why is not None
 
-    def set_attr(self, number: int, key: str, value: Any) -> None:
+    def set_attr(self, number: int, key: str, value: Any, attempt: int | None = None) -> None:
         """Store one user attribute of a trial."""
-        annotate(self, number, None, None, {key: value})
+        annotate(self, number, None, None, {key: value}, attempt)
 
     def named(self, values: float | Mapping[str, float]) -> dict[str, float]:
         """Values by name; a bare number stands for the only measured objective."""
@@ -253,8 +283,8 @@ def finite(what: str, value: object) -> float:
         raise InvalidValueError(f"{what} must be one number, got {value!r}; pass one float") from error
     if not math.isfinite(number):
         raise InvalidValueError(
-            f"{what} must be finite, got {number}; leave it out, or tell a trial that gave no number "
-            "with state='failed'"
+            f"{what} must be finite, got {number}; leave it out, and tell a trial that gave no number "
+            "with state='failed' and without values"
         )
     return number
 
@@ -279,6 +309,12 @@ def _baseline(row: StudyRow) -> tuple[str, bytes | None] | None:
     stored = orjson.loads(row.baseline)
     vectors = None if stored["vectors"] is None else base64.b64decode(stored["vectors"])
     return orjson.dumps(stored["params"]).decode(), vectors
+
+
+def _standing(old: History, new: Sequence[TrialRow]) -> list[Report]:
+    """Reports of which no row says that its trial has been taken over since."""
+    over = {row.number for row in new if row.number < len(old) and row.attempt > old.rows[row.number].attempt}
+    return [report for report in old.reports if report.number not in over]
 
 
 def _refreshed(old: Sequence[Report], new: Sequence[Report]) -> tuple[Report, ...]:

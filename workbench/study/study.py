@@ -24,6 +24,7 @@ from workbench.study.feedback import Feedback
 from workbench.study.model import FEWEST, Model
 from workbench.study.notebook import study_html
 from workbench.study.progress import progress_bar
+from workbench.study.queue import shut_out
 from workbench.study.record import Record, finite
 from workbench.trial import Trial, TrialRow, TrialState, loads
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from workbench.trial import History
 
 Named = Trial | int
+_AT_ONCE = 1_000_000  # trials of one ask
 
 
 class Study:
@@ -221,8 +223,8 @@ class Study:
         held: frozenset[int] = frozenset(),
     ) -> list[TrialRow]:
         began = time.monotonic()
-        if integer(n, 1) is None:
-            raise InvalidValueError(f"ask(n) needs a whole number >= 1, got {n!r}")
+        if integer(n, 1, _AT_ONCE) is None:
+            raise InvalidValueError(f"ask(n) needs a whole number from 1 to {_AT_ONCE:,}, got {n!r}")
         if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
             raise InvalidValueError(f"timeout must be a number of seconds > 0, or None for no limit; got {timeout!r}")
         for what, given in (
@@ -264,6 +266,8 @@ class Study:
         for name, weight in prefer.items():
             if name not in names or finite(f"the weight of {name!r} in prefer=", weight) < 0:
                 raise InvalidValueError(f"prefer= takes weights >= 0 of {names}, got {name!r}: {weight!r}")
+        if prefer and not any(prefer.values()):
+            raise InvalidValueError(f"prefer= takes a weight above 0 of one of {names} at least, got {dict(prefer)!r}")
         return {name: float(weight) for name, weight in prefer.items()}
 
     def _thresholds(self, thresholds: Mapping[str, float]) -> dict[str, float]:
@@ -393,6 +397,8 @@ class Study:
         with self._record.transaction("reject") as tx:
             row = telling.reject(tx, self._record, self._record.number(trial), reason, avoid)
         telling.announce(self._record, row)
+        for text in shut_out(self._record.history()):
+            warnings.warn(text, WorkbenchWarning, stacklevel=2)
         return self._renewed(trial, row)
 
     def choose(self, trial: Named, *, reason: str) -> Trial:
@@ -437,7 +443,7 @@ class Study:
             tags: Replace the tags.
             attrs: JSON-compatible values by key, added to what is there.
         """
-        listed = tags if tags is None or isinstance(tags, str) else list(tags)
+        listed = list(tags) if isinstance(tags, Iterable) and not isinstance(tags, str) else tags
         number = None if trial is None else self._record.number(trial)
         row = changing.annotate(self._record, number, note, listed, attrs)
         if trial is not None and row is not None:
@@ -620,8 +626,8 @@ class Study:
 
     @property
     def best_params(self) -> dict[str, Any]:
-        """Parameters of the best trial."""
-        return self.best_trial.params
+        """Parameters of the best trial, as really set."""
+        return self.best_trial.settings
 
     @property
     def pareto_trials(self) -> list[Trial]:
@@ -635,8 +641,10 @@ class Study:
         """Volume that the front dominates above the reference point, as observed; 0.0 while no trial is beyond it.
 
         The reference is what `Objective.reference` states, else the threshold, else a tenth of the front's extent
-        beyond its worst values as they are when it is first needed, and kept from then on.
+        beyond its worst values. That is inferred anew from each record while there are fewer trials with values than a
+        model needs to begin, then as it is when it is first needed, and kept from then on.
         """
+        from workbench.models.surrogate import start_size
         from workbench.pareto import hypervolume
 
         history = self._record.history()
@@ -645,7 +653,10 @@ class Study:
         rows = np.flatnonzero(history.counted & ~np.isnan(history.Y).any(axis=1))
         if rows.size == 0:
             return 0.0
-        return hypervolume(history.utility(history.Y[rows]), self._record.keep_reference(history))
+        # the front of a few trials is far from its later extent, and to read it must not change what is proposed
+        early = rows.size < start_size(history) or not history.may_keep_reference
+        reference = history.reference if early else self._record.keep_reference(history)
+        return hypervolume(history.utility(history.Y[rows]), reference)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row a trial: number, state, parameters, values, cost, times (UTC), "actual:…" and "attr:…".

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workbench.errors import AlreadyTold, InvalidValueError, TrialStateError
 from workbench.problem import Preference
 from workbench.space import Float, parse
-from workbench.space.geometry import variables
+from workbench.space.geometry import meets, variables
 from workbench.study.record import Record, finite
 from workbench.trial import Observation, TrialRow, TrialState, dumps, loads, now, pack_params
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("workbench")
 
+_LOOKED_AT = 256  # points at which a rule is tried
 _TOLD = {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED, TrialState.INFEASIBLE}
 
 
@@ -45,9 +46,16 @@ def observe(
         {} if values is None else record.named(values),
         {} if sem is None else _sem(record, sem),
         {} if gradient is None else _gradient(record, gradient),
-        None if cost is None else finite("cost", cost),
+        None if cost is None else _cost(cost),
         {} if actual is None else {name: record.space[name].check(v) for name, v in actual.items()},
     )
+
+
+def _cost(cost: object) -> float:
+    paid = finite("cost", cost)
+    if paid < 0:
+        raise InvalidValueError(f"cost is what a trial took, 0 or more, got {paid:g}; give it without the sign")
+    return paid
 
 
 def tell(
@@ -70,12 +78,18 @@ def tell(
         InvalidValueError: if a final tell misses an objective or a constraint.
         TrialStateError: if the trial was rejected or taken out.
     """
+    error, reason = (None if text is None else writable(text) for text in (error, reason))
     with record.transaction("tell") as tx:
         row = _tell(tx, record, number, seen, state, final, error, reason)
         ended = final and row.revision == tx.revision  # an equal repetition leaves the row as it was
     if ended:
         announce(record, row)
     return row
+
+
+def writable(text: str) -> str:
+    """The text as a database can hold it: half characters, as of paths that are no UTF-8, are written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def announce(record: Record, row: TrialRow) -> None:
@@ -249,12 +263,36 @@ def reject(tx: Transaction, record: Record, number: int, reason: str, avoid: str
             f"only a running or waiting trial can be rejected; trial {number} is {row.state}: use study.void"
         )
     if avoid not in ("point", "region"):
-        parse(avoid, variables(record.space))
+        _check_rule(record, row, avoid)
     tx.audit("reject", number, before={"state": row.state}, after={"avoid": avoid}, reason=_reason(reason))
     return tx.update(number, state=str(TrialState.REJECTED), reason=reason, avoid=avoid, expires=None, finished=now())
 
 
 # -- checks --------------------------------------------------------------------------------
+
+
+def _check_rule(record: Record, row: TrialRow, avoid: str) -> None:
+    """Does the condition leave something of the space, and shut something of it?"""
+    space = record.space
+    conditions = parse(avoid, variables(space))
+    own = record.spaces.placed(row)
+    world = {p.name: own[p.name] for p in space if own is not None and p.role == "context" and p.name in own}
+    if any(p.role == "context" and p.name not in world for p in space):
+        return
+    X = space.sobol(_LOOKED_AT, 0, fixed=world)
+    shut = meets(space, X, conditions)
+    if shut.all():
+        raise InvalidValueError(
+            f"avoid={avoid!r} would leave nothing to propose: it holds at all of {len(X)} points spread over it. "
+            "Say what shall not come again"
+        )
+    if not shut.any() and own is not None:
+        x = space.encode([own])
+        if not meets(space, x, conditions)[0]:
+            raise InvalidValueError(
+                f"avoid={avoid!r} holds nowhere in the space, not at trial {row.number} either, so it would change "
+                "nothing. Check the condition, or use avoid='point'"
+            )
 
 
 def _check_whole(

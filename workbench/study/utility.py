@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workbench.errors import InvalidValueError, TrialStateError
+from workbench.study.record import finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +93,9 @@ class Utility:
         wrong = [point for point in listed if set(point) != set(names)]
         if wrong:
             raise InvalidValueError(f"utility depends on the outcomes {', '.join(names)}; got {wrong[0]!r}")
-        Y = np.array([[goal.sign * point[goal.name] for goal in history.measured] for point in listed])
+        Y = np.array(
+            [[goal.sign * finite(repr(goal.name), point[goal.name]) for goal in history.measured] for point in listed]
+        )
         return self._taste.model.mean_sd(self._taste.scaled(history.utility(Y)))
 
     def recommend(self) -> Favourite:

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from workbench.errors import InvalidValueError, UnsupportedError, WorkbenchWarning
+from workbench.errors import FrozenStudyError, InvalidValueError, UnsupportedError, WorkbenchWarning
 from workbench.integers import integer
 from workbench.pareto import non_dominated
 from workbench.samplers.base import AskRequest
 from workbench.samplers.batch import BatchSampler, ChoosesBatches, Outcomes
 from workbench.study import asking, telling
+from workbench.study.optimizing import is_duration
 from workbench.study.progress import batch_bar
 from workbench.trial import Observation, dumps
 
@@ -88,6 +89,8 @@ class Batches:
     def __post_init__(self) -> None:
         if not callable(self.fn):
             raise InvalidValueError(f"fn must be a function of columns by name, got {self.fn!r}; nothing was run")
+        if not is_duration(self.timeout):
+            raise InvalidValueError(f"timeout must be a number of seconds > 0, got {self.timeout!r}; nothing was run")
         for name, value in (("evaluations", self.evaluations), ("keep", self.keep)):
             if integer(value, 1) is None:
                 raise InvalidValueError(f"{name} must be a whole number >= 1, got {value!r}; nothing was run")
@@ -102,6 +105,10 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     """
     sampler, history = study.sampler, record.history()
     sampler = _able(sampler, history)
+    if study.frozen:
+        raise FrozenStudyError(
+            f"study {record.name!r} is frozen and keeps no trials; nothing was run. study.thaw() ends that"
+        )
     began = time.monotonic()
     name = f"run-{sampler.name}.npz"
     evaluator = _Evaluator(record, plan, sampler)
@@ -139,6 +146,12 @@ def optimize(study: Study, record: Record, plan: Batches, stopped: threading.Eve
     if milestone.asks is not None:
         asking.keep_state(record, sampler, milestone.asks)
     log.info("study %r: %s evaluations by %s", record.name, f"{evaluator.spent:,}", sampler.name)
+    if evaluator.empty:
+        warnings.warn(
+            f"none of {evaluator.spent:,} evaluations gave a finite number for each of {', '.join(evaluator.names)}: "
+            "no trial was made; call fn on a few columns and look at what it gives",
+            WorkbenchWarning, stacklevel=4,
+        )  # fmt: skip
     if milestone.ended:
         warnings.warn(f"stopped early: {milestone.ended}", WorkbenchWarning, stacklevel=4)
 
@@ -194,7 +207,10 @@ class _Evaluator:
             raise InvalidValueError(f"fn gave no values of {', '.join(missing)}; it gave {', '.join(map(str, found))}")
         columns = []
         for name in self._names:
-            column = np.asarray(found[name], dtype=np.float64)
+            try:
+                column = np.asarray(found[name], dtype=np.float64)
+            except (TypeError, ValueError) as error:
+                raise InvalidValueError(f"fn must give numbers for {name!r}, got {found[name]!r:.80}") from error
             if column.shape != (len(X),):
                 raise InvalidValueError(
                     f"fn must give an array of shape ({len(X)},) for {name!r}, got shape {column.shape}"
@@ -222,13 +238,24 @@ class _Evaluator:
             self._X, self._values = np.concatenate([self._X, X]), np.concatenate([self._values, values])
             self._sampled = np.concatenate([self._sampled, np.ones(len(X), dtype=bool)])
             return
-        rows = _promising(new, self._plan.keep)
-        X, values = np.concatenate([self._X, X[rows]]), np.concatenate([self._values, values[rows]])
+        rows, space = _promising(new, self._plan.keep), self._record.space
+        settled = space.encode(space.decode(X[rows]))  # many points may be one trial
+        X, values = np.concatenate([self._X, settled]), np.concatenate([self._values, values[rows]])
         _, first = np.unique(np.nan_to_num(X, nan=-9.0), axis=0, return_index=True)
         X, values = X[np.sort(first)], values[np.sort(first)]
         best = _best(self._judged(values), self._plan.keep)
         self._X, self._values = X[best], values[best]
         self._sampled = np.zeros(len(best), dtype=bool)
+
+    @property
+    def names(self) -> list[str]:
+        """What fn gives values of."""
+        return self._names
+
+    @property
+    def empty(self) -> bool:
+        """Is there no point with every value?"""
+        return bool(np.isnan(self._values).any(axis=1).all())
 
     def said(self) -> str:
         """The best so far in a few words."""

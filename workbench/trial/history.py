@@ -14,7 +14,17 @@ import numpy as np
 
 from workbench.problem import Constraint, Objective, Preference
 from workbench.space.geometry import at_target, inside, slope
-from workbench.trial.rows import FINISHED, FeedbackRecord, Report, Spaces, TrialRow, TrialState, loads, standing
+from workbench.trial.rows import (
+    FINISHED,
+    FeedbackRecord,
+    Report,
+    Spaces,
+    TrialRow,
+    TrialState,
+    loads,
+    standing,
+    unpack_params,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -142,7 +152,8 @@ class History:
         return cls(
             space, objectives, constraints, rows,
             np.fromiter((row.number for row in rows), np.int64, n), states, **arrays,
-            spaces=spaces, baseline=_baseline(rows, baseline), feedback=standing(feedback), reports=tuple(reports),
+            spaces=spaces, baseline=_baseline(spaces, rows, arrays["X"], baseline), feedback=standing(feedback),
+            reports=tuple(reports),
             seed=seed, budget=budget, revision=revision,
             stored_reference=None if stored_reference is None else tuple(stored_reference),
         )  # fmt: skip
@@ -231,12 +242,17 @@ class History:
         return self.complete & held
 
     @functools.cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """Whose point the present space can hold, within its bounds, shape (n,)."""
+        return self.placed & inside(self.space, self.X)
+
+    @functools.cached_property
     def counted(self) -> NDArray[np.bool_]:
         """What best and front choose from: feasible, inside bounds and known constraints, at the target, shape (n,).
 
         At the target: of every fidelity and task parameter.
         """
-        counted = self.feasible & self.placed & inside(self.space, self.X) & at_target(self.space, self.X)
+        counted = self.feasible & self.inside & at_target(self.space, self.X)
         if self.space.constrained:
             rows = np.flatnonzero(counted)  # a point outside the bounds cannot be decoded
             counted[rows] = self.space.feasible(self.X[rows])
@@ -273,7 +289,7 @@ class History:
         """Reference point of the hypervolume as utilities, shape (m,): as stated, else the threshold, else inferred.
 
         A coordinate is inferred once: what the study keeps, or the first proposal that was made with one, holds from
-        then on. NaN where nothing can be inferred from yet.
+        then on; until then it is inferred anew from each record. NaN where nothing can be inferred from yet.
         """
         stated = self.levels({goal.name: goal.reference for goal in self.measured})
         stated = np.where(np.isnan(stated), self.thresholds, stated)
@@ -287,8 +303,18 @@ class History:
         """The inferred reference point that is in the record already, shape (m,)."""
         if self.stored_reference is not None:
             return np.array(self.stored_reference)
-        row = next((i for i, row in enumerate(self.rows) if row.meta and '"reference_point":' in row.meta), None)
-        return None if row is None else np.array(self.meta(row)["reference_point"])
+        for i, row in enumerate(self.rows):
+            if row.meta and '"reference_point":' in row.meta:
+                meta = self.meta(i)
+                if meta.get("acquisition") != "feasibility":  # made before any trial held the limits
+                    return np.array(meta["reference_point"])
+        return None
+
+    @property
+    def may_keep_reference(self) -> bool:
+        """Do enough trials count that their front says where a reference point should stay: two for each objective?"""
+        whole = self.counted & ~np.isnan(self.Y).any(axis=1)
+        return int(whole.sum()) >= 2 * len(self.measured)
 
     def inferred_reference(self) -> NDArray[np.float64]:
         """A reference point from the trials as they are now, shape (m,); NaN without one that has every value."""
@@ -396,14 +422,20 @@ def _encode(spaces: Spaces, rows: Sequence[TrialRow]) -> NDArray[np.float64]:
     return X
 
 
-def _baseline(rows: Sequence[TrialRow], baseline: tuple[str, bytes | None] | None) -> dict[str, float]:
-    """Mean told values, by name, of the complete trials at the baseline."""
+def _baseline(
+    spaces: Spaces, rows: Sequence[TrialRow], X: NDArray[np.float64], baseline: tuple[str, bytes | None] | None
+) -> dict[str, float]:
+    """Mean told values, by name, of the complete trials that were really made at the baseline."""
     if baseline is None:
         return {}
+    point = spaces.moved(unpack_params(*baseline, spaces.earlier.get(1, spaces.present)), 1)
+    if point is None:  # the present space cannot hold it, but it was measured
+        there = [(row.params, row.vectors) == baseline and not loads(row.actual, {}) for row in rows]
+    else:
+        x = spaces.present.encode([point])
+        there = ((x == X) | (np.isnan(X) & np.isnan(x))).all(axis=1).tolist()
     told = [
-        loads(row.outcomes, {})
-        for row in rows
-        if (row.params, row.vectors) == baseline and row.state == TrialState.COMPLETE
+        loads(row.outcomes, {}) for row, at in zip(rows, there, strict=True) if at and row.state == TrialState.COMPLETE
     ]
     names = dict.fromkeys(name for values in told for name in values)
     return {name: float(np.mean([values[name] for values in told if name in values])) for name in names}

@@ -19,6 +19,7 @@ class Owner:
     boot: str
     pid: int
     started: str
+    pids: str = ""  # which numbers of processes are meant: containers of one machine may have their own
 
     @classmethod
     def current(cls) -> Owner:
@@ -32,7 +33,9 @@ class Owner:
 
     def to_json(self) -> str:
         """JSON text for the database."""
-        fields = {"host": self.host, "boot": self.boot, "pid": self.pid, "started": self.started}
+        fields = {
+            "host": self.host, "boot": self.boot, "pid": self.pid, "started": self.started, "pids": self.pids
+        }  # fmt: skip
         return orjson.dumps(fields).decode()
 
     def known_dead(self) -> bool:
@@ -41,18 +44,29 @@ class Owner:
             return False
         if self.boot != _boot_id():
             return True
+        if self.pids and self.pids != _namespace():  # a container with this name, whose processes are not seen here
+            return False
         return _process_start(self.pid) != self.started
 
 
 @functools.lru_cache(maxsize=8)
 def _owner_of(pid: int) -> Owner:
-    return Owner(socket.gethostname(), _boot_id(), pid, _process_start(pid) or "")
+    return Owner(socket.gethostname(), _boot_id(), pid, _process_start(pid) or "", _namespace())
 
 
 @functools.cache
 def _boot_id() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
+
+
+@functools.cache
+def _namespace() -> str:
+    """Names the process numbers of this container, or of the machine; "" where the system does not say."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _process_start(pid: int) -> str | None:

@@ -177,8 +177,15 @@ class Spaces:
         return unpack_params(row.params, row.vectors, self.of(row))
 
     def settings(self, row: TrialRow) -> dict[str, Any]:
-        """The values of a trial as really set: those told as `actual` in place of the proposed ones."""
-        return {**self.params(row), **loads(row.actual, {})}
+        """The values of a trial as really set: those told as `actual` in place of the proposed ones.
+
+        What does not exist with these is left out.
+        """
+        params, actual = self.params(row), loads(row.actual, {})
+        if not actual:
+            return params
+        there = self.of(row).active({**params, **actual})
+        return {name: value for name, value in {**params, **actual}.items() if name in there}
 
     def understands(self, row: TrialRow, condition: str) -> bool:
         """Does a condition that came with a trial speak only of what the present space has?"""
@@ -188,12 +195,16 @@ class Spaces:
 
     def placed(self, row: TrialRow) -> dict[str, Any] | None:
         """The values of a trial, as really set, in the words of the present space; None if it cannot hold them."""
-        if row.space_version not in self.earlier:
-            return self.settings(row)
+        return self.moved(self.settings(row), row.space_version)
+
+    def moved(self, params: Mapping[str, Any], version: int) -> dict[str, Any] | None:
+        """Values of a version of the space in the words of the present one; None if it cannot hold them."""
+        if version not in self.earlier:
+            return dict(params)
         try:
             filled = {
                 name: self.present[name].check(value)
-                for name, value in self.filled(row).items()
+                for name, value in {**self.defaults, **params}.items()
                 if name in self.present
             }
             active = self.present.active(filled)

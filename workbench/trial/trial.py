@@ -18,9 +18,11 @@ class Recorder(Protocol):
     def spaces(self) -> Spaces: ...
     @property
     def objectives(self) -> Sequence[Objective | Preference]: ...
-    def report(self, number: int, values: float | Mapping[str, float], step: int) -> None: ...
+    def report(
+        self, number: int, values: float | Mapping[str, float], step: int, attempt: int | None = None
+    ) -> None: ...
     def should_prune(self, number: int) -> bool: ...
-    def set_attr(self, number: int, key: str, value: Any) -> None: ...
+    def set_attr(self, number: int, key: str, value: Any, attempt: int | None = None) -> None: ...
 
 
 class Trial:
@@ -35,6 +37,11 @@ class Trial:
         self._row = row
         self._recorder = recorder
         self._params: dict[str, Any] | None = None
+
+    @property
+    def recorder(self) -> Recorder:
+        """What it belongs to."""
+        return self._recorder
 
     @property
     def number(self) -> int:
@@ -92,8 +99,11 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Parameter values as really set: those told as `actual` in place of the proposed ones."""
-        return {**self.params, **self.actual}
+        """Parameter values as really set: those told as `actual` in place of the proposed ones.
+
+        Conditional ones that did not exist then are absent.
+        """
+        return self._recorder.spaces.settings(self._row)
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -173,7 +183,7 @@ class Trial:
 
     def report(self, values: float | Mapping[str, float], step: int) -> None:
         """Store intermediate values, one for each objective or a number for the only one."""
-        self._recorder.report(self.number, values, step)
+        self._recorder.report(self.number, values, step, self._row.attempt)
 
     def should_prune(self) -> bool:
         """True when the study's pruning rule would end this trial now; False where it has none."""
@@ -181,7 +191,7 @@ class Trial:
 
     def set_attr(self, key: str, value: Any) -> None:
         """Store one JSON-compatible user attribute."""
-        self._recorder.set_attr(self.number, key, value)
+        self._recorder.set_attr(self.number, key, value, self._row.attempt)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Trial) and self._row == other._row
