@@ -29,6 +29,7 @@ _SERVER: dict[str, Any] = {
     "browser.serverAddress": ADDRESS,
     "client.showErrorDetails": "none",
     "client.toolbarMode": "viewer",
+    "logger.hideWelcomeMessage": True,  # the address is printed by `main`; and no advertisement on the pages
     "client.showSidebarNavigation": False,
     "global.developmentMode": False,
 }

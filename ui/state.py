@@ -18,7 +18,8 @@ from workbench.errors import StudyNotFoundError
 
 __all__ = ["drafts", "jobs", "problem", "storage", "storage_url", "study"]
 
-STUDY, PICK, FLASH, LIVE, SEEN, CONFLICTS = "study", "study_pick", "flash", "live", "seen_revision", "conflicts"
+STUDY, PICK, LIVE, SEEN, CONFLICTS = "study", "study_pick", "live", "seen_revision", "conflicts"
+FLASH, FLASHED = "flash", "flashed"  # what the next run of the script says, what the last one said
 TAB = "tab"
 DOUBLE = 0.8  # seconds within which a second click is part of the first one
 LOCKS, SHUFFLED, PAGE, NARROW = "locks", "shuffled", "page", "narrow"
@@ -105,7 +106,15 @@ def say(text: str, kind: str = "success") -> None:
 def said() -> tuple[str, str] | None:
     """The sentence to show, once."""
     said: tuple[str, str] | None = st.session_state.pop(FLASH, None)
+    st.session_state[FLASHED] = said
     return said
+
+
+def draw_anew() -> None:
+    """Run the script again though nobody did anything: what the last action had to say stays."""
+    if FLASH not in st.session_state and st.session_state.get(FLASHED) is not None:
+        st.session_state[FLASH] = st.session_state[FLASHED]
+    st.rerun()
 
 
 def again(what: str) -> bool:

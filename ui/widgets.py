@@ -192,9 +192,9 @@ def follow(study: Study, instead: Instead | None = None, kinds: Sequence[str] = 
         for job in found:
             progress(job, instead if job.kind == "ask" else None)
         if before is not None and before != marks and state.get(state.LIVE, True) and row.revision != seen:
-            st.rerun()
+            state.draw_anew()
         if before is not None and before[1] != marks[1]:
-            st.rerun()
+            state.draw_anew()
 
     look()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -27,6 +27,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
     "--enable-unsafe-swiftshader", "--force-device-scale-factor=1", "--lang=en-US",
 )  # fmt: skip
+_IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 GRID = '[class*="st-key-editor"]'  # the table of runs to fill in
 PATIENCE = 30.0  # seconds that a condition may take on a busy machine
 # 404s that every deep link makes, and of the file behind a download button that has been drawn anew meanwhile.
@@ -117,10 +118,21 @@ class Browser:
 
     def settle(self) -> None:
         """Wait until the script has run and nothing more comes."""
-        idle = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
-        self.until(lambda: self.find(idle))
+        self.until(lambda: self.find(_IDLE))
         time.sleep(0.15)  # what was just typed or clicked has reached the page by now
-        self.until(lambda: self.find(idle))
+        self.until(lambda: self.find(_IDLE))
+
+    def rest(self, seconds: float = 1.2) -> None:
+        """Wait until the script has not run for a while: a page that was just opened is drawn again, with what its
+        parts have told of the screen, and a table that is typed into meanwhile shows what the server never gets.
+        """
+        self.settle()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.05)
+            if not self.find(_IDLE):
+                self.settle()
+                end = time.monotonic() + seconds
 
     def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """What the condition gives, once it gives something."""
@@ -130,7 +142,7 @@ class Browser:
             try:
                 if found := what():
                     return found
-            except (StaleElementReferenceException, WebDriverException) as error:
+            except (WebDriverException, IndexError) as error:  # not there yet, or drawn anew under it
                 problem = error
             time.sleep(0.1)
         self.shot(self.profile / "failure.png")
@@ -151,22 +163,29 @@ class Browser:
 
     def click(self, key: str) -> None:
         """Click the button of that key."""
-        wanted = f".st-key-{key} button:not([disabled])"
-        self.until(lambda: self._clicked(wanted))
+        self.click_on(lambda: self.find(f".st-key-{key} button:not([disabled])"))
         self.settle()
 
-    def _clicked(self, css: str) -> bool:
-        found = self.find(css)
-        if found is None:
-            return False
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-        found.click()
-        return True
+    def click_on(self, find: Callable[[], WebElement | None]) -> WebElement:
+        """Click what is found, once it is there and lies free: a page that is drawn anew still moves."""
+
+        def clicked() -> WebElement | None:
+            found = find()
+            if found is not None:
+                self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
+                found.click()
+            return found
+
+        element: WebElement = self.until(clicked)
+        return element
+
+    def called(self, css: str, name: str) -> WebElement | None:
+        """The first element that says just this, if there is one."""
+        return next((one for one in self.driver.find_elements(By.CSS_SELECTOR, css) if one.text.strip() == name), None)
 
     def type(self, key: str, text: str) -> None:
         """Type into the field of that key, in place of what is there."""
-        field = self.until(lambda: self.find(f".st-key-{key} input, .st-key-{key} textarea"))
-        field.click()
+        field = self.click_on(lambda: self.find(f".st-key-{key} input, .st-key-{key} textarea"))
         field.send_keys(Keys.CONTROL, "a")
         if "\t" in text or "\n" in text:  # typed, a tab would leave the field
             self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
@@ -203,6 +222,7 @@ class Browser:
         self.settle()
 
     def _first_cell(self, grid: str) -> None:
+        self.rest()
         canvas = self.until(lambda: self.find(f"{grid} canvas"))
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
         size = canvas.size

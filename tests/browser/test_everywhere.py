@@ -178,8 +178,7 @@ def test_everybody_can_use_the_page(key: str, example: str, server: Server, brow
     twins = browser.driver.find_elements("xpath", "//summary[contains(., 'Show as table')]")
     assert len(twins) == len(figures)
     for twin in twins:
-        browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", twin)
-        twin.click()
+        browser.click_on(lambda twin=twin: twin)
         browser.settle()
     tables = "//*[contains(text(), 'The numbers behind the figure')]"
     browser.until(lambda: len(browser.driver.find_elements("xpath", tables)) == len(figures))

@@ -47,7 +47,7 @@ def test_every_page_opens_on_an_empty_database(server: Server, browser: Browser)
     links = len(browser.driver.find_elements("css selector", '[data-testid="stSidebar"] a'))
     assert links == sum(not page.of_study for page in PAGES)
     for i in range(links):
-        browser.driver.find_elements("css selector", '[data-testid="stSidebar"] a')[i].click()
+        browser.click_on(lambda i=i: browser.driver.find_elements("css selector", '[data-testid="stSidebar"] a')[i])
         browser.settle()
         whole(browser, browser.driver.current_url)
 
@@ -156,9 +156,8 @@ def test_runs_of_a_problem_go_on_without_the_page_and_stop_on_request(
         browser.driver.get("about:blank")  # the page is gone
         browser.until(lambda: int(study.history().finished.sum()) >= before + 3)
         browser.open(f"{server.url}/overview?study=slow")
-        stop = browser.until(lambda: browser.find('[class*="st-key-stop_"] button'))
+        browser.click_on(lambda: browser.find('[class*="st-key-stop_"] button'))
         began = time.monotonic()
-        stop.click()
         browser.see("Stopped:", 10)
         assert time.monotonic() - began < 5
         count = int(study.history().finished.sum())

@@ -65,14 +65,7 @@ def made(storage: Storage, n: int) -> wb.Study:
 
 
 def tab(browser: Browser, name: str) -> None:
-    def clicked() -> bool:
-        for found in browser.driver.find_elements("css selector", '[data-testid="stTab"]'):
-            if found.text == name:
-                found.click()
-                return True
-        return False
-
-    browser.until(clicked)
+    browser.click_on(lambda: browser.called('[data-testid="stTab"]', name))
     browser.settle()
 
 
@@ -136,9 +129,9 @@ def test_locking_and_widening_from_a_verdict(
     browser.open(f"{server.url}/model?study=reaction")
     browser.see("Predicts yield to ±", MINUTE)
     assert study.model().importance()["yield"].inert
-    browser.until(lambda: browser._clicked('[class*="st-key-verdict_lock"] button'))
+    browser.click_on(lambda: browser.find('[class*="st-key-verdict_lock"] button'))
     browser.see("Locked in the next suggestions")
-    browser.until(lambda: browser._clicked('[class*="st-key-verdict_widen"] button'))
+    browser.click_on(lambda: browser.find('[class*="st-key-verdict_widen"] button'))
     browser.click("widen_yes")
     browser.see("Suggestions may go further now")
     now = wb.load_study("reaction", storage=storage).space[name]

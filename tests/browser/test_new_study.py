@@ -49,7 +49,7 @@ def test_cells_that_cannot_be_read_are_settled_before_anything_is_made(
     browser.choose("sheet_file", file)
     browser.type("new_name", "settled")
     browser.see("2 cells need a look. Nothing is saved until this is settled.")
-    assert browser.find(".st-key-create button[disabled]")
+    browser.until(lambda: browser.find(".st-key-create button[disabled]"))
     browser.open(f"{server.url}/new")  # a reload: the draft is there
     browser.see("2 cells need a look")
     browser.click("settle_0_0")  # read as 0
@@ -64,7 +64,7 @@ def test_a_study_is_made_row_by_row_and_a_wrong_row_is_refused_in_place(
     storage: Storage, server: Server, browser: Browser
 ) -> None:
     browser.open(f"{server.url}/new")
-    browser.until(lambda: browser.driver.find_elements("css selector", ".st-key-source button")[-1].click() or True)
+    browser.click_on(lambda: browser.driver.find_elements("css selector", ".st-key-source button")[-1])
     browser.settle()
     for key in ("add_knob", "add_knob", "add_knob", "add_goal", "add_limit"):
         browser.click(key)
@@ -80,7 +80,7 @@ def test_a_study_is_made_row_by_row_and_a_wrong_row_is_refused_in_place(
     ])  # fmt: skip
     browser.type("new_name", "by hand")
     browser.see("Row 1, Low: 80 is not below the high value, 20. Swap them.")
-    assert browser.find(".st-key-create button[disabled]")
+    browser.until(lambda: browser.find(".st-key-create button[disabled]"))
     browser.cell(ROWS, 3, 0, "20")
     browser.cell(ROWS, 4, 0, "80")
     browser.see("A study with 4 knobs, 2 goals and 1 limit.")

@@ -74,15 +74,7 @@ def box(
 
 
 def show(browser: Browser, view: str) -> None:
-    def clicked() -> bool:
-        for found in browser.driver.find_elements("css selector", ".st-key-view button"):
-            if found.text == view:
-                browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", found)
-                found.click()
-                return True
-        return False
-
-    browser.until(clicked)
+    browser.click_on(lambda: browser.called(".st-key-view button", view))
     browser.settle()
 
 

@@ -42,8 +42,7 @@ def study(server: Server, shared: Browser, storage: Storage) -> wb.Study:
 
 def choose(browser: Browser, key: str, label: str) -> None:
     browser.click("rank_options")
-    browser.until(lambda: browser.driver.find_elements("xpath", f"//button[normalize-space(.)='{label}']"))
-    browser.driver.find_elements("xpath", f"//button[normalize-space(.)='{label}']")[0].click()
+    browser.click_on(lambda: browser.called("button", label))
     browser.settle()
     browser.click("rank_options")
     ready(browser)
@@ -166,7 +165,7 @@ def test_pairs_and_best_and_worst(study: wb.Study, server: Server, browser: Brow
     for by_mouse in (False, True, False):
         ids, before = numbers(browser), turn(browser)
         if by_mouse:
-            board(browser, "return r.querySelector('.card .face')").click()
+            browser.click_on(lambda: board(browser, "return r.querySelector('.card .face')"))
             browser.until(lambda before=before: turn(browser) != before)
             ready(browser)
         else:

@@ -28,8 +28,7 @@ def begin_from(server: Server, browser: Browser, label: str) -> None:
     """Open the dialog and say where the pictures come from."""
     browser.open(server.url)
     browser.click("rank_pictures")
-    option = f"//div[@data-testid='stDialog']//label[normalize-space(.)='{label}']"
-    browser.until(lambda: browser.driver.find_elements("xpath", option))[0].click()
+    browser.click_on(lambda: browser.called("div[data-testid='stDialog'] label", label))
     browser.settle()
 
 
@@ -98,7 +97,7 @@ def test_a_picture_of_ones_own_to_begin_near(
     browser.type("pictures_name", "Mine")
     browser.choose("seed_picture", tmp_path / "junk.png")
     browser.see("no picture that can be read")
-    assert browser.find(".st-key-pictures_begin button[disabled]")
+    browser.until(lambda: browser.find(".st-key-pictures_begin button[disabled]"))
     browser.choose("seed_picture", tmp_path / "disc.png")
     browser.see("The nearest found")
     browser.click("pictures_begin")
@@ -131,7 +130,7 @@ def test_a_picture_of_ones_own_to_begin_near_with_a_model_in_a_folder(
     browser.type("pipeline_folder", str(tmp_path / "noisy"))
     browser.choose("folder_picture", tmp_path / "disc.png")
     browser.see("draws noise on the way")
-    assert browser.find(".st-key-pictures_begin button[disabled]")
+    browser.until(lambda: browser.find(".st-key-pictures_begin button[disabled]"))
     browser.type("pipeline_folder", str(tmp_path / "tiny"))
     browser.see("The nearest found")
     browser.click("pictures_begin")

@@ -71,7 +71,7 @@ def test_suggestions_are_locked_accepted_edited_and_rejected(
     browser.click("lock_knobs")
     browser.type("lock_names", "depth" + Keys.ENTER)
     browser.type("lock-depth", "5")
-    browser.driver.find_element("css selector", "h1").click()
+    browser.click_on(lambda: browser.find("h1"))
     browser.settle()
     browser.click("suggest")
     browser.see("Next 3 runs")
@@ -85,7 +85,7 @@ def test_suggestions_are_locked_accepted_edited_and_rejected(
     browser.see("Run 2 stands at your values.")
     browser.click("reject_3")
     browser.type("reject_reason", "the pump cannot do that")
-    browser.driver.find_elements("css selector", ".st-key-reject_kind label")[-1].click()
+    browser.click_on(lambda: browser.driver.find_elements("css selector", ".st-key-reject_kind label")[-1])
     browser.settle()
     browser.type("reject_condition", "temp > 79")
     browser.click("reject_yes")
@@ -225,6 +225,6 @@ def test_a_frozen_study_is_closed_on_every_page(storage: Storage, server: Server
     browser.open(f"{server.url}/run?study=warm")
     browser.see("frozen")
     for key in ("suggest", "accept_0", "edit_0", "reject_0", "paste"):
-        assert browser.find(f".st-key-{key} button[disabled]"), key
+        browser.until(lambda key=key: browser.find(f".st-key-{key} button[disabled]"))
     assert wb.load_study("warm", storage=storage).frozen
     assert states(study) == ["running"]

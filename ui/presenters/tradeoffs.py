@@ -14,7 +14,7 @@ from ui.presenters.runs import PLAIN, knob_fields, knob_line, rounded, with_sd
 from workbench.analysis import Inside, Prospect, inside
 from workbench.analysis.verdict import listed
 from workbench.markup import head, quantity, reading, shorten
-from workbench.plots.panels import panels, why_empty
+from workbench.plots.panels import panels, why_empty, why_none_counts
 from workbench.plots.theme import vocabulary
 from workbench.plots.tradeoffs import probabilities, spread
 
@@ -94,11 +94,11 @@ def _no_front(history: History) -> str:
     if not history.complete.any():
         with vocabulary(words.NAMES):
             return why_empty(history)
-    over = int((history.complete & ~history.counted).sum())
     lacking = int((history.counted & ~np.isfinite(history.Y).all(axis=1)).sum())
     if lacking:
         return f"There is no front yet: {words.count(lacking, 'run')} lack a value of some goal."
-    return f"There is no front yet: {words.count(over, 'run')}, and each is over a limit or outside the space."
+    with vocabulary(words.NAMES):
+        return f"There is no front yet: {words.count(int(history.complete.sum()), 'run')}. {why_none_counts(history)}"
 
 
 def left_out(history: History) -> str:
