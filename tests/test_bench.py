@@ -165,8 +165,8 @@ def test_what_a_contestant_recommends_is_evaluated(fakes: Fakes) -> None:
     ],
 )
 def test_a_contestant_that_misbehaves_fails_by_name_and_alone(fakes: Fakes, mode: str, words: list[str]) -> None:
-    began = time.monotonic()
-    bad, good = bench.play(case(), [fakes(mode), fakes("fair")], 0, Limits(answer=1.0))
+    limits = Limits(answer=1.0 if mode == "hang" else 60.0)
+    bad, good = bench.play(case(), [fakes(mode), fakes("fair")], 0, limits)
     assert isinstance(bad, bench.Failure)
     assert isinstance(good, Run)
     assert bad.contestant == mode
@@ -174,7 +174,6 @@ def test_a_contestant_that_misbehaves_fails_by_name_and_alone(fakes: Fakes, mode
     for word in words:
         assert word in bad.text
     assert "fake " + mode in bad.text or mode == "outside"
-    assert time.monotonic() - began < 10
 
 
 def test_a_message_longer_than_the_pipe_is_no_deadlock(fakes: Fakes) -> None:

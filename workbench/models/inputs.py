@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 VECTOR_REACH = 3.0  # a standard-normal column is searched and scaled within this many sd
+_FAR = 1e9  # an observed point further out, in box widths, counts as that far: its square would be no number
 _HALF = 0.5  # where an inactive box column is put
 _SAME = 1e-6  # two levels of a parent are further apart
 _AT_ONCE = 1024  # rows whose features are in memory at once
@@ -149,7 +150,7 @@ class Inputs:
     def _imputed(self, X: Array) -> tuple[Array, NDArray[np.bool_]]:
         """The points with neutral values where nothing exists, and the mask of these, shape (n, d) each."""
         ignored = np.isnan(X)
-        X = np.where(ignored, self._neutral, X)
+        X = np.where(ignored, self._neutral, X.clip(-_FAR, _FAR))
         for columns, parents in self._conditions:
             on = np.ones(len(X), dtype=bool)
             for parent, allowed in parents:  # parents come first: one that is switched off is ignored by now
@@ -179,7 +180,7 @@ class Inputs:
 
         neutral = torch.from_numpy(self._neutral)
         ignored = X.isnan()
-        X = torch.where(ignored, neutral, X)
+        X = torch.where(ignored, neutral, X.clamp(-_FAR, _FAR))
         for columns, parents in self._conditions:
             on = torch.ones(X.shape[:-1], dtype=torch.bool)
             for parent, allowed in parents:
