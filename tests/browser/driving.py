@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Container
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,28 @@ FLAGS = (
 )  # fmt: skip
 _IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"][data-test-connection-state="CONNECTED"]'
 GRID = '[class*="st-key-editor"]'  # the table of runs to fill in
-PATIENCE = 30.0  # seconds that a condition may take on a busy machine
+# Of every document, when it was last drawn, and what was said to the server and by it: whoever has been told something
+# answers. A page is quiet if all that was a while ago.
+_WATCH = """
+(() => {
+  const now = () => performance.now();
+  let drawn = now(), asked = 0, answered = 0, sending = 0;
+  new MutationObserver(() => { drawn = now(); }).observe(
+    document, {subtree: true, childList: true, attributes: true, characterData: true});
+  window.WebSocket = class extends window.WebSocket {
+    constructor(...words) { super(...words); this.addEventListener("message", () => { answered = now(); }); }
+    send(words) { asked = now(); super.send(words); }
+  };
+  const send = XMLHttpRequest.prototype.send;
+  XMLHttpRequest.prototype.send = function (...words) {
+    sending += 1;
+    this.addEventListener("loadend", () => { sending -= 1; drawn = now(); });
+    send.apply(this, words);
+  };
+  window.quiet = () => sending || answered < asked ? 0 : now() - Math.max(drawn, asked, answered);
+})();
+"""
+PATIENCE = 60.0  # seconds that a condition may take on a busy machine
 # 404s that every deep link makes, and of the file behind a download button that has been drawn anew meanwhile.
 _ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon", "/media/", "Download Button source error")
 
@@ -101,6 +123,7 @@ class Browser:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options, webdriver.ChromeService(driver))
         self.driver.set_window_size(width, height)
+        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
         if dark:
             features = [{"name": "prefers-color-scheme", "value": "dark"}]
             self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -116,23 +139,9 @@ class Browser:
         self.driver.get(url)
         self.settle()
 
-    def settle(self) -> None:
-        """Wait until the script has run and nothing more comes."""
-        self.until(lambda: self.find(_IDLE))
-        time.sleep(0.15)  # what was just typed or clicked has reached the page by now
-        self.until(lambda: self.find(_IDLE))
-
-    def rest(self, seconds: float = 1.2) -> None:
-        """Wait until the script has not run for a while: a page that was just opened is drawn again, with what its
-        parts have told of the screen, and a table that is typed into meanwhile shows what the server never gets.
-        """
-        self.settle()
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            time.sleep(0.05)
-            if not self.find(_IDLE):
-                self.settle()
-                end = time.monotonic() + seconds
+    def settle(self, seconds: float = 0.25) -> None:
+        """Wait until the script does not run, the server has answered, and the page has been the same for a while."""
+        self.until(lambda: self.find(_IDLE) and self.driver.execute_script("return quiet()") > 1000 * seconds)
 
     def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """What the condition gives, once it gives something."""
@@ -142,16 +151,27 @@ class Browser:
             try:
                 if found := what():
                     return found
-            except (WebDriverException, IndexError) as error:  # not there yet, or drawn anew under it
+            except (WebDriverException, LookupError, StopIteration, TypeError) as error:  # not there yet, or drawn anew
                 problem = error
-            time.sleep(0.1)
+            time.sleep(0.05)
         self.shot(self.profile / "failure.png")
         raise AssertionError(f"nothing after {patience:.0f} s; {problem or ''} the page says: {self.text()[:1500]}")
+
+    def becomes(self, what: Callable[[], Any], wanted: Any, patience: float = PATIENCE) -> None:
+        """Wait until something on the page is as it is wanted; it says what it is otherwise."""
+        with suppress(AssertionError):
+            self.until(lambda: what() == wanted, patience)
+        assert what() == wanted
 
     def find(self, css: str) -> WebElement | None:
         """The first element, if there is one."""
         found = self.driver.find_elements(By.CSS_SELECTOR, css)
         return found[0] if found else None
+
+    def fits(self) -> bool:
+        """Does the page run out of the window nowhere?"""
+        script = "const m = document.querySelector('.stMain'); return m.scrollWidth <= m.clientWidth + 1"
+        return bool(self.driver.execute_script(script))
 
     def text(self) -> str:
         """Everything that the page says."""
@@ -205,8 +225,13 @@ class Browser:
             keys.send_keys(Keys.ARROW_DOWN)
         for _ in range(column):
             keys.send_keys(Keys.ARROW_RIGHT)
-        keys.pause(0.2).send_keys(text[0]).pause(0.4)  # the first key opens the cell
-        keys.send_keys(text[1:]).pause(0.3).send_keys(Keys.ENTER).perform()
+        keys.send_keys(text[0]).perform()  # which opens the cell
+        field = self.until(lambda: self.find("#portal :is(input, textarea):focus"))
+        field.send_keys(text[1:])
+        if field.tag_name == "textarea":
+            self.until(lambda: field.get_attribute("value") == text)
+        field.send_keys(Keys.ENTER)
+        self.until(lambda: not self.find("#portal :is(input, textarea)"))
         self.settle()
 
     def paste(self, grid: str, rows: list[list[str]]) -> None:
@@ -222,7 +247,7 @@ class Browser:
         self.settle()
 
     def _first_cell(self, grid: str) -> None:
-        self.rest()
+        self.settle(0.6)
         canvas = self.until(lambda: self.find(f"{grid} canvas"))
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
         size = canvas.size

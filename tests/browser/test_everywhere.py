@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,28 +68,29 @@ def address(server: Server, key: str, study: str) -> str:
     return f"{server.url}/{page(key).path}?study={study.replace(' ', '%20')}"
 
 
-def test_a_huge_record_opens_in_time_and_says_what_it_leaves_out(
-    huge: wb.Study, server: Server, browser: Browser
-) -> None:
+def test_a_huge_record_opens_and_says_what_it_leaves_out(huge: wb.Study, server: Server, browser: Browser) -> None:
     for one in PAGES:
-        began = time.monotonic()
-        browser.open(address(server, one.key, "huge"))
+        browser.open(address(server, one.key, "huge"))  # how fast is measured in benchmarks/ui_pages.py
         assert "This page failed" not in browser.text(), one.key
-        assert time.monotonic() - began < 15, one.key  # of a busy machine; the measures are in benchmarks/
     browser.open(address(server, "run", "huge"))
     browser.see(f"{RUNS:,} runs, newest first.")
     browser.see("Page, of 100: 200 of 20,000 runs each")
     browser.open(address(server, "overview", "huge"))
     browser.until(lambda: browser.find(".main-svg"))
-    said = "".join(str(browser.driver.execute_script("return document.body.textContent")).split())
-    assert "of20,003runs,everybestsofarandthewholefrontamongthem." in said
-    figures: list[list[str]] = browser.driver.execute_script(
-        "return [...document.querySelectorAll('.js-plotly-plot')].map("
-        "plot => plot._fullData.filter(t => t.name === 'front').flatMap(t => [...t.customdata].map(String)))"
-    )
+    whole = "of20,003runs,everybestsofarandthewholefrontamongthem."
+    said = "return document.body.textContent"
+    browser.until(lambda: whole in "".join(str(browser.driver.execute_script(said)).split()))
     front = {str(trial.number) for trial in huge.pareto_trials}
     assert front
-    assert any(set(drawn) == front for drawn in figures)
+
+    def figures() -> list[list[str]]:
+        found: list[list[str]] = browser.driver.execute_script(
+            "return [...document.querySelectorAll('.js-plotly-plot')].map("
+            "plot => plot._fullData.filter(t => t.name === 'front').flatMap(t => [...t.customdata].map(String)))"
+        )
+        return found
+
+    browser.until(lambda: any(set(drawn) == front for drawn in figures()))
 
 
 def test_two_hundred_knobs_are_pasted_checked_and_made(storage: Storage, server: Server, browser: Browser) -> None:
@@ -140,8 +140,7 @@ def test_the_trade_offs_of_a_huge_record_have_the_whole_front_and_follow_a_limit
     found = analysis.inside(huge.history(), {"cost": edge["y0"]})
     assert 0 < len(found.left) < len(front)
     browser.see(f"{len(found.left)} of {len(front)} front runs are left.")
-    (seen,) = drawn()
-    assert set(seen) == front  # shaded, and there
+    browser.becomes(lambda: [set(one) for one in drawn()], [front])  # shaded, and there
 
 
 def test_going_round_and_round_leaks_nothing(example: str, server: Server, browser: Browser) -> None:
@@ -171,6 +170,7 @@ def test_everybody_can_use_the_page(key: str, example: str, server: Server, brow
         browser.settle()
     if key in ("overview", "compare", "pareto"):
         browser.until(lambda: browser.find('[data-testid="stPlotlyChart"]'))
+    browser.settle()
     figures = browser.driver.find_elements("css selector", '[data-testid="stPlotlyChart"]')
     for figure in figures:
         assert figure.get_attribute("role") == "figure"
@@ -209,14 +209,15 @@ def test_every_page_is_looked_at(
         browser.open(address(server, one.key, example))
         if mode == "narrow":
             browser.until(lambda: browser.find('[data-testid="stSidebar"][data-collapsed="true"]'))
-            assert browser.driver.execute_script(
-                "const m = document.querySelector('.stMain'); return m.scrollWidth <= m.clientWidth + 1"
-            ), one.key
-        ground = browser.driver.execute_script(
-            "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
-        )
-        assert ground == ("rgb(19, 23, 28)" if mode == "dark" else "rgb(255, 255, 255)")
         browser.until(lambda: not browser.find('[data-testid="stSkeleton"]'))
+        browser.settle()
+        if mode == "narrow":
+            browser.until(browser.fits)
+        ground = "return getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+        browser.becomes(
+            lambda ground=ground: browser.driver.execute_script(ground),
+            "rgb(19, 23, 28)" if mode == "dark" else "rgb(255, 255, 255)",
+        )
         picture = SCREENSHOTS / f"{one.key}-{mode}.png"
         browser.shot(picture)
         assert picture.stat().st_size > 10_000

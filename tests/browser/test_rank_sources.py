@@ -63,9 +63,9 @@ def test_pictures_of_a_model_in_a_folder_and_what_is_taken_along(
     answer(browser, "4", "2", ENTER)
     second = pictures(browser)
     answer(browser, "z")
-    assert pictures(browser) == first
+    browser.becomes(lambda: pictures(browser), first)
     answer(browser, "y")
-    assert pictures(browser) == second
+    browser.becomes(lambda: pictures(browser), second)
     stored = study.feedback.picture(shown[3])
     assert stored is not None
     browser.until(lambda: browser.find(".st-key-favourite_take button"))
@@ -166,7 +166,7 @@ def test_two_raters_at_once(server: Server, browser: Browser, browse: Callable[.
     shown, theirs = numbers(browser), numbers(other)
     assert not set(shown) & set(theirs)
     answer(browser, "1", ENTER)
-    assert numbers(other) == theirs
+    other.becomes(lambda: numbers(other), theirs)
     answer(other, "3", ENTER)
     assert [(entry.rater, entry.question) for entry in ranking.answers(study)] == [
         (name, asked[name].id) for name in ("kim", "lee")
@@ -176,5 +176,5 @@ def test_two_raters_at_once(server: Server, browser: Browser, browse: Callable[.
     browser.settle()
     ready(browser)
     answer(browser, "z")
-    assert numbers(browser) == shown
+    browser.becomes(lambda: numbers(browser), shown)
     assert [entry.rater for entry in study.feedback.standing] == ["lee"]
