@@ -51,6 +51,15 @@ _WATCH = """
   window.quiet = () => sending || answered < asked ? 0 : now() - Math.max(drawn, asked, answered);
 })();
 """
+# Looked at from within the page, for a while: asking it from outside every moment would slow it down.
+_SETTLED = """
+const [idle, wait, done] = arguments, end = performance.now() + 5000;
+(function look() {
+  if (document.querySelector(idle) && quiet() > wait) done(true);
+  else if (performance.now() > end) done(false);
+  else setTimeout(look, 40);
+})();
+"""
 PATIENCE = 60.0  # seconds that a condition may take on a busy machine
 # 404s that every deep link makes, and of the file behind a download button that has been drawn anew meanwhile.
 _ALLOWED = ("_stcore/health", "_stcore/host-config", "favicon", "/media/", "Download Button source error")
@@ -141,7 +150,7 @@ class Browser:
 
     def settle(self, seconds: float = 0.25) -> None:
         """Wait until the script does not run, the server has answered, and the page has been the same for a while."""
-        self.until(lambda: self.find(_IDLE) and self.driver.execute_script("return quiet()") > 1000 * seconds)
+        self.until(lambda: self.driver.execute_async_script(_SETTLED, _IDLE, 1000 * seconds))
 
     def until(self, what: Callable[[], Any], patience: float = PATIENCE) -> Any:
         """What the condition gives, once it gives something."""
@@ -153,7 +162,7 @@ class Browser:
                     return found
             except (WebDriverException, LookupError, StopIteration, TypeError) as error:  # not there yet, or drawn anew
                 problem = error
-            time.sleep(0.05)
+            time.sleep(0.1)
         self.shot(self.profile / "failure.png")
         raise AssertionError(f"nothing after {patience:.0f} s; {problem or ''} the page says: {self.text()[:1500]}")
 
