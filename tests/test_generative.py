@@ -158,6 +158,19 @@ def test_a_pipeline_in_a_folder_is_a_problem(tmp_path: Path) -> None:
     assert other.render(points(1, 192)[0]).alt == "a picture of a cat"
 
 
+def test_a_picture_is_the_same_whatever_is_drawn_beside_it_and_by_how_many_threads() -> None:
+    """On some processors a batch changes a pixel here and there, and only with one thread."""
+    problem, before = emoji(steps=3), torch.get_num_threads()
+    alone = [problem.render(point) for point in points(6)]
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            assert problem.render_batch(points(6)) == alone
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 def test_the_bundled_model_draws_the_very_same_picture_from_a_recipe(tmp_path: Path) -> None:
     """By the function and by the shell, whatever batch it was drawn in; another model or picture is refused."""

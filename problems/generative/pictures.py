@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,6 +42,37 @@ def pixels_of(data: bytes) -> Pixels:
     width, height = struct.unpack_from(">II", parts[b"IHDR"])
     rows = np.frombuffer(zlib.decompress(parts[b"IDAT"]), np.uint8).reshape(height, 1 + 3 * width)
     return np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8).reshape(height, width, 3)
+
+
+def one_by_one(
+    pixels: Callable[[Sequence[Mapping[str, Any]]], Pixels], points: Sequence[Mapping[str, Any]], device: str
+) -> list[Pixels]:
+    """Pictures (h, w, 3) that depend on their own points alone, to the last bit.
+
+    How many are drawn at once, and by how many threads, changes the order of sums and with it a pixel here and there.
+    So a processor draws each by itself with one thread; other devices draw all at once, where that is much faster.
+
+    Args:
+        pixels: Draws pictures (b, h, w, 3) of b points.
+        points: Their parameters.
+        device: What draws.
+    """
+    if device != "cpu":
+        return list(pixels(points))
+    with _one_thread():
+        return [pixels([point])[0] for point in points]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from problems.generative.denoising import denoised, noised
-from problems.generative.pictures import on_shell, png
+from problems.generative.pictures import on_shell, one_by_one, png
 from workbench.errors import ProblemError
 from workbench.problem import Constraint, Preference, Rendered
 from workbench.space import Space, Vector
@@ -242,9 +242,10 @@ class PipelinePictures:
         return self.render_batch([params])[0]
 
     def render_batch(self, points: Sequence[Mapping[str, Any]]) -> list[Rendered]:
-        """Pictures; several at once take less time than one by one."""
+        """Pictures; on a processor the very same ones whatever is drawn beside them."""
         said = f"a picture of {self.prompt}" if self.prompt else f"a picture by {self.name}"
-        return [Rendered("image/png", png(one), said) for one in self.pixels(points)]
+        drawn = one_by_one(self.pixels, points, str(self.pipeline.unet.device))
+        return [Rendered("image/png", png(one), said) for one in drawn]
 
 
 def from_folder(

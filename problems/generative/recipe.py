@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,8 +79,7 @@ def redraw(recipe: Mapping[str, Any], folder: str | Path | None = None) -> Rende
             f"recipe: its hash begins with {found[:12]}, expected {sha256[:12]}; name the right folder"
         )
     problem = emoji(steps=steps) if place is None else from_folder(place, prompt=model["prompt"] or None, steps=steps)
-    with _one_thread():
-        picture = problem.render({"z": z})
+    picture = problem.render({"z": z})
     if _pixels_hash(pixels_of(picture.data)) != wanted:
         then, now = recipe["versions"], _versions(place)
         other = [f"{name} {then.get(name)} (now {now.get(name)})" for name in then if then[name] != now.get(name)]
@@ -128,16 +126,3 @@ def _pixels_hash(pixels: NDArray[np.uint8]) -> str:
 def _versions(folder: str | None) -> dict[str, str]:
     names = ["torch", "numpy", "safetensors", *(["diffusers"] if folder else [])]
     return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in the order in which the pages' process makes them, which has one thread."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
