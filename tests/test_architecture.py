@@ -22,6 +22,7 @@ LEVELS = {
     "errors": 0.0,
     "integers": 0.0,
     "markup": 0.0,
+    "threads": 0.0,
     "whole_file": 0.0,
     "space": 1.0,
     "pareto": 1.0,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from workbench.threads import one_thread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,20 +60,8 @@ def one_by_one(
     """
     if device != "cpu":
         return list(pixels(points))
-    with _one_thread():
+    with one_thread():
         return [pixels([point])[0] for point in points]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -6,23 +6,19 @@ coordinates in which the polytope is round; m the number of inequalities.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from workbench.space.scales import Array
+from workbench.threads import one_thread
 
 Mask = npt.NDArray[np.bool_]
 
 _THINNEST = 1e-9  # slack, in units of the ranges, below which an inequality is taken as an equality
 _MOST_STRETCH = 1e6
 _MOST_STEPS = 20_000  # steps whose directions are held in memory at once
-# BoTorch reseeds torch's global generator while it draws and restores it afterwards.
-_GENERATOR = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,9 @@ def _chain(G: Array, n: int, seed: int) -> Array:
     # Directions are drawn ahead for all steps of a call. BoTorch adds n to the seed from one call to the
     # next and uses seed and seed + 1, so that calls of two points or more never share one.
     size = max(2, _MOST_STEPS // thinning(r))
-    with _one_thread():
+    # Starting more threads for matrices this small costs more than a whole chain. And one block at a time: BoTorch
+    # reseeds torch's global generator while it draws and restores it afterwards.
+    with one_thread():
         sampler = HitAndRunPolytopeSampler(
             inequality_constraints=(torch.from_numpy(G), torch.ones(m, 1, dtype=torch.float64)),
             # The outer ellipsoid: redundant bounds, but BoTorch scales by them.
@@ -70,20 +68,6 @@ def _chain(G: Array, n: int, seed: int) -> Array:
         )
         z = torch.cat([sampler.draw(min(size, n - done)) for done in range(0, n, size)])
     return np.asarray(z.numpy(), dtype=np.float64)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Hold torch to one thread: starting more for matrices this small costs more than a whole chain."""
-    import torch
-
-    with _GENERATOR:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
 
 
 def thinning(r: int) -> int:
